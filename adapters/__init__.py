@@ -1,0 +1,1 @@
+"""Provider adapters: one wire format each. Know nothing of bandits or gRPC."""

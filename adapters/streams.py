@@ -1,0 +1,87 @@
+"""Streams of deltas and the answers they make up: pure functions that every adapter shares."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import AsyncIterator, Iterable
+
+from naiad.adapters.base import (
+    Answer,
+    Delta,
+    Finished,
+    Part,
+    StreamEvent,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+)
+from naiad.adapters.errors import Timeout, TimeoutKind, Truncated
+
+_WORD = re.compile(r"\S+\s*|\s+")
+
+
+def parts_of(deltas: Iterable[Delta]) -> tuple[Part, ...]:
+    """Put deltas together: text runs on until a tool call begins, a tool call collects its index's pieces."""
+    parts: list[TextPart | ToolCallPart] = []
+    place: dict[int, int] = {}  # index of the tool call -> position in parts
+    for delta in deltas:
+        if isinstance(delta, TextDelta):
+            if parts and isinstance(parts[-1], TextPart):
+                parts[-1] = TextPart(parts[-1].text + delta.text)
+            else:
+                parts.append(TextPart(delta.text))
+            continue
+        at = place.setdefault(delta.index, len(parts))
+        if at == len(parts):
+            parts.append(ToolCallPart("", "", ""))
+        call = parts[at]
+        assert isinstance(call, ToolCallPart)  # noqa: S101 - place only ever points at tool calls
+        parts[at] = ToolCallPart(
+            call.id or delta.id, call.name or delta.name, call.arguments + delta.arguments
+        )
+    return tuple(parts)
+
+
+def deltas_of(parts: Iterable[Part]) -> tuple[Delta, ...]:
+    """Cut an answer's parts into deltas, text by words; `parts_of` undoes it, neighbouring texts aside."""
+    deltas: list[Delta] = []
+    calls = 0
+    for part in parts:
+        if isinstance(part, TextPart):
+            deltas.extend(TextDelta(piece) for piece in _WORD.findall(part.text))
+        elif isinstance(part, ToolCallPart):
+            deltas.append(ToolCallDelta(calls, part.id, part.name, part.arguments))
+            calls += 1
+    return tuple(deltas)
+
+
+async def collect(events: AsyncIterator[StreamEvent], *, provider: str, model: str) -> Answer:
+    """Read a stream to its end and return its answer; raise `Truncated` if it ended without one."""
+    answer: Answer | None = None
+    async for event in events:
+        if isinstance(event, Finished):
+            answer = event.answer
+    if answer is None:
+        raise Truncated("the stream ended without a finish reason", provider=provider, model=model)
+    return answer
+
+
+def check_timeout(timeout_s: float, *, provider: str, model: str) -> None:
+    """Raise `Timeout` if no time is left, ValueError if `timeout_s` is not a number."""
+    if math.isnan(timeout_s):
+        raise ValueError("timeout_s is NaN; give the seconds that are left")
+    if timeout_s <= 0:
+        raise timed_out(timeout_s, 0.0, provider=provider, model=model)
+
+
+def timed_out(timeout_s: float, after_s: float, *, provider: str, model: str) -> Timeout:
+    """Make the error for a `timeout_s` that ran out `after_s` seconds into the call."""
+    return Timeout(
+        f"no answer within {timeout_s:g} s",
+        provider=provider,
+        model=model,
+        kind=TimeoutKind.TOTAL,
+        after_s=after_s,
+    )
