@@ -1,0 +1,1 @@
+"""The learning: statistics, beliefs, objectives and choice. Depends on numpy only."""

@@ -1,0 +1,154 @@
+"""Beliefs about every (task class, model), pooled across task classes; a pure function of the statistics.
+
+Each measure has a posterior of its own (`naiad.bandit.crossed`). This module reads the integer cells into it: sources
+weigh by trust, revoked sources are masked, and evidence is forgotten by the age of its bucket in decision ordinals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from naiad.bandit.crossed import CrossedPosterior, Marginals, Prior
+from naiad.bandit.statistics import BUCKET_WIDTH, ERA, SCALE, UNIT_WEIGHT, GroupKey, Measure, Statistics
+
+_REBASE = 32.0  # half-lives after which relative weights get a new reference
+
+DEFAULT_PRIORS: Mapping[Measure, Prior] = {
+    Measure.QUALITY: Prior(0.6, 0.2, 0.2, 0.1, 0.1, noise=0.05, noise_floor=1e-3),
+    Measure.SUCCESS: Prior(0.97, 0.02, 0.03, 0.02, 0.02, noise=0.02, noise_floor=1e-3),
+    Measure.OUTPUT_TOKENS: Prior(5.5, 1.0, 0.8, 0.7, 0.5, noise=0.5, noise_floor=1e-2),
+    Measure.LATENCY: Prior(0.7, 1.0, 0.8, 0.5, 0.4, noise=0.3, noise_floor=1e-2),
+}
+
+
+@dataclass(frozen=True)
+class BeliefSettings:
+    """Everything a belief depends on besides the statistics."""
+
+    priors: Mapping[Measure, Prior] = field(default_factory=lambda: DEFAULT_PRIORS)
+    half_life: float = math.inf  # decisions of a model after which its evidence counts half; inf: never forget
+    trust: Mapping[int, float] = field(default_factory=dict)  # source -> weight of its observations; 1 if absent
+    masked: frozenset[int] = frozenset()  # sources whose evidence is ignored
+
+
+class Belief:
+    """The posteriors over all arms of one tenant, one for each measure.
+
+    Models and task classes are small non-negative integers. `refresh` takes over what changed in the statistics,
+    `settle` folds it into the abilities, `marginals` answers for one class. A changed cell costs O(models^2), a
+    decision after it one inverse of (n_models, n_models) for each measure that changed.
+    """
+
+    def __init__(self, settings: BeliefSettings | None = None) -> None:
+        self.settings = settings or BeliefSettings()
+        half_life = self.settings.half_life
+        self._step = None if math.isinf(half_life) else max(float(BUCKET_WIDTH), half_life / 16.0)
+        self._reset(1, 0)
+
+    def _reset(self, class_capacity: int, n_models: int) -> None:
+        self.n_models = n_models
+        self._decay = np.ones(n_models)
+        self._ticks: dict[int, tuple[int, int]] = {}
+        self._references: dict[int, float] = {}  # model -> ordinal at which its relative weights are 1
+        self._measures = [
+            CrossedPosterior(self.settings.priors[measure], class_capacity, n_models) for measure in Measure
+        ]
+
+    # -- taking over evidence --------------------------------------------------------------------------------------
+
+    def resize(self, statistics: Statistics, n_classes: int, n_models: int) -> None:
+        """Make room for classes and models whose integers lie below the given counts."""
+        capacity = self._measures[0].class_capacity
+        if n_models > self.n_models:
+            self._reset(max(n_classes, capacity), n_models)
+            for model in statistics.heads():
+                self.advance(statistics, model)
+            self.refresh(statistics, statistics.groups())
+        elif n_classes > capacity:
+            for posterior in self._measures:
+                posterior.grow(max(n_classes, 2 * capacity))
+
+    def refresh(self, statistics: Statistics, groups: Iterable[GroupKey]) -> None:
+        """Take over the cells of the named (task class, model, measure) groups."""
+        for group in groups:
+            self._take(statistics, group)
+
+    def advance(self, statistics: Statistics, model: int) -> None:
+        """Age a model's evidence after its head ordinal moved; does nothing when nothing is ever forgotten."""
+        if self._step is None or model >= self.n_models:
+            return
+        head = statistics.head(model)
+        tick = (int(head // self._step), head // ERA)
+        if tick == self._ticks.get(model):
+            return
+        self._ticks[model] = tick
+        now = tick[0] * self._step
+        span = _REBASE * self.settings.half_life
+        reference = math.floor(now / span) * span
+        self._references[model] = reference
+        self._decay[model] = 2.0 ** ((reference - now) / self.settings.half_life)
+        for posterior in self._measures:
+            posterior.set_decay(self._decay)
+        self.refresh(statistics, [group for group in statistics.groups() if group[1] == model])
+
+    def _take(self, statistics: Statistics, group: GroupKey) -> None:
+        task_class, model, measure = group
+        settings = self.settings
+        weight = total = square = 0
+        n = weighted = 0.0
+        for source, cell in statistics.totals(group):
+            if source in settings.masked:
+                continue
+            weight += cell.weight
+            total += cell.total
+            square += cell.square
+            trust = settings.trust.get(source, 1.0)
+            n += trust * cell.weight
+            weighted += trust * cell.total
+        if self._step is not None:
+            n, weighted = self._aged(statistics, group)
+        mean = weighted / (n * SCALE) if n > 0.0 else 0.0
+        squares = (square * weight - total * total) // weight if weight > UNIT_WEIGHT else 0
+        self._measures[measure].put(task_class, model, n / UNIT_WEIGHT, mean, squares, max(0, weight - UNIT_WEIGHT))
+
+    def _aged(self, statistics: Statistics, group: GroupKey) -> tuple[float, float]:
+        """Return weight and weighted sum of one group, each bucket weighed by trust and by its age in ordinals."""
+        settings = self.settings
+        reference = self._references.get(group[1], 0.0)
+        n = weighted = 0.0
+        for (source, level, block), cell in statistics.cells(group):
+            if source not in settings.masked:
+                age = reference - (2 * block + 1) * (BUCKET_WIDTH << level) / 2
+                factor = settings.trust.get(source, 1.0) * 2.0 ** (-age / settings.half_life)
+                n += factor * cell.weight
+                weighted += factor * cell.total
+        return n, weighted
+
+    def settle(self) -> None:
+        """Fold the evidence taken over into the abilities' precision; `marginals` does it too."""
+        for posterior in self._measures:
+            posterior.settle()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def noise(self, measure: Measure) -> float:
+        """Return the learned variance of one observation of a measure."""
+        return float(self._measures[measure].noise)
+
+    def marginals(self, task_class: int, measure: Measure) -> Marginals:
+        """Return the posterior of theta in one task class for every model."""
+        return self._measures[measure].marginals(task_class)
+
+    def digest(self, n_classes: int) -> str:
+        """Return a hex digest of every posterior mean and sd in the first n_classes classes, bit for bit."""
+        sha = hashlib.sha256()
+        for posterior in self._measures:
+            for task_class in range(n_classes):
+                seen = posterior.marginals(task_class)
+                sha.update(seen.mean.tobytes() + seen.sd.tobytes())
+        return sha.hexdigest()

@@ -1,0 +1,55 @@
+"""Statistics to bytes and back: versioned, checksummed, canonical (equal statistics give equal bytes).
+
+Layout: magic, format version, sha256 of the body, body. The body is zlib-compressed JSON of integers, which have no
+fixed width to overflow and which any tool can read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+
+from naiad.bandit.statistics import Measure, Statistics
+
+_MAGIC = b"NAIADST"
+_VERSION = 1
+
+
+class CorruptStatistics(Exception):
+    """The bytes are not statistics that this version wrote: truncated, altered or of another version."""
+
+
+def encode(statistics: Statistics) -> bytes:
+    """Return the canonical bytes of the statistics."""
+    content = {
+        "heads": sorted(statistics.heads().items()),
+        "cells": [[*map(int, group), *key, *triple] for group, key, triple in statistics.items()],
+    }
+    body = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
+    return _MAGIC + bytes([_VERSION]) + hashlib.sha256(body).digest() + body
+
+
+def decode(data: bytes) -> Statistics:
+    """Return the statistics that `encode` wrote; raises CorruptStatistics for anything else."""
+    head = len(_MAGIC)
+    if data[:head] != _MAGIC:
+        raise CorruptStatistics(
+            f"these {len(data)} bytes are not a statistics snapshot: they do not start with {_MAGIC!r}"
+        )
+    if len(data) < head + 33:
+        raise CorruptStatistics(f"the snapshot is cut off after {len(data)} bytes")
+    if data[head] != _VERSION:
+        raise CorruptStatistics(f"the snapshot has format {data[head]}; this version reads format {_VERSION}")
+    body = data[head + 33 :]
+    if hashlib.sha256(body).digest() != data[head + 1 : head + 33]:
+        raise CorruptStatistics("the snapshot's checksum does not match its content: discard it and fold the log")
+    content = json.loads(zlib.decompress(body))
+    statistics = Statistics()
+    for model, ordinal in content["heads"]:
+        statistics.advance(model, ordinal)
+    for task_class, model, measure, source, level, block, *triple in content["cells"]:
+        statistics.load(
+            (task_class, model, Measure(measure)), (source, level, block), (triple[0], triple[1], triple[2])
+        )
+    return statistics

@@ -1,0 +1,213 @@
+"""Exact integer sufficient statistics in cells, additive in any order.
+
+A cell is (task class, model, measure, source, bucket) within one tenant and holds three integers: the weight, and the
+weighted sum and sum of squares of a fixed-point value. Adding an observation adds to its cell, a revision subtracts
+the old value and adds the new one. Integer addition commutes and is exact, so any order, any replica, live or
+replayed, gives the same statistics to the bit.
+
+The bucket comes from the decision, never from the arrival: the model's decision ordinal when the decision was made,
+cut into buckets of `BUCKET_WIDTH`. Old buckets are merged on a fixed schedule that depends on the model's head
+ordinal alone: at every `ERA`-th ordinal a block of 2^L buckets forms where it lies `_KEEP` * 2^L buckets behind the
+head. Blocks are dyadic and nested, so merging early or late gives the same cells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+SCALE = 1 << 20  # fixed point: a value v is stored as round(v * SCALE)
+UNIT_WEIGHT = 1000  # the weight of one full observation
+BUCKET_WIDTH = 64  # ordinals
+ERA = 16 * BUCKET_WIDTH  # ordinals between two merges
+_KEEP = 8  # how many blocks of each size stay unmerged
+
+
+class Measure(IntEnum):
+    """What a cell measures; each has a belief of its own."""
+
+    QUALITY = 0  # score in [0, 1]
+    SUCCESS = 1  # 1.0 when an attempt was answered, 0.0 when it failed
+    OUTPUT_TOKENS = 2  # log(1 + output tokens)
+    LATENCY = 3  # log(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One effective observation: where it belongs and what it says, in integers only."""
+
+    task_class: int
+    model: int
+    measure: Measure
+    source: int
+    ordinal: int  # the model's decision ordinal when the decision was made
+    value: int  # fixed point, see SCALE
+    weight: int = UNIT_WEIGHT
+
+
+def to_fixed(value: float) -> int:
+    """Return the fixed-point integer nearest to a finite value."""
+    return round(value * SCALE)
+
+
+class Cell:
+    """Weight, weighted sum and weighted sum of squares, as Python integers (no overflow)."""
+
+    __slots__ = ("square", "total", "weight")
+
+    def __init__(self, weight: int = 0, total: int = 0, square: int = 0) -> None:
+        self.weight = weight
+        self.total = total
+        self.square = square
+
+    def __bool__(self) -> bool:
+        return self.weight != 0 or self.total != 0 or self.square != 0
+
+    def absorb(self, other: Cell) -> None:
+        """Add another cell to this one."""
+        self.weight += other.weight
+        self.total += other.total
+        self.square += other.square
+
+    def triple(self) -> tuple[int, int, int]:
+        """Return (weight, sum, sum of squares)."""
+        return self.weight, self.total, self.square
+
+
+GroupKey = tuple[int, int, Measure]  # (task class, model, measure)
+CellKey = tuple[int, int, int]  # (source, level, block): block covers buckets [block << level, (block + 1) << level)
+
+
+def block_of(bucket: int, head_bucket: int) -> tuple[int, int]:
+    """Return (level, block) of the block that holds a bucket once merging has reached head_bucket."""
+    level = 0
+    while True:
+        nxt = level + 1
+        end = ((bucket >> nxt) + 1) << nxt  # first bucket after the candidate block
+        if head_bucket - end < _KEEP << nxt:
+            return level, bucket >> level
+        level = nxt
+
+
+class Statistics:
+    """All cells of one tenant, and the head ordinal of each model."""
+
+    def __init__(self) -> None:
+        self._groups: dict[GroupKey, dict[CellKey, Cell]] = {}
+        self._totals: dict[GroupKey, dict[int, Cell]] = {}  # the same, summed over buckets, by source
+        self._heads: dict[int, int] = {}
+        self._merged_at: dict[GroupKey, int] = {}  # the merge head that a group was last merged to
+
+    def head(self, model: int) -> int:
+        """Return how many decisions have named this model so far."""
+        return self._heads.get(model, 0)
+
+    def heads(self) -> dict[int, int]:
+        """Return a copy of the head ordinal of each model."""
+        return dict(self._heads)
+
+    def advance(self, model: int, head: int) -> None:
+        """Move a model's head ordinal forward (never back)."""
+        if head > self._heads.get(model, 0):
+            self._heads[model] = head
+
+    def _merge_head(self, model: int) -> int:
+        """Return the bucket at which the model's current era began."""
+        return self._heads.get(model, 0) // ERA * (ERA // BUCKET_WIDTH)
+
+    def add(self, seen: Observation) -> None:
+        """Add one effective observation to its cell."""
+        self._move(seen, seen.weight)
+
+    def subtract(self, seen: Observation) -> None:
+        """Take one effective observation out of its cell, exactly."""
+        self._move(seen, -seen.weight)
+
+    def _move(self, seen: Observation, weight: int) -> None:
+        group = (seen.task_class, seen.model, seen.measure)
+        place = block_of(seen.ordinal // BUCKET_WIDTH, self._merge_head(seen.model))
+        self._absorb(group, (seen.source, *place), weight, weight * seen.value, weight * seen.value * seen.value)
+
+    def _absorb(self, group: GroupKey, key: CellKey, weight: int, total: int, square: int) -> None:
+        cells = self._groups.get(group)
+        if cells is None:
+            cells = self._groups[group] = {}
+            self._totals[group] = {}
+        sums = self._totals[group]
+        for cell in (
+            cells.get(key) or cells.setdefault(key, Cell()),
+            sums.get(key[0]) or sums.setdefault(key[0], Cell()),
+        ):
+            cell.weight += weight
+            cell.total += total
+            cell.square += square
+
+    def merge(self, other: Statistics) -> None:
+        """Add another tenant-wide set of statistics (a replica's, or a snapshot's) to this one."""
+        for model, head in other._heads.items():
+            self.advance(model, head)
+        for group, key, triple in other.items():
+            self.load(group, key, triple)
+
+    def load(self, group: GroupKey, key: CellKey, triple: tuple[int, int, int]) -> None:
+        """Add a whole cell, as `items` gave it."""
+        self._merged_at.pop(group, None)
+        self._absorb(group, key, *triple)
+
+    def totals(self, group: GroupKey) -> list[tuple[int, Cell]]:
+        """Return (source, sum over its buckets) of one (task class, model, measure), by source."""
+        sums = self._totals.get(group)
+        if not sums:
+            return []
+        return sorted(sums.items(), key=_by_source) if len(sums) > 1 else list(sums.items())
+
+    def cells(self, group: GroupKey) -> list[tuple[CellKey, Cell]]:
+        """Return the non-empty cells of one (task class, model, measure), merged and in canonical order."""
+        cells = self._groups.get(group)
+        if not cells:
+            return []
+        head_bucket = self._merge_head(group[1])
+        if self._merged_at.get(group) != head_bucket:
+            self._merged_at[group] = head_bucket
+            _merge_old(cells, head_bucket)
+        return sorted(((key, cell) for key, cell in cells.items() if cell), key=_by_key)
+
+    def groups(self) -> list[GroupKey]:
+        """Return every (task class, model, measure) that has been observed, in canonical order."""
+        return sorted(self._groups)
+
+    def items(self) -> Iterator[tuple[GroupKey, CellKey, tuple[int, int, int]]]:
+        """Yield every non-empty cell in canonical order: the content that snapshots and digests are made of."""
+        for group in self.groups():
+            for key, cell in self.cells(group):
+                yield group, key, cell.triple()
+
+    def digest(self) -> str:
+        """Return a hex digest that is equal exactly when the statistics are."""
+        sha = hashlib.sha256()
+        for model, head in sorted(self._heads.items()):
+            sha.update(f"h{model}:{head};".encode())
+        for group, key, triple in self.items():
+            sha.update(f"c{[int(g) for g in group]}{key}{triple};".encode())
+        return sha.hexdigest()
+
+
+def _merge_old(cells: dict[CellKey, Cell], head_bucket: int) -> None:
+    """Move every cell to the block that the head now gives it; drop the empty ones."""
+    for key in list(cells):
+        source, level, block = key
+        place = (source, *block_of(block << level, head_bucket))
+        if place != key or not cells[key]:
+            cell = cells.pop(key)
+            if cell:
+                cells.setdefault(place, Cell()).absorb(cell)
+
+
+def _by_source(item: tuple[int, Cell]) -> int:
+    return item[0]
+
+
+def _by_key(item: tuple[CellKey, Cell]) -> CellKey:
+    return item[0]
