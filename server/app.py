@@ -1,0 +1,239 @@
+"""The running server: opens the log, folds it, serves until told to stop, and leaves everything on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from random import SystemRandom
+from types import ModuleType
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from naiad.adapters.base import Adapter
+from naiad.server import providers, snapshot
+from naiad.server.completion import Completer
+from naiad.server.config import Config, split_address
+from naiad.server.decision_id import Signer
+from naiad.server.engine import Engine, EngineSettings
+from naiad.server.feedback import Feedback
+from naiad.server.guard import MEBIBYTE, Guard
+from naiad.server.inventory import Inventory
+from naiad.server.journal import Journal, fold
+from naiad.server.records import PolicySet
+from naiad.server.routing import Routing
+from naiad.server.rpc_admin import AdminServicer
+from naiad.server.rpc_catalog import CatalogServicer
+from naiad.server.rpc_feedback import FeedbackServicer
+from naiad.server.rpc_insight import InsightServicer
+from naiad.server.rpc_policy import PolicyServicer
+from naiad.server.rpc_router import RouterServicer
+from naiad.server.store.base import Store
+from naiad.server.store.memory import MemoryStore
+from naiad.server.store.sqlite import SqliteStore
+from naiad.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    catalog_service_pb2,
+    catalog_service_pb2_grpc,
+    feedback_service_pb2,
+    feedback_service_pb2_grpc,
+    insight_service_pb2,
+    insight_service_pb2_grpc,
+    policy_service_pb2,
+    policy_service_pb2_grpc,
+    router_service_pb2,
+    router_service_pb2_grpc,
+)
+
+log = structlog.get_logger(__name__)
+
+_PENDING = 100_000  # above our own limit: what gRPC sheds itself ends as a bare CANCELLED
+
+
+def wall_ms() -> int:
+    """Return wall time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+async def open_store(config: Config) -> Store:
+    """Open the store that the configuration names; raises StoreError."""
+    return MemoryStore() if config.database is None else await SqliteStore.open(config.database)
+
+
+async def signer_for(store: Store) -> Signer:
+    """Return the signer of decision ids; the first start makes the key, and it is kept."""
+    keys = await store.signing_keys()
+    if not keys:
+        keys = {1: secrets.token_bytes(32)}
+        await store.add_signing_key(1, keys[1])
+    return Signer(keys, max(keys))
+
+
+async def restored_engine(store: Store, config: Config, *, from_start: bool = False) -> Engine:
+    """Return the engine that the log folds to: from the newest good snapshot and its tail, or from event 0."""
+    signer = await signer_for(store)
+    settings = EngineSettings(belief=config.belief, endpoints=frozenset(config.endpoints))
+    for sequence, payload in [] if from_start else await store.snapshots():
+        engine = Engine(settings, signer)
+        try:
+            snapshot.load(engine, payload)
+        except snapshot.CorruptSnapshot as error:
+            log.warning("snapshot_ignored", sequence=sequence, reason=str(error))
+            continue
+        await fold(store, engine, after=sequence)
+        return engine
+    engine = Engine(settings, signer)
+    await fold(store, engine)
+    return engine
+
+
+class Server:
+    """A server that was started; `run` is the way to have one until a signal."""
+
+    def __init__(self, config: Config, store: Store, engine: Engine, adapters: dict[str, Adapter]) -> None:
+        self.config = config
+        self.store = store
+        self.engine = engine
+        self._adapters = adapters
+        self.journal = Journal(store, engine, wall_ms)
+        self.guard = Guard(config.limits, lambda: self.journal.backlog)
+        self._health = health.aio.HealthServicer()
+        self._grpc: grpc.aio.Server | None = None
+        self.address = ""
+
+    @classmethod
+    async def start(cls, config: Config) -> Server:
+        """Open the log, fold it, take over the configuration and listen; raises StoreError, ConfigError or OSError."""
+        store = await open_store(config)
+        try:
+            engine = await restored_engine(store, config)
+            server = cls(config, store, engine, providers.build(config.endpoints))
+            server.journal.start()
+            await server._serve()
+        except BaseException:
+            await store.close()
+            raise
+        return server
+
+    async def _serve(self) -> None:
+        inventory = Inventory(self.journal, self.engine, wall_ms)
+        await inventory.apply_configuration(self.config.models, self.config.task_classes)
+        await self._apply_policy()
+        completer = Completer(self.engine, self.journal, self._adapters, wall_ms)
+        routing = Routing(
+            self.engine,
+            self.journal,
+            inventory,
+            completer,
+            now_ms=wall_ms,
+            monotonic=time.monotonic,
+            uniform=SystemRandom().random,
+            create_task_classes=self.config.file.policy.create_task_classes,
+            decide_waits=self.config.file.storage.decide_waits,
+        )
+        await routing.remember_decisions(self.store)
+        limits = self.config.limits
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", max(limits.large_message_mib, limits.message_mib) * MEBIBYTE),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.server.max_pending_requests", _PENDING),
+                ("grpc.server.max_pending_requests_hard_limit", _PENDING),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        protect = self.guard.protect
+        router_service_pb2_grpc.add_RouterServiceServicer_to_server(
+            protect(RouterServicer(routing), *_service(router_service_pb2, "RouterService")), server
+        )
+        feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server(
+            protect(
+                FeedbackServicer(routing, Feedback(self.journal, self.engine, wall_ms)),
+                *_service(feedback_service_pb2, "FeedbackService"),
+            ),
+            server,
+        )
+        catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(
+            protect(CatalogServicer(self.engine.catalog, inventory), *_service(catalog_service_pb2, "CatalogService")),
+            server,
+        )
+        policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(
+            protect(PolicyServicer(), *_service(policy_service_pb2, "PolicyService")), server
+        )
+        insight_service_pb2_grpc.add_InsightServiceServicer_to_server(
+            protect(InsightServicer(routing, self.store), *_service(insight_service_pb2, "InsightService")), server
+        )
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
+            protect(
+                AdminServicer(self.journal, self.engine, self.store, self.config),
+                *_service(admin_service_pb2, "AdminService"),
+            ),
+            server,
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        host, port = split_address(self.config.file.server)
+        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        await server.start()
+        self._grpc = server
+        self.address = f"{host}:{bound}"
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def _apply_policy(self) -> None:
+        """Make the configuration's policy a new version if it differs from the one in force."""
+        wanted, present = self.config.policy, self.engine.policy
+        if wanted.digest != present.digest:
+            await self.journal.append(
+                PolicySet(
+                    at_ms=wall_ms(),
+                    version=present.version + 1,
+                    objective=wanted.objective,
+                    temper=wanted.temper,
+                    exploration=wanted.exploration,
+                    allowance=wanted.allowance,
+                    models=wanted.models,
+                    digest=wanted.digest,
+                )
+            )
+
+    async def stop(self) -> bool:
+        """Refuse new calls, finish those in flight, write everything, close; return whether all went well."""
+        self.guard.draining = True
+        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        if self._grpc is not None:
+            await self._grpc.stop(grace=self.config.file.server.drain_s)
+        failed = self.journal.failed.is_set()
+        await self.journal.close()
+        for adapter in self._adapters.values():
+            await adapter.aclose()
+        await self.store.close()
+        log.info("stopped", sequence=self.engine.sequence, storage_failed=failed)
+        return not failed
+
+
+def _service(module: ModuleType, service: str) -> tuple[str, list[str]]:
+    """Return a service's name and its methods, from its descriptor."""
+    return service, [method.name for method in module.DESCRIPTOR.services_by_name[service].methods]
+
+
+async def run(config: Config, ready: Callable[[str], None]) -> int:
+    """Serve until SIGTERM or SIGINT, or until the log cannot be written; return the exit code."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = await Server.start(config)
+    log.info(
+        "serving", address=server.address, models=len(server.engine.catalog.live), sequence=server.engine.sequence,
+        configuration=config.source,
+    )  # fmt: skip
+    ready(server.address)
+    waits = [asyncio.ensure_future(stopping.wait()), asyncio.ensure_future(server.journal.failed.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in waits:
+        waiting.cancel()
+    return 0 if await server.stop() else 1

@@ -1,0 +1,98 @@
+"""The inventory as the engine sees it: models and task classes by name and by id, and the arrays choosing needs.
+
+Entries are the records of the log themselves; ids are dense small integers that are never reused, so that they can
+index the beliefs. A deleted entry stays, marked, so that what was learned of it keeps its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from naiad.bandit.thompson import Floats
+from naiad.server.errors import NaiadError, unknown_model, unknown_task_class
+from naiad.server.records import ModelPut, TaskClassPut
+
+UNLIMITED_TOKENS = 1e12
+
+
+class Catalog:
+    """Models and task classes of one tenant."""
+
+    def __init__(self) -> None:
+        self.models: list[ModelPut] = []  # by id
+        self.task_classes: list[TaskClassPut] = []  # by id
+        self._model_ids: dict[str, int] = {}
+        self._class_ids: dict[str, int] = {}
+        self.version = 0  # grows with every change
+        self._rebuild()
+
+    def put_model(self, model: ModelPut) -> None:
+        """Take over an entry; a new id must be the next one."""
+        if model.model == len(self.models):
+            self.models.append(model)
+        else:
+            self.models[model.model] = model
+        self._model_ids[model.name] = model.model
+        self.version += 1
+        self._rebuild()
+
+    def put_task_class(self, task_class: TaskClassPut) -> None:
+        """Take over an entry; a new id must be the next one."""
+        if task_class.task_class == len(self.task_classes):
+            self.task_classes.append(task_class)
+        else:
+            self.task_classes[task_class.task_class] = task_class
+        self._class_ids[task_class.name] = task_class.task_class
+        self.version += 1
+
+    def _rebuild(self) -> None:
+        prices = [m.prices for m in self.models]
+        self.input_price: Floats = np.array([float(p.input) if p else 0.0 for p in prices])
+        self.output_price: Floats = np.array([float(p.output) if p else 0.0 for p in prices])
+        self.request_price: Floats = np.array([float(p.request) if p else 0.0 for p in prices])
+        self.output_limit: Floats = np.array([float(m.max_output_tokens or UNLIMITED_TOKENS) for m in self.models])
+        self.live = tuple(m for m in self.models if not m.deleted)
+
+    def find_model(self, name: str) -> ModelPut | None:
+        """Return the entry of this name, deleted or not, or None."""
+        found = self._model_ids.get(name)
+        return None if found is None else self.models[found]
+
+    def find_task_class(self, name: str) -> TaskClassPut | None:
+        """Return the entry of this name, deleted or not, or None."""
+        found = self._class_ids.get(name)
+        return None if found is None else self.task_classes[found]
+
+    def model(self, name: str, field: str = "model") -> ModelPut:
+        """Return a live model; raises NaiadError UNKNOWN_MODEL or MODEL_DELETED."""
+        found = self.find_model(name)
+        if found is None:
+            raise unknown_model(name, (m.name for m in self.live), field)
+        if found.deleted:
+            raise NaiadError(
+                "MODEL_DELETED",
+                f"{field} names {name!r}, which was deleted; CreateModel brings it back, what was learned is kept",
+                code="FAILED_PRECONDITION",
+                metadata={"model": name},
+            )
+        return found
+
+    def task_class(self, name: str) -> TaskClassPut:
+        """Return a live task class; raises NaiadError UNKNOWN_TASK_CLASS or TASK_CLASS_DELETED."""
+        found = self.find_task_class(name)
+        if found is None:
+            raise unknown_task_class(name, (c.name for c in self.live_task_classes()))
+        if found.deleted:
+            raise NaiadError(
+                "TASK_CLASS_DELETED",
+                f"task_class {name!r} was deleted; create it again with CreateTaskClass, what was learned is kept",
+                code="FAILED_PRECONDITION",
+                metadata={"task_class": name},
+            )
+        return found
+
+    def live_task_classes(self) -> Iterator[TaskClassPut]:
+        """Yield the task classes that are not deleted, oldest first."""
+        return (c for c in self.task_classes if not c.deleted)

@@ -1,0 +1,176 @@
+"""The command line: serve, check, replay, arms, explain, demo. Exit codes: 0 well, 1 failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import sys
+from pathlib import Path
+
+import msgspec
+
+from naiad.server import config as configuration
+from naiad.server.config import Config, ConfigError
+from naiad.server.logs import configure
+from naiad.server.store.base import StoreError
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(prog="naiad", description="A router for AI models that learns from every outcome.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="start the server")
+    _config_options(serve)
+    serve.add_argument("--listen", metavar="HOST:PORT", help="instead of [server] listen; port 0 takes a free one")
+    serve.add_argument("--data-dir", metavar="DIR", type=Path, help="folder of the database, instead of [storage] path")
+    serve.add_argument("--log", choices=("console", "json"), help="instead of [server] log")
+    serve.add_argument(
+        "--allow-plaintext-beyond-loopback", action="store_true",
+        help="listen in plaintext where others can read along",
+    )  # fmt: skip
+    serve.set_defaults(run=_serve)
+
+    check = commands.add_parser("check", help="check a configuration and print the inventory that it makes")
+    _config_options(check)
+    check.set_defaults(run=_check)
+
+    replay = commands.add_parser(
+        "replay", help="fold the log from event 0 and compare with what is served, bit for bit",
+        description="With --server, asks a running server. Otherwise reads the database of a stopped one.",
+    )  # fmt: skip
+    _config_options(replay)
+    replay.add_argument(
+        "--data-dir", metavar="DIR", type=Path, help="folder of the database, instead of [storage] path"
+    )
+    replay.add_argument("--server", metavar="HOST:PORT", help="a running server")
+    replay.add_argument("--from-stdin", action="store_true", help=argparse.SUPPRESS)
+    replay.set_defaults(run=_replay)
+
+    arms = commands.add_parser("arms", help="draw what a server believes of its models")
+    _server_option(arms)
+    arms.add_argument("--task-class", default="", metavar="NAME", help="only this task class")
+    arms.set_defaults(run=_arms)
+
+    explain = commands.add_parser("explain", help="explain one decision")
+    explain.add_argument("decision_id", metavar="ID")
+    _server_option(explain)
+    explain.set_defaults(run=_explain)
+
+    demo = commands.add_parser("demo", help="watch a server learn on recorded real prompts and outcomes")
+    demo.add_argument("--seed", type=int, default=1, help="order of the prompts (default 1)")
+    demo.add_argument("--prompts", type=int, default=None, help="how many prompts of act one (default: all)")
+    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where plot and table go")
+    demo.set_defaults(run=_demo)
+    return top
+
+
+def _config_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", metavar="FILE", type=Path, help="naiad.toml; without it the built-in defaults")
+
+
+def _server_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT", help="default 127.0.0.1:50051")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except ConfigError as error:
+        print(f"naiad: {error}", file=sys.stderr)
+        return USAGE
+    except StoreError as error:
+        print(f"naiad: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _load(options: argparse.Namespace) -> Config:
+    """Read the configuration and put the command line's options over it."""
+    config = configuration.load(options.config)
+    server, storage = config.file.server, config.file.storage
+    if getattr(options, "listen", None):
+        server = msgspec.structs.replace(server, listen=options.listen)
+    if getattr(options, "log", None):
+        server = msgspec.structs.replace(server, log=options.log)
+    if getattr(options, "allow_plaintext_beyond_loopback", False):
+        server = msgspec.structs.replace(server, allow_plaintext_beyond_loopback=True)
+    if getattr(options, "data_dir", None):
+        storage = msgspec.structs.replace(storage, path=str(options.data_dir / "naiad.db"))
+    file = msgspec.structs.replace(config.file, server=server, storage=storage)
+    configuration.split_address(server, "--listen" if getattr(options, "listen", None) else config.source)
+    return dataclasses.replace(config, file=file)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    if options.config is not None and options.allow_plaintext_beyond_loopback:
+        config = _load_dangerously(options)
+    else:
+        config = _load(options)
+    configure(config.file.server.log, config.file.server.log_level)
+    from naiad.server.app import run
+
+    def ready(address: str) -> None:
+        print(f"naiad listening on {address}", flush=True)
+
+    try:
+        return asyncio.run(run(config, ready))
+    except OSError as error:
+        print(f"naiad: cannot listen on {config.file.server.listen}: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _load_dangerously(options: argparse.Namespace) -> Config:
+    """Read a file whose address only the flag permits."""
+    import tomllib
+
+    data = tomllib.loads(options.config.read_text(encoding="utf-8"))
+    data.setdefault("server", {})["allow_plaintext_beyond_loopback"] = True
+    config = configuration.parse(data, str(options.config))
+    return config
+
+
+def _check(options: argparse.Namespace) -> int:
+    from naiad.server.report import print_inventory
+
+    print_inventory(_load(options))
+    return OK
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from naiad.server.replay import LogMismatch, fold_stream
+    from naiad.server.report import print_replay
+
+    if options.from_stdin:
+        try:
+            digests = fold_stream(sys.stdin.buffer)
+        except (LogMismatch, EOFError) as error:
+            print(f"naiad: {error}", file=sys.stderr)
+            return FAILED
+        sys.stdout.buffer.write(msgspec.json.encode(digests))
+        return OK
+    return print_replay(None if options.server else _load(options), options.server)
+
+
+def _arms(options: argparse.Namespace) -> int:
+    from naiad.server.report import print_arms
+
+    return print_arms(options.server, options.task_class)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from naiad.server.report import print_explanation
+
+    return print_explanation(options.server, options.decision_id)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from naiad.server.demo.run import run
+
+    return run(seed=options.seed, prompts=options.prompts, output=options.output)

@@ -1,0 +1,245 @@
+"""Calling the provider: walk the ranking, record every attempt, answer with the first success.
+
+Eligibility is checked again before each call leaves. Every attempt is recorded, a failure as well: it teaches
+availability, never quality. The reply waits until everything is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+import structlog
+
+from naiad.adapters import errors as provider
+from naiad.adapters.base import Adapter, Answer, FinishReason
+from naiad.adapters.base import Request as ProviderRequest
+from naiad.adapters.base import Usage as ProviderUsage
+from naiad.server.decision_id import Ticket
+from naiad.server.eligibility import Needs, refusal
+from naiad.server.engine import Decision, Engine
+from naiad.server.errors import NaiadError
+from naiad.server.journal import Amended, Journal, Request
+from naiad.server.ledger import Entry, take_outcome
+from naiad.server.money import cost_of
+from naiad.server.records import Decided, ModelPut, Outcome, Usage
+
+log = structlog.get_logger(__name__)
+
+_MARGIN_S = 0.05  # kept back from the caller's deadline for recording and answering
+_CANCELLED = 12  # AttemptErrorKind
+_OTHER = 13
+
+# The most specific class first; numbered as AttemptErrorKind in the API.
+_KINDS: tuple[tuple[type[provider.ProviderError], int], ...] = (
+    (provider.Timeout, 1),
+    (provider.ConnectionFailed, 2),
+    (provider.RateLimited, 3),
+    (provider.QuotaExhausted, 3),
+    (provider.Overloaded, 4),
+    (provider.ServerError, 5),
+    (provider.ContextTooLong, 7),
+    (provider.InvalidRequest, 6),
+    (provider.AuthenticationFailed, 8),
+    (provider.ModelNotFound, 9),
+    (provider.Truncated, 10),
+    (provider.MalformedAnswer, 11),
+)
+_FINISH = {
+    FinishReason.STOP: 1,
+    FinishReason.LENGTH: 2,
+    FinishReason.TOOL_CALLS: 3,
+    FinishReason.CONTENT_FILTER: 4,
+    FinishReason.REFUSAL: 5,
+}
+MAX_ATTEMPTS = 3
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The reply kept on disk for a completion: which decision it was. The answer itself is kept in memory only."""
+
+    uid: int
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be answered; the upstream model is filled in for each attempt."""
+
+    needs: Needs
+    request: ProviderRequest
+    max_attempts: int = MAX_ATTEMPTS
+    max_cost_nano_usd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer and the attempts that led to it."""
+
+    decision: Decision
+    answer: Answer
+    attempt: str
+    model: ModelPut
+    attempts: tuple[tuple[str, Outcome], ...]
+
+
+class Completer:
+    """Turns decisions into answers."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        adapters: Mapping[str, Adapter],
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._adapters = adapters
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+
+    async def complete(self, decision: Decision, task: Task, request: Request, *, timeout_s: float) -> Completion:
+        """Answer with the first model of the ranking that succeeds; raises NaiadError when none does.
+
+        timeout_s: what is left of the caller's deadline, in seconds.
+        """
+        deadline = self._monotonic() + timeout_s - _MARGIN_S
+        attempts: list[tuple[str, Outcome]] = []
+        record = decision.record
+        spent = 0
+        for model_id in decision.order[: task.max_attempts]:
+            model = self._engine.catalog.models[model_id]
+            expected = record.cost[record.models.index(model_id)]
+            if task.max_cost_nano_usd is not None and spent + expected > task.max_cost_nano_usd and attempts:
+                break
+            if not self._still_allowed(model, task.needs):
+                continue
+            left = deadline - self._monotonic()
+            if left <= 0.0:
+                break
+            name = str(len(attempts) + 1)
+            answer, outcome, error = await self._attempt(decision, name, model, task, left, request)
+            attempts.append((name, outcome))
+            spent += outcome.cost.total if outcome.cost else 0
+            if answer is not None:
+                await self._record(decision, name, outcome, request, Done(record.uid, name))
+                return Completion(decision, answer, name, model, tuple(attempts))
+            await self._record(decision, name, outcome, Request(request.method), Done(record.uid, name))
+            if error is not None and not error.fallback_worthy:
+                break
+        raise _all_failed(decision, attempts, past=self._monotonic() >= deadline)
+
+    def _still_allowed(self, model: ModelPut, needs: Needs) -> bool:
+        """Ask the one function again: the catalogue may have changed since the decision."""
+        if model.deleted:
+            return False
+        engine = self._engine
+        return refusal(model, needs, frozenset(engine.policy.models), engine.settings.endpoints) is None
+
+    async def _attempt(
+        self, decision: Decision, name: str, model: ModelPut, task: Task, left: float, request: Request
+    ) -> tuple[Answer | None, Outcome, provider.ProviderError | None]:
+        adapter = self._adapters[model.endpoint]
+        record = decision.record
+        blank = Outcome(
+            model=model.model,
+            ordinal=record.ordinals[record.models.index(model.model)],
+            started_ms=self._now_ms(),
+        )
+        began = self._monotonic()
+        try:
+            answer = await adapter.complete(replace(task.request, model=model.upstream_model), timeout_s=left)
+        except provider.ProviderError as error:
+            log.warning("attempt_failed", model=model.name, error=type(error).__name__, attempt=name)
+            return None, _failed(blank, error, self._monotonic() - began), error
+        except asyncio.CancelledError:
+            gone = msgspec.structs.replace(blank, failed=True, error=_CANCELLED, error_detail="cancelled by the caller")
+            task_ = asyncio.ensure_future(
+                self._record(decision, name, gone, Request(request.method), Done(record.uid, name))
+            )
+            task_.add_done_callback(_retrieve)
+            raise
+        measured = self._monotonic() - began
+        usage = _usage(answer.usage)
+        outcome = msgspec.structs.replace(
+            blank,
+            usage=usage,
+            cost=cost_of(usage, model.prices),
+            latency_s=answer.latency_s if answer.latency_s is not None else measured,
+            finish=_FINISH.get(answer.finish, 0),
+        )
+        return answer, outcome, None
+
+    async def _record(self, decision: Decision, name: str, outcome: Outcome, request: Request, reply: Done) -> None:
+        record = decision.record
+        ticket = Ticket(
+            self._engine.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
+            record.at_ms, record.uid,
+        )  # fmt: skip
+
+        def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
+            after, event = take_outcome(entry, name, outcome, self._now_ms())
+            return Amended(after, event, reply)
+
+        await self._journal.amend(ticket, request, Done, work)
+
+
+def _retrieve(task: asyncio.Future[None]) -> None:
+    """Look at a background task's result, so that its error is not lost in silence."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("attempt_not_recorded", error=type(error).__name__)
+
+
+def _usage(usage: ProviderUsage) -> Usage:
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        estimated=usage.estimated,
+    )
+
+
+def error_kind(error: provider.ProviderError) -> int:
+    """Return the AttemptErrorKind of a provider's error."""
+    return next((kind for known, kind in _KINDS if isinstance(error, known)), _OTHER)
+
+
+def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float) -> Outcome:
+    return msgspec.structs.replace(
+        blank,
+        failed=True,
+        error=error_kind(error),
+        error_detail=type(error).__name__,
+        http_status=error.status,
+        latency_s=latency_s,
+    )
+
+
+def _all_failed(decision: Decision, attempts: list[tuple[str, Outcome]], *, past: bool) -> NaiadError:
+    kinds: dict[str, int] = {}
+    for _, outcome in attempts:
+        kinds[outcome.error_detail] = kinds.get(outcome.error_detail, 0) + 1
+    listed = ", ".join(f"{kind} x {count}" for kind, count in sorted(kinds.items())) or "none was made"
+    metadata = {"decision_id": decision.decision_id, "attempts": len(attempts), "kinds": listed}
+    details = [("attempts", decision, tuple(attempts))]
+    if past or not attempts:
+        return NaiadError(
+            "DEADLINE_EXCEEDED",
+            f"the deadline passed before a model had answered ({listed}); "
+            "call with a longer one, or allow faster models",
+            code="DEADLINE_EXCEEDED", metadata=metadata, details=details,
+        )  # fmt: skip
+    rejected = all(outcome.error in (6, 7, 8, 9) for _, outcome in attempts)
+    return NaiadError(
+        "ALL_ATTEMPTS_REJECTED" if rejected else "ALL_ATTEMPTS_FAILED",
+        f"no model answered ({listed}); "
+        + ("correct the request or the endpoint" if rejected else "try again later, or allow more models"),
+        code="FAILED_PRECONDITION" if rejected else "UNAVAILABLE", metadata=metadata, details=details,
+    )  # fmt: skip

@@ -1,0 +1,296 @@
+"""Requests of the API into the engine's words: every field checked, every refusal with its value, rule and remedy."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message as ProtoMessage
+
+from naiad.adapters import base
+from naiad.adapters.tokens import estimate_tokens
+from naiad.server.eligibility import Capability, Needs
+from naiad.server.engine import Query, check_objective
+from naiad.server.errors import NaiadError
+from naiad.server.journal import Request
+from naiad.server.records import ObjectiveSpec, TaskClassPut
+from naiad.v1 import content_pb2, objective_pb2
+
+ID_RULE = "letters, digits, '.', '_', '-', ':' and '/', beginning with a letter or digit, at most {} characters"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
+SHORT, LONG = 128, 256
+_MOST_TOKENS = 1 << 40
+_MOST_ITEMS = 1_000
+DEFAULT_OUTPUT_TOKENS = 1_024  # reserved where the caller does not say
+
+
+def text_id(value: str, field: str, *, required: bool = False, longest: int = SHORT) -> str:
+    """Return an id that may hold any printable text; raises NaiadError."""
+    if not value:
+        if required:
+            raise NaiadError("FIELD_REQUIRED", f"{field} is empty; set it", field=field)
+        return ""
+    if len(value) > longest or not value.isprintable():
+        raise _bad_id(value, field, f"printable characters, at most {longest}")
+    return value
+
+
+def name(value: str, field: str, *, longest: int = SHORT) -> str:
+    """Return a name of a task class or model; raises NaiadError when it is empty, too long or malformed."""
+    if not value:
+        raise NaiadError("FIELD_REQUIRED", f"{field} is empty; set it", field=field)
+    if len(value) > longest or not _NAME.match(value):
+        raise _bad_id(value, field, ID_RULE.format(longest))
+    return value
+
+
+def model_name(value: str, field: str) -> str:
+    """Return a model's name, "provider/model"; raises NaiadError."""
+    checked = name(value, field, longest=LONG)
+    provider, slash, model = checked.partition("/")
+    if not (provider and slash and model):
+        raise _bad_id(value, field, "'provider/model'")
+    return checked
+
+
+def _bad_id(value: str, field: str, rule: str) -> NaiadError:
+    shown = value if len(value) <= 60 else value[:60] + "..."
+    return NaiadError(
+        "INVALID_ID",
+        f"{field} is {shown!r} ({len(value)} characters); the rule is: {rule}",
+        metadata={"value": shown, "rule": rule},
+        field=field,
+    )
+
+
+def number(value: float, field: str, low: float, high: float | None = None) -> float:
+    """Return a finite number within its range; raises NaiadError."""
+    if not math.isfinite(value):
+        raise NaiadError(
+            "NUMBER_NOT_FINITE",
+            f"{field} is {value}; send a finite number, or leave the field unset",
+            metadata={"value": value},
+            field=field,
+        )
+    if value < low or (high is not None and value > high):
+        bounds = f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
+        metadata: dict[str, object] = {"value": value, "minimum": f"{low:g}"}
+        if high is not None:
+            metadata["maximum"] = f"{high:g}"
+        raise NaiadError(
+            "NUMBER_OUT_OF_RANGE", f"{field} is {value}; it must be {bounds}", metadata=metadata, field=field
+        )
+    return value
+
+
+def optional_count(message: ProtoMessage, field: str, low: int = 0) -> int | None:
+    """Return an optional whole number of the message, None when it is not set; raises NaiadError."""
+    if not message.HasField(field):
+        return None
+    return int(number(getattr(message, field), field, low, _MOST_TOKENS))
+
+
+def text(value: str, field: str, longest: int) -> str:
+    """Return a text that is not too long; raises NaiadError."""
+    if len(value) > longest:
+        raise NaiadError(
+            "FIELD_TOO_LONG",
+            f"{field} has {len(value)} characters; the limit is {longest}: shorten it",
+            metadata={"size": len(value), "maximum": longest},
+            field=field,
+        )
+    return value
+
+
+def items(values: Any, field: str, most: int = _MOST_ITEMS) -> Any:
+    """Return a repeated field that has not too many items; raises NaiadError."""
+    if len(values) > most:
+        raise NaiadError(
+            "TOO_MANY_ITEMS",
+            f"{field} has {len(values)} items; the limit is {most}: send fewer, or several calls",
+            metadata={"count": len(values), "maximum": most},
+            field=field,
+        )
+    return values
+
+
+def enum_value(value: int, enum: Any, field: str, *, required: bool = True) -> int:
+    """Return a known value of an API enum; raises NaiadError for an unknown one, and for 0 where one is required."""
+    known = enum.values()
+    if value not in known or (required and value == 0):
+        allowed = [n for n in enum.keys() if not n.endswith("_UNSPECIFIED")]  # noqa: SIM118
+        raise NaiadError(
+            "UNKNOWN_ENUM_VALUE",
+            f"{field} is {value}; use one of {', '.join(allowed)}",
+            metadata={"value": value, "allowed": ", ".join(allowed)},
+            field=field,
+        )
+    return value
+
+
+def duration_s(message: ProtoMessage, field: str) -> float | None:
+    """Return a duration in seconds, None when it is not set; raises NaiadError for a negative or malformed one."""
+    if not message.HasField(field):
+        return None
+    value: Duration = getattr(message, field)
+    seconds = value.seconds + value.nanos / 1e9
+    if abs(value.nanos) >= 1_000_000_000 or (
+        value.seconds and value.nanos and (value.seconds < 0) != (value.nanos < 0)
+    ):
+        raise NaiadError(
+            "INVALID_FORMAT", f"{field} is not a valid duration: {value.seconds} s and {value.nanos} ns",
+            metadata={"rule": "nanos of the same sign as seconds, below one second"}, field=field,
+        )  # fmt: skip
+    return number(seconds, field, 0.0, 31_536_000.0)
+
+
+def request_of(method: str, message: Any) -> Request:
+    """Return the idempotency key of a request: its id, and a digest of everything in it."""
+    request_id = text_id(message.request_id, "request_id")
+    if not request_id:
+        return Request(method)
+    body = message.SerializeToString(deterministic=True)
+    return Request(method, request_id, hashlib.sha256(body).hexdigest())
+
+
+def objective_spec(message: objective_pb2.Objective, field: str = "objective") -> ObjectiveSpec:
+    """Return the strategy and the parameters that are set; raises NaiadError."""
+    strategy = enum_value(message.strategy, objective_pb2.Strategy, f"{field}.strategy", required=False)
+    values: dict[str, float] = {
+        key: getattr(message, key)
+        for key in ("usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin")
+        if message.HasField(key)
+    }
+    spec = ObjectiveSpec(strategy=strategy or None, **values)
+    check_objective(spec, field)
+    return spec
+
+
+_NO_OBJECTIVE = ObjectiveSpec()
+
+
+def query_from_proto(message: Any, task_class: TaskClassPut | None, method: str) -> Query:
+    """Return the query of a Decide, Complete or StreamComplete request; raises NaiadError.
+
+    task_class: the class it names, if that exists already; features are checked against it.
+    """
+    explicit_output = optional_count(message, "max_output_tokens", 1)
+    messages = items(message.messages, "messages")
+    for index, turn in enumerate(messages):
+        enum_value(turn.role, content_pb2.Role, f"messages[{index}].role")
+    input_tokens = optional_count(message, "input_tokens")
+    if input_tokens is None:
+        input_tokens = estimate_tokens(messages_from_proto(messages)) if messages else 0
+    capabilities = frozenset(message.required_capabilities)
+    for capability in capabilities:
+        if capability not in list(Capability):
+            enum_value(capability, _CAPABILITIES, "required_capabilities")
+    if (
+        messages
+        and Capability.VISION not in capabilities
+        and any(p.HasField("image") for m in messages for p in m.parts)
+    ):
+        capabilities |= {int(Capability.VISION)}
+    request = request_of(method, message)
+    return Query(
+        task_class=message.task_class,
+        workflow=text_id(message.workflow, "workflow"),
+        session=text_id(message.session_id, "session_id"),
+        data_class=text_id(message.data_class, "data_class"),
+        objective=objective_spec(message.objective) if message.HasField("objective") else _NO_OBJECTIVE,
+        needs=Needs(
+            input_tokens=input_tokens,
+            max_output_tokens=DEFAULT_OUTPUT_TOKENS if explicit_output is None else explicit_output,
+            explicit_output=explicit_output is not None,
+            allowed=frozenset(items(message.allowed_models, "allowed_models")),
+            capabilities=capabilities,
+        ),
+        features=_features(message.features, task_class) if message.features else {},
+        request_id=request.request_id,
+        request_digest=request.digest,
+    )
+
+
+def _features(values: Mapping[str, float], task_class: TaskClassPut | None) -> dict[str, float]:
+    declared = [spec.name for spec in task_class.features] if task_class else []
+    class_name = task_class.name if task_class else ""
+    for key, value in values.items():
+        number(value, f"features[{key[:64]!r}]", -math.inf)
+        if key not in declared:
+            allowed = ", ".join(declared) or "none"
+            raise NaiadError(
+                "UNKNOWN_FEATURE",
+                f"feature {key[:64]!r} is not one that task class {class_name!r} declares ({allowed}); "
+                "declare it with UpdateTaskClass, or leave it out",
+                metadata={"feature": key[:64], "task_class": class_name, "allowed": allowed},
+                field="features",
+            )
+    return dict(values)
+
+
+_ROLES = {
+    content_pb2.ROLE_SYSTEM: base.Role.SYSTEM,
+    content_pb2.ROLE_USER: base.Role.USER,
+    content_pb2.ROLE_ASSISTANT: base.Role.ASSISTANT,
+    content_pb2.ROLE_TOOL: base.Role.TOOL,
+}
+
+
+def messages_from_proto(messages: Any) -> tuple[base.Message, ...]:
+    """Return the conversation in the adapters' words; raises NaiadError for a part without content."""
+    return tuple(
+        base.Message(
+            _ROLES[turn.role],
+            tuple(_part(part, f"messages[{i}].parts[{j}]") for j, part in enumerate(turn.parts)),
+        )
+        for i, turn in enumerate(messages)
+    )
+
+
+def _part(part: content_pb2.Part, field: str) -> base.Part:
+    kind = part.WhichOneof("content")
+    if kind == "text":
+        return base.TextPart(part.text)
+    if kind == "image":
+        return _image(part.image, field)
+    if kind == "tool_call":
+        call = part.tool_call
+        return base.ToolCallPart(call.tool_call_id, call.name, call.arguments_json)
+    if kind == "tool_result":
+        result = part.tool_result
+        inner = tuple(_part(p, f"{field}.tool_result.parts[{k}]") for k, p in enumerate(result.parts))
+        shown = tuple(p for p in inner if isinstance(p, base.TextPart | base.ImagePart))
+        return base.ToolResultPart(result.tool_call_id, "", shown, result.failed)
+    raise NaiadError(
+        "FIELD_REQUIRED", f"{field} has no content; set text, image, tool_call or tool_result", field=field
+    )
+
+
+def _image(image: content_pb2.Image, field: str) -> base.ImagePart:
+    source = image.WhichOneof("source")
+    if source is None or (source == "data" and not (image.data and image.media_type)):
+        raise NaiadError(
+            "FIELD_REQUIRED", f"{field}.image needs either data with a media_type, or a uri", field=f"{field}.image"
+        )
+    if source == "data":
+        return base.ImagePart(media_type=image.media_type, data=image.data)
+    return base.ImagePart(media_type=image.media_type, url=image.uri)
+
+
+class _Capabilities:
+    """The capabilities this server knows, in the shape of an API enum."""
+
+    @staticmethod
+    def values() -> list[int]:
+        return [int(c) for c in Capability]
+
+    @staticmethod
+    def keys() -> list[str]:
+        return [f"CAPABILITY_{c.name}" for c in Capability]
+
+
+_CAPABILITIES = _Capabilities()

@@ -1,0 +1,382 @@
+"""All live state of a tenant, and the two things that move it: deciding, and folding committed events.
+
+Everything here is synchronous: no await, no clock, no database. `decide` reads the beliefs and hands out an ordinal;
+`apply` folds one event of the log, live after its commit and in a replay alike, so both reach the same state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from naiad.bandit.belief import Belief, BeliefSettings
+from naiad.bandit.objective import Exploration, Objective, Serving, Strategy, serve
+from naiad.bandit.statistics import GroupKey, Statistics
+from naiad.bandit.thompson import Floats, draw
+from naiad.server.catalog import Catalog
+from naiad.server.decision_id import Signer, Ticket
+from naiad.server.eligibility import Needs, split
+from naiad.server.errors import NaiadError
+from naiad.server.ledger import Entry
+from naiad.server.prediction import Predictor
+from naiad.server.records import (
+    Change,
+    Decided,
+    Event,
+    FeedbackReported,
+    ModelPut,
+    ObjectiveSpec,
+    OutcomeReported,
+    PolicySet,
+    TaskClassPut,
+    decode,
+)
+from naiad.server.traffic import Traffic
+
+DEFAULT_TENANT = 0  # the only tenant until there is identity; part of every key from the first schema on
+_SESSIONS = 100_000
+NO_OVERRIDE = ObjectiveSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One request for a decision, checked and in the engine's words."""
+
+    task_class: str
+    workflow: str = ""
+    session: str = ""
+    data_class: str = ""
+    objective: ObjectiveSpec = NO_OVERRIDE
+    needs: Needs = field(default_factory=lambda: Needs(0, 0))
+    features: dict[str, float] = field(default_factory=dict)
+    request_id: str = ""
+    request_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A choice: its id, and the record that the log keeps of it."""
+
+    decision_id: str
+    record: Decided
+
+    @property
+    def order(self) -> list[int]:
+        """The models' ids in the order in which they are to be tried."""
+        models = self.record.models
+        return [models[i] for i in self.record.rank]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the engine depends on besides the log."""
+
+    belief: BeliefSettings = field(default_factory=BeliefSettings)
+    endpoints: frozenset[str] = frozenset()  # profiles that have an adapter; empty: do not check
+
+
+def resolve(*levels: ObjectiveSpec | None) -> Objective:
+    """Return the objective in full: request over task class over policy over built-in defaults."""
+    strategy = Strategy.BALANCED
+    merged: dict[str, float] = {}
+    for spec in levels:
+        if spec is None:
+            continue
+        if spec.strategy is not None:
+            strategy = Strategy(spec.strategy)
+        for name in ("usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin"):
+            value = getattr(spec, name)
+            if value is not None:
+                merged[name] = value
+    return Objective(strategy, **merged)
+
+
+class Engine:
+    """The state of one tenant."""
+
+    def __init__(self, settings: EngineSettings, signer: Signer, tenant: int = DEFAULT_TENANT) -> None:
+        self.settings = settings
+        self.tenant = tenant
+        self.signer = signer
+        self.catalog = Catalog()
+        self.statistics = Statistics()
+        self.belief = Belief(settings.belief)
+        self.predictor = Predictor(self.belief, self.catalog)
+        self.traffic = Traffic()
+        self.policy = PolicySet(version=0, objective=ObjectiveSpec(), temper=0.5, exploration=0.01, allowance=0.05)
+        self.sequence = 0  # of the last event folded
+        self.last_uid = 0
+        self._ordinals: dict[int, int] = {}  # next decision ordinal of each model, decisions not yet committed included
+        self._sessions: OrderedDict[str, int] = OrderedDict()
+        self._objectives: dict[tuple[int, ObjectiveSpec], Objective] = {}
+        self._policy_models: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return (
+            f"Engine(tenant={self.tenant}, sequence={self.sequence}, models={len(self.catalog.live)}, "
+            f"task_classes={len(self.catalog.task_classes)}, policy={self.policy.version})"
+        )
+
+    # -- deciding --------------------------------------------------------------------------------------------------
+
+    def decide(self, query: Query, *, at_ms: int, uniform: float) -> Decision:
+        """Choose a model; raises NaiadError when the class is unknown or no model may be used.
+
+        at_ms: wall time, for people and for the id; uniform: the random number in [0, 1) that makes the draw.
+        """
+        catalog = self.catalog
+        task_class = catalog.task_class(query.task_class)
+        objective = self._objective(task_class, query.objective)
+        models, excluded = split(catalog, query.needs, self._policy_models, self.settings.endpoints)
+        policy = self.policy
+        seen = self.predictor.predict(
+            task_class.task_class, models, query.needs.input_tokens, query.needs.max_output_tokens
+        )
+        serving = serve(objective, seen, Exploration(policy.temper, policy.exploration, policy.allowance))
+        kept = self._kept(query.session, models)
+        probabilities: Floats = serving.probabilities
+        if kept is None:
+            chosen = draw(probabilities, uniform)
+        else:
+            chosen = kept
+            probabilities = np.zeros(len(models))
+            probabilities[chosen] = 1.0
+        model = models[chosen]
+        ordinals = [self._ordinals.get(m, 0) for m in models]
+        self._ordinals[model] = ordinals[chosen] + 1
+        self._remember(query.session, model)
+        self.last_uid = uid = max(self.last_uid + 1, at_ms << 20)
+        propensities = probabilities.tolist()
+        record = Decided(
+            at_ms=at_ms,
+            uid=uid,
+            task_class=task_class.task_class,
+            model=model,
+            ordinal=ordinals[chosen],
+            propensity=propensities[chosen],
+            uniform=uniform,
+            policy=policy.version,
+            workflow=query.workflow,
+            session=query.session,
+            data_class=query.data_class,
+            objective=(
+                float(objective.strategy), objective.usd_per_quality, objective.usd_per_second,
+                objective.quality_floor, objective.confidence, objective.margin,
+            ),
+            input_tokens=query.needs.input_tokens,
+            max_output_tokens=query.needs.max_output_tokens,
+            features=query.features,
+            models=models,
+            ordinals=ordinals,
+            probabilities=propensities,
+            thompson=serving.thompson.tolist(),
+            utility=serving.utility.tolist(),
+            utility_sd=serving.utility_sd.tolist(),
+            quality=seen.quality.tolist(),
+            quality_sd=seen.quality_sd.tolist(),
+            cost=seen.cost.tolist(),
+            cost_sd=seen.cost_sd.tolist(),
+            latency=seen.latency.tolist(),
+            latency_sd=seen.latency_sd.tolist(),
+            rank=_rank(serving, chosen),
+            excluded=excluded,
+            sticky=kept is not None,
+            floor_met=serving.floor_met,
+            request_id=query.request_id,
+            request_digest=query.request_digest,
+        )  # fmt: skip
+        return Decision(self.decision_id(record), record)
+
+    def check_servable(self, query: Query) -> None:
+        """Raise NaiadError if no model may serve a request, before anything is created for it."""
+        split(self.catalog, query.needs, self._policy_models, self.settings.endpoints)
+
+    def restored(self, payload: bytes) -> Decision:
+        """Return the decision that an event of the log holds, under an id signed anew."""
+        record = decode(payload)
+        if not isinstance(record, Decided):
+            raise TypeError(f"the event is {type(record).__name__}, not a decision")
+        return Decision(self.decision_id(record), record)
+
+    def decision_id(self, record: Decided) -> str:
+        """Return the id of a decision."""
+        return self.signer.issue(
+            Ticket(
+                self.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
+                record.at_ms, record.uid,
+            )
+        )  # fmt: skip
+
+    def entry_id(self, entry: Entry) -> str:
+        """Return the id of the decision that a ledger entry belongs to."""
+        return self.signer.issue(
+            Ticket(
+                self.tenant, entry.task_class, entry.model, entry.ordinal, entry.policy, entry.propensity,
+                entry.at_ms, entry.uid,
+            )
+        )  # fmt: skip
+
+    def _objective(self, task_class: TaskClassPut, override: ObjectiveSpec) -> Objective:
+        key = (task_class.task_class, override)
+        found = self._objectives.get(key)
+        if found is None:
+            if len(self._objectives) > 10_000:
+                self._objectives.clear()
+            found = self._objectives[key] = resolve(self.policy.objective, task_class.objective, override)
+        return found
+
+    def _kept(self, session: str, models: list[int]) -> int | None:
+        """Return the position of the session's earlier model, if it has one that is still eligible."""
+        if not session:
+            return None
+        model = self._sessions.get(session)
+        return models.index(model) if model is not None and model in models else None
+
+    def _remember(self, session: str, model: int) -> None:
+        if session:
+            self._sessions[session] = model
+            self._sessions.move_to_end(session)
+            if len(self._sessions) > _SESSIONS:
+                self._sessions.popitem(last=False)
+
+    # -- folding ---------------------------------------------------------------------------------------------------
+
+    def apply(self, sequence: int, event: Event) -> None:
+        """Fold one committed event; events must come in the order of their sequence."""
+        match event:
+            case Decided():
+                self._apply_decided(event)
+            case OutcomeReported():
+                self._apply_outcome(event)
+            case FeedbackReported():
+                self._apply_feedback(event)
+            case TaskClassPut():
+                self._apply_task_class(event)
+            case ModelPut():
+                self._apply_model(event)
+            case PolicySet():
+                self._apply_policy(event)
+        self.sequence = sequence
+
+    def _apply_model(self, event: ModelPut) -> None:
+        self.catalog.put_model(event)
+        self._resize()
+
+    def _apply_task_class(self, event: TaskClassPut) -> None:
+        self.catalog.put_task_class(event)
+        self._objectives.clear()
+        self._resize()
+
+    def _resize(self) -> None:
+        self.belief.resize(self.statistics, len(self.catalog.task_classes), len(self.catalog.models))
+
+    def _apply_policy(self, event: PolicySet) -> None:
+        self.policy = event
+        self._policy_models = frozenset(event.models)
+        self._objectives.clear()
+
+    def _apply_decided(self, event: Decided) -> None:
+        self._reach(event.model, event.ordinal)
+        self.traffic.decided(event.task_class, event.model, event.at_ms)
+        self._remember(event.session, event.model)
+        self.last_uid = max(self.last_uid, event.uid)
+
+    def _apply_outcome(self, event: OutcomeReported) -> None:
+        self._reach(event.first_model, event.first_ordinal)
+        self.traffic.attempted(event.task_class, event.outcome.model, event.outcome.failed)
+        self._learn(event.changes)
+
+    def _apply_feedback(self, event: FeedbackReported) -> None:
+        self._reach(event.first_model, event.first_ordinal)
+        self._learn(event.changes)
+
+    def _reach(self, model: int, ordinal: int) -> None:
+        """Advance a model's head beyond an ordinal that was handed out."""
+        if ordinal >= self.statistics.head(model):
+            self.statistics.advance(model, ordinal + 1)
+            self.belief.advance(self.statistics, model)
+        if ordinal >= self._ordinals.get(model, 0):
+            self._ordinals[model] = ordinal + 1
+
+    def _learn(self, changes: tuple[Change, ...]) -> None:
+        groups: dict[GroupKey, None] = {}
+        for change in changes:
+            seen = change.observation()
+            self.statistics.add(seen)
+            groups[seen.task_class, seen.model, seen.measure] = None
+        self.belief.refresh(self.statistics, groups)
+        self.belief.settle()
+
+    # -- snapshots -------------------------------------------------------------------------------------------------
+
+    def sessions(self) -> list[tuple[str, int]]:
+        """Return (session, model) of the sessions remembered, the oldest first."""
+        return list(self._sessions.items())
+
+    def restore(self, statistics: Statistics, last_uid: int, sessions: list[tuple[str, int]]) -> None:
+        """Take over what a snapshot holds besides catalogue, policy and traffic."""
+        self.statistics.merge(statistics)
+        for model, head in statistics.heads().items():
+            self._ordinals[model] = max(self._ordinals.get(model, 0), head)
+            self.belief.advance(self.statistics, model)
+        self.belief.refresh(self.statistics, self.statistics.groups())
+        self.last_uid = max(self.last_uid, last_uid)
+        for session, model in sessions:
+            self._remember(session, model)
+
+    # -- proof -----------------------------------------------------------------------------------------------------
+
+    def statistics_digest(self) -> str:
+        """Return a digest of all statistics: equal exactly when they are."""
+        return self.statistics.digest()
+
+    def belief_digest(self) -> str:
+        """Return a digest of every posterior mean and sd, bit for bit."""
+        return self.belief.digest(len(self.catalog.task_classes))
+
+
+def _rank(serving: Serving, chosen: int) -> list[int]:
+    """Return positions in the order in which they are to be tried: the one drawn, then by falling utility."""
+    order: list[int] = np.argsort(-serving.utility, kind="stable").tolist()
+    order.remove(chosen)
+    order.insert(0, chosen)
+    return order
+
+
+def check_objective(spec: ObjectiveSpec, field_name: str = "objective") -> None:
+    """Raise NaiadError if a strategy is unknown here or a parameter lies outside its range."""
+    if spec.strategy is not None and spec.strategy not in list(Strategy):
+        raise NaiadError(
+            "NOT_IMPLEMENTED",
+            f"{field_name}.strategy {spec.strategy} is not implemented in this version of the server; "
+            f"use one of {', '.join(s.name for s in Strategy)}",
+            code="UNIMPLEMENTED",
+            metadata={"method": ""},
+            field=f"{field_name}.strategy",
+        )
+    bounds = {
+        "usd_per_quality": (0.0, 1e6),
+        "usd_per_second": (0.0, 1e6),
+        "quality_floor": (0.0, 1.0),
+        "confidence": (0.0, 1.0),
+        "margin": (0.0, 1.0),
+    }
+    for name, (low, high) in bounds.items():
+        value = getattr(spec, name)
+        if value is None:
+            continue
+        where = f"{field_name}.{name}"
+        if not math.isfinite(value):
+            raise NaiadError(
+                "NUMBER_NOT_FINITE", f"{where} is {value}; send a finite number or leave it unset",
+                metadata={"value": value}, field=where,
+            )  # fmt: skip
+        if not low <= value <= high or (name == "confidence" and value in (0.0, 1.0)):
+            raise NaiadError(
+                "NUMBER_OUT_OF_RANGE", f"{where} is {value}; the range is {low:g} to {high:g}"
+                + (", both excluded" if name == "confidence" else ""),
+                metadata={"value": value, "minimum": low, "maximum": high}, field=where,
+            )  # fmt: skip

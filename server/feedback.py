@@ -1,0 +1,261 @@
+"""Outcomes and judgements of decisions: what is accepted, to which attempt it belongs, and what counts afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from naiad.bandit.statistics import SCALE, to_fixed
+from naiad.server.decision_id import Ticket
+from naiad.server.engine import Engine
+from naiad.server.errors import NaiadError, unknown_attempt
+from naiad.server.journal import Amended, Journal, Request
+from naiad.server.ledger import (
+    FIRST_ATTEMPT,
+    AttemptEntry,
+    Entry,
+    counting,
+    feedback_id_of,
+    take_outcome,
+    take_ratings,
+    uid_of_feedback,
+)
+from naiad.server.money import cost_of
+from naiad.server.records import Cost, Decided, ModelPut, Outcome, Rating, Usage
+
+_HALF = 500  # a preference tells less than a score: half an observation for each of its two attempts
+
+
+class OutcomeReceipt(msgspec.Struct, frozen=True):
+    """What was recorded of an attempt."""
+
+    attempt: str
+    cost: Cost | None
+    sequence: int
+
+
+class FeedbackReceipt(msgspec.Struct, frozen=True):
+    """What became of a judgement."""
+
+    feedback_id: str
+    effective: bool  # False: superseded by a higher source
+    score: float | None  # what counts for the attempt now
+    revised: bool
+    sequence: int
+
+
+class RetractionReceipt(msgspec.Struct, frozen=True):
+    """What counts after a retraction; the rating is the retracted one."""
+
+    attempt: str
+    rating: Rating
+    entry: Entry
+    score: float | None
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeReport:
+    """The facts of an attempt as a caller reports them; an empty attempt or model takes the default."""
+
+    attempt: str
+    model: str
+    outcome: Outcome  # its model and ordinal are filled in here
+    billed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A judgement as a caller gives it: a score or thumb as `value`, or a preference."""
+
+    attempt: str
+    source: int
+    rater: str
+    value: float | None = None  # in [0, 1]
+    thumb: bool = False
+    preferred: str = ""
+    other: str = ""
+    comment: str = ""
+
+
+class Feedback:
+    """Takes in outcomes and judgements through the journal."""
+
+    def __init__(self, journal: Journal, engine: Engine, now_ms: Callable[[], int]) -> None:
+        self._journal = journal
+        self._engine = engine
+        self._now_ms = now_ms
+
+    async def report_outcome(
+        self, ticket: Ticket, decision_id: str, report: OutcomeReport, request: Request
+    ) -> OutcomeReceipt:
+        """Record the facts of one attempt; raises NaiadError."""
+
+        def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
+            attempt = report.attempt or _next_attempt(entry)
+            model, ordinal = self._called(ticket, decision_id, report.model, decided)
+            outcome = msgspec.structs.replace(
+                report.outcome,
+                model=model.model,
+                ordinal=ordinal,
+                cost=cost_of(report.outcome.usage, model.prices, report.billed),
+            )
+            known = entry.find(attempt)
+            if known is not None and known.outcome is not None:
+                if _facts(known.outcome) == _facts(outcome):
+                    return Amended(entry, None, OutcomeReceipt(attempt, known.outcome.cost, sequence - 1))
+                raise NaiadError(
+                    "ATTEMPT_ALREADY_REPORTED",
+                    f"attempt_id {attempt!r} has an outcome that differs from this one; "
+                    "give each attempt an id of its own, and do not report attempts that Complete made",
+                    code="ALREADY_EXISTS",
+                    metadata={"decision_id": decision_id, "attempt_id": attempt},
+                )
+            after, event = take_outcome(entry, attempt, outcome, self._now_ms())
+            return Amended(after, event, OutcomeReceipt(attempt, outcome.cost, sequence))
+
+        return await self._journal.amend(ticket, request, OutcomeReceipt, work)
+
+    def _called(self, ticket: Ticket, decision_id: str, name: str, decided: Decided | None) -> tuple[ModelPut, int]:
+        """Return the model that was called and its ordinal, which dates the evidence."""
+        catalog = self._engine.catalog
+        if not name:
+            return catalog.models[ticket.model], ticket.ordinal
+        model = catalog.find_model(name) or catalog.model(name)
+        if model.model == ticket.model:
+            return model, ticket.ordinal
+        if decided is None:  # the row was lost: the newest ordinal is the best that is known
+            return model, max(0, self._engine.statistics.head(model.model) - 1)
+        if model.model not in decided.models:
+            raise NaiadError(
+                "MODEL_NOT_IN_DECISION",
+                f"model {name!r} was not a candidate of this decision; report the model that was called, "
+                "and call only those of the ranking",
+                metadata={"decision_id": decision_id, "model": name},
+                field="model",
+            )
+        return model, decided.ordinals[decided.models.index(model.model)]
+
+    async def report_feedback(
+        self, ticket: Ticket, decision_id: str, judgement: Judgement, request: Request
+    ) -> FeedbackReceipt:
+        """Record a judgement, or revise the rater's earlier one; raises NaiadError."""
+
+        def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
+            now = self._now_ms()
+            if judgement.preferred:
+                attempts: tuple[str, ...] = (judgement.preferred, judgement.other)
+                for attempt in attempts:
+                    if entry.find(attempt) is None:
+                        raise unknown_attempt(decision_id, attempt)
+                ratings = tuple(_rating(judgement, value, now) for value in (1.0, 0.0))
+            else:
+                attempts = (_judged(entry, decision_id, judgement.attempt),)
+                ratings = (_rating(judgement, judgement.value or 0.0, now),)
+            known = entry.find(attempts[0])
+            revised = known is not None and any(
+                (r.source, r.rater) == (judgement.source, judgement.rater) for r in known.ratings
+            )
+            after, event = take_ratings(entry, attempts, ratings, now)
+            rated = after.find(attempts[0])
+            if rated is None:
+                raise RuntimeError("a rating was taken and is not there")
+            counted = counting(rated.ratings)
+            receipt = FeedbackReceipt(
+                feedback_id_of(entry.uid, attempts[0], ratings[0]),
+                counted is not None and counted.source == judgement.source,
+                _score(rated),
+                revised,
+                sequence,
+            )
+            return Amended(after, event, receipt)
+
+        return await self._journal.amend(ticket, request, FeedbackReceipt, work)
+
+    async def retract(self, feedback_id: str, comment: str, request: Request) -> RetractionReceipt:
+        """Take a judgement back, as if it had never been given; raises NaiadError UNKNOWN_FEEDBACK."""
+        uid = uid_of_feedback(feedback_id)
+        if uid is None:
+            raise _unknown_feedback(feedback_id)
+
+        def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
+            found = entry.rating(feedback_id)
+            if not found:
+                raise _unknown_feedback(feedback_id)
+            attempt, rating = found[0]
+            if rating.retracted:
+                known = entry.find(attempt)
+                score = _score(known) if known else None
+                return Amended(entry, None, RetractionReceipt(attempt, rating, entry, score, sequence - 1))
+            now = self._now_ms()
+            gone = tuple(
+                msgspec.structs.replace(r, retracted=True, updated_ms=now, comment=comment or r.comment)
+                for _, r in found
+            )
+            after, event = take_ratings(entry, tuple(name for name, _ in found), gone, now)
+            known = after.find(attempt)
+            receipt = RetractionReceipt(attempt, gone[0], after, _score(known) if known else None, sequence)
+            return Amended(after, event, receipt)
+
+        nobody = Ticket(self._engine.tenant, 0, 0, 0, 0, 0.0, 0, uid)
+        return await self._journal.amend(nobody, request, RetractionReceipt, work)
+
+
+def _next_attempt(entry: Entry) -> str:
+    """Return an id for an attempt that the caller gave none."""
+    numbers = [int(a.attempt) for a in entry.attempts if a.attempt.isdecimal() and a.outcome is not None]
+    return str(max(numbers) + 1) if numbers else FIRST_ATTEMPT
+
+
+def _judged(entry: Entry, decision_id: str, attempt: str) -> str:
+    """Return the attempt that a judgement is about."""
+    if not attempt:
+        return entry.answered()
+    if entry.find(attempt) is None and not (attempt == FIRST_ATTEMPT and not entry.attempts):
+        raise unknown_attempt(decision_id, attempt)
+    return attempt
+
+
+def _rating(judgement: Judgement, value: float, now_ms: int) -> Rating:
+    preference = bool(judgement.preferred)
+    return Rating(
+        source=judgement.source,
+        rater=judgement.rater,
+        value=to_fixed(value),
+        weight=_HALF if preference else 2 * _HALF,
+        signal=2 if preference else int(judgement.thumb),
+        preferred=judgement.preferred,
+        other=judgement.other,
+        comment=judgement.comment,
+        created_ms=now_ms,
+        updated_ms=now_ms,
+    )
+
+
+def _score(attempt: AttemptEntry) -> float | None:
+    """Return the score that counts for an attempt, in [0, 1]."""
+    counted = counting(attempt.ratings)
+    if counted is None or (attempt.outcome is not None and attempt.outcome.failed):
+        return None
+    return counted.value / SCALE
+
+
+def _facts(outcome: Outcome) -> tuple[object, ...]:
+    """Return what two reports of one attempt must agree on."""
+    usage: Usage = outcome.usage
+    billed = outcome.cost.billed if outcome.cost else None
+    return (
+        outcome.model, outcome.failed, outcome.error, usage.input_tokens, usage.output_tokens, billed,
+        outcome.latency_s, outcome.first_token_s,
+    )  # fmt: skip
+
+
+def _unknown_feedback(feedback_id: str) -> NaiadError:
+    return NaiadError(
+        "UNKNOWN_FEEDBACK",
+        f"feedback_id {feedback_id[:64]!r} is not known; use the id that ReportFeedback returned",
+        code="NOT_FOUND",
+        metadata={"feedback_id": feedback_id},
+    )

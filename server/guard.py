@@ -1,0 +1,142 @@
+"""What every call passes before it reaches its method: authorization row, drain, deadline, size and admission.
+
+The limit is our own: gRPC's pending queue is raised above it, because what gRPC sheds ends as a bare CANCELLED that
+clients take for their own. Refusals carry RetryInfo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from naiad.server.authorization import REQUIRED
+from naiad.server.errors import NaiadError, not_implemented
+from naiad.server.status import abort
+
+log = structlog.get_logger(__name__)
+
+MEBIBYTE = 1 << 20
+_LARGE = frozenset({"RouterService/Complete", "RouterService/StreamComplete"})  # carry images and long documents
+_RETRY_AFTER_S = 0.5
+
+Servicer = TypeVar("Servicer")
+Method = Callable[[Any, Any], Awaitable[Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a server takes on at a time."""
+
+    concurrent_calls: int = 512
+    backlog: int = 20_000  # decisions waiting to be written
+    message_mib: int = 4
+    large_message_mib: int = 32
+    default_deadline_s: float = 60.0
+    longest_deadline_s: float = 600.0
+
+
+class Guard:
+    """Counts the calls in flight and refuses what is too much, too large, too late or too early."""
+
+    def __init__(self, limits: Limits, backlog: Callable[[], int]) -> None:
+        self._limits = limits
+        self._backlog = backlog
+        self.in_flight = 0
+        self.draining = False
+
+    def __repr__(self) -> str:
+        return f"Guard(in_flight={self.in_flight}, draining={self.draining})"
+
+    def protect(self, servicer: Servicer, service: str, methods: list[str]) -> Servicer:
+        """Wrap the servicer's methods; those that it does not have answer UNIMPLEMENTED with an ErrorInfo."""
+        for method in methods:
+            name = f"{service}/{method}"
+            if name not in REQUIRED:
+                raise RuntimeError(f"{name} has no row in naiad.server.authorization: add the role that it asks for")
+            own = type(servicer).__dict__.get(method)
+            handler = getattr(servicer, method) if own is not None else None
+            setattr(servicer, method, self._wrap(name, handler) if handler else _unimplemented(name))
+        return servicer
+
+    def _wrap(self, name: str, handler: Method) -> Method:
+        largest = (self._limits.large_message_mib if name in _LARGE else self._limits.message_mib) * MEBIBYTE
+        waits = name != "RouterService/Decide"  # nothing on the path of Decide can hang
+
+        async def call(request: Message, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
+            self.in_flight += 1
+            try:
+                left = self._admit(name, request, context, largest)
+                if not waits:
+                    return await handler(request, context)
+                async with asyncio.timeout(left):
+                    return await handler(request, context)
+            except NaiadError as error:
+                await abort(context, error)
+            except TimeoutError:
+                await abort(context, _too_late(name, "DEADLINE_EXCEEDED"))
+            except (asyncio.CancelledError, grpc.aio.AbortError):
+                raise
+            except Exception as error:
+                incident = uuid.uuid4().hex
+                log.error("call_failed", method=name, incident_id=incident, error=type(error).__name__, exc_info=True)
+                await abort(
+                    context,
+                    NaiadError(
+                        "INTERNAL",
+                        f"a defect of Naiad ended this call; report it with incident_id {incident}",
+                        code="INTERNAL",
+                        metadata={"incident_id": incident},
+                    ),
+                )
+            finally:
+                self.in_flight -= 1
+
+        return call
+
+    def _admit(self, name: str, request: Message, context: Any, largest: int) -> float:
+        """Return how many seconds the call may take; raises NaiadError when it may not begin."""
+        if self.draining:
+            raise NaiadError(
+                "DRAINING", "the server is shutting down; try again, another or the restarted one will answer",
+                code="UNAVAILABLE", metadata={"method": name}, retry_after_s=1.0,
+            )  # fmt: skip
+        limits = self._limits
+        if self.in_flight > limits.concurrent_calls or self._backlog() > limits.backlog:
+            raise NaiadError(
+                "OVERLOADED", f"{limits.concurrent_calls} calls are being served, as many as this server takes; "
+                "wait as long as RetryInfo says, or raise [server] concurrent_calls",
+                code="RESOURCE_EXHAUSTED", metadata={"method": name, "limit": limits.concurrent_calls},
+                retry_after_s=_RETRY_AFTER_S,
+            )  # fmt: skip
+        left = context.time_remaining()
+        if left is not None and left <= 0.0:
+            raise _too_late(name, "DEADLINE_ALREADY_PAST")
+        size = request.ByteSize()
+        if size > largest:
+            raise NaiadError(
+                "MESSAGE_TOO_LARGE", f"the request has {size} bytes; {name} takes up to {largest}: send less, "
+                "or raise [server] message_mib",
+                code="RESOURCE_EXHAUSTED", metadata={"size": size, "maximum": largest, "method": name},
+            )  # fmt: skip
+        return limits.default_deadline_s if left is None else min(left, limits.longest_deadline_s)
+
+
+def _too_late(name: str, reason: str) -> NaiadError:
+    return NaiadError(
+        reason, f"the deadline of {name} has passed; call with a longer one",
+        code="DEADLINE_EXCEEDED", metadata={"method": name, "left_ms": 0, "needed_ms": 1},
+    )  # fmt: skip
+
+
+def _unimplemented(name: str) -> Method:
+    async def call(request: Any, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
+        await abort(context, not_implemented(name))
+
+    return call

@@ -1,0 +1,203 @@
+"""Changes of the catalogue: created, updated and deleted entries, each an event in the log; one change at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
+
+import msgspec
+
+from naiad.server.engine import Engine
+from naiad.server.errors import NaiadError
+from naiad.server.journal import Journal, Request
+from naiad.server.money import listed_prices
+from naiad.server.records import ModelPut, TaskClassPut
+
+FROM_CONFIGURATION, FROM_API, FROM_FIRST_USE = 1, 2, 3  # numbered as Origin in the API
+Entry = TypeVar("Entry", ModelPut, TaskClassPut)
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """The reply kept for a deletion."""
+
+    name: str
+
+
+class Inventory:
+    """The only way to change models and task classes."""
+
+    def __init__(self, journal: Journal, engine: Engine, now_ms: Callable[[], int]) -> None:
+        self._journal = journal
+        self._catalog = engine.catalog
+        self._now_ms = now_ms
+        self._lock = asyncio.Lock()  # two changes must not both start from the same entry
+
+    # -- models ----------------------------------------------------------------------------------------------------
+
+    async def create_model(self, wanted: ModelPut, request: Request) -> ModelPut:
+        """Add a model, or bring a deleted one back with what was learned of it; raises MODEL_ALREADY_EXISTS."""
+        async with self._lock:
+            earlier = await self._journal.earlier(request, ModelPut)
+            if earlier is not None:
+                return earlier
+            known = self._catalog.find_model(wanted.name)
+            if known is not None and not known.deleted:
+                raise NaiadError(
+                    "MODEL_ALREADY_EXISTS",
+                    f"model {wanted.name!r} exists at revision {known.revision}; change it with UpdateModel",
+                    code="ALREADY_EXISTS",
+                    metadata={"model": wanted.name, "revision": known.revision},
+                )
+            now = self._now_ms()
+            entry = msgspec.structs.replace(
+                completed(wanted),
+                model=known.model if known else len(self._catalog.models),
+                revision=known.revision + 1 if known else 1,
+                created_ms=now,
+                at_ms=now,
+            )
+            await self._journal.append(entry, request=request, reply=entry)
+            return entry
+
+    async def update_model(self, name: str, changes: dict[str, Any], revision: int, request: Request) -> ModelPut:
+        """Change fields of a model; a revision other than 0 must be the present one."""
+        async with self._lock:
+            earlier = await self._journal.earlier(request, ModelPut)
+            if earlier is not None:
+                return earlier
+            known = self._catalog.model(name)
+            _check_revision("model " + name, revision, known.revision)
+            entry = msgspec.structs.replace(known, **changes, revision=known.revision + 1, at_ms=self._now_ms())
+            await self._journal.append(entry, request=request, reply=entry)
+            return entry
+
+    async def delete_model(self, name: str, revision: int, request: Request) -> None:
+        """Take a model out of the catalogue; what was learned of it is kept."""
+        async with self._lock:
+            if await self._journal.earlier(request, Deleted) is not None:
+                return
+            known = self._catalog.model(name)
+            _check_revision("model " + name, revision, known.revision)
+            entry = msgspec.structs.replace(known, deleted=True, revision=known.revision + 1, at_ms=self._now_ms())
+            await self._journal.append(entry, request=request, reply=Deleted(name))
+
+    # -- task classes ----------------------------------------------------------------------------------------------
+
+    async def create_task_class(self, wanted: TaskClassPut, request: Request) -> TaskClassPut:
+        """Add a task class, or bring a deleted one back; raises TASK_CLASS_ALREADY_EXISTS."""
+        async with self._lock:
+            earlier = await self._journal.earlier(request, TaskClassPut)
+            if earlier is not None:
+                return earlier
+            known = self._catalog.find_task_class(wanted.name)
+            if known is not None and not known.deleted:
+                raise NaiadError(
+                    "TASK_CLASS_ALREADY_EXISTS",
+                    f"task class {wanted.name!r} exists at revision {known.revision}; change it with UpdateTaskClass",
+                    code="ALREADY_EXISTS",
+                    metadata={"task_class": wanted.name, "revision": known.revision},
+                )
+            return await self._add_task_class(wanted, known, request)
+
+    async def ensure_task_class(self, name: str) -> bool:
+        """Create a task class on its first use; return whether this call did. Committed before it returns."""
+        async with self._lock:
+            known = self._catalog.find_task_class(name)
+            if known is not None:
+                return False
+            await self._add_task_class(
+                TaskClassPut(task_class=0, name=name, origin=FROM_FIRST_USE), None, Request("ensure")
+            )
+            return True
+
+    async def _add_task_class(self, wanted: TaskClassPut, known: TaskClassPut | None, request: Request) -> TaskClassPut:
+        now = self._now_ms()
+        entry = msgspec.structs.replace(
+            wanted,
+            task_class=known.task_class if known else len(self._catalog.task_classes),
+            revision=known.revision + 1 if known else 1,
+            created_ms=now,
+            at_ms=now,
+        )
+        await self._journal.append(entry, request=request, reply=entry)
+        return entry
+
+    async def update_task_class(
+        self, name: str, changes: dict[str, Any], revision: int, request: Request
+    ) -> TaskClassPut:
+        """Change fields of a task class; a revision other than 0 must be the present one."""
+        async with self._lock:
+            earlier = await self._journal.earlier(request, TaskClassPut)
+            if earlier is not None:
+                return earlier
+            known = self._catalog.task_class(name)
+            _check_revision("task class " + name, revision, known.revision)
+            entry = msgspec.structs.replace(known, **changes, revision=known.revision + 1, at_ms=self._now_ms())
+            await self._journal.append(entry, request=request, reply=entry)
+            return entry
+
+    async def delete_task_class(self, name: str, revision: int, request: Request) -> None:
+        """Take a task class out of use; what was learned in it is kept."""
+        async with self._lock:
+            if await self._journal.earlier(request, Deleted) is not None:
+                return
+            known = self._catalog.task_class(name)
+            _check_revision("task class " + name, revision, known.revision)
+            entry = msgspec.structs.replace(known, deleted=True, revision=known.revision + 1, at_ms=self._now_ms())
+            await self._journal.append(entry, request=request, reply=Deleted(name))
+
+    # -- configuration ---------------------------------------------------------------------------------------------
+
+    async def apply_configuration(self, models: Collection[ModelPut], classes: Collection[TaskClassPut]) -> None:
+        """Bring the catalogue to what the configuration says; entries it did not change since last time are left alone.
+
+        A change made by RPC thus holds until the configuration's own entry changes.
+        """
+        for model in models:
+            await self._configure(model, self._catalog.find_model(model.name), len(self._catalog.models), "model")
+        for task_class in classes:
+            known = self._catalog.find_task_class(task_class.name)
+            await self._configure(task_class, known, len(self._catalog.task_classes), "task_class")
+
+    async def _configure(self, wanted: Entry, known: Entry | None, next_id: int, id_field: str) -> None:
+        if known is not None and known.config_digest == wanted.config_digest:
+            return
+        now = self._now_ms()
+        entry = msgspec.structs.replace(
+            wanted,
+            **{id_field: getattr(known, id_field) if known else next_id},
+            revision=known.revision + 1 if known else 1,
+            origin=FROM_CONFIGURATION,
+            created_ms=known.created_ms if known else now,
+            at_ms=now,
+        )
+        await self._journal.append(entry)
+
+
+def completed(model: ModelPut) -> ModelPut:
+    """Return a model with what its name and the price list say where it says nothing itself."""
+    upstream = model.upstream_model or model.name.partition("/")[2]
+    prices, window = model.prices, model.context_window
+    if prices is None:
+        listed = listed_prices(model.name, upstream)
+        if listed is not None:
+            prices, listed_window = listed
+            window = window if window is not None else listed_window
+    return msgspec.structs.replace(
+        model,
+        upstream_model=upstream,
+        endpoint=model.endpoint or model.name.partition("/")[0],
+        prices=prices,
+        context_window=window,
+    )
+
+
+def _check_revision(resource: str, expected: int, actual: int) -> None:
+    if expected not in (0, actual):
+        raise NaiadError(
+            "REVISION_MISMATCH",
+            f"{resource} is at revision {actual}, not {expected}; read it again and apply the change to what was read",
+            code="ABORTED",
+            metadata={"resource": resource, "expected": expected, "actual": actual},
+        )

@@ -1,0 +1,310 @@
+"""The one writer of the log: group commit, idempotency and the ledger, then the engine in sequence order.
+
+Acknowledged means on disk. Work is queued; one task takes what is there, resolves it against the ledger in the order of
+arrival, commits it as one transaction, folds the events into the engine and only then answers. A commit that fails
+stops the server: whether it was kept is not known, so the log is read again at the next start.
+
+`Decide` does not wait: its event is queued and written within a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from naiad.server.decision_id import Ticket
+from naiad.server.engine import Engine
+from naiad.server.errors import NaiadError, request_id_reused, storage_failed
+from naiad.server.ledger import Entry
+from naiad.server.records import Decided, Event, decode, encode
+from naiad.server.store.base import Batch, EventRow, ReplyRow, Store
+
+log = structlog.get_logger(__name__)
+
+_GATHER_S = 0.002  # how long a batch that nobody waits for is gathered
+_BATCH = 256  # events a transaction
+_RECENT = 20_000  # decisions and ledger entries kept in memory to spare reads
+_SNAPSHOT_EVERY = 50_000  # events
+_entry_decoder = msgspec.json.Decoder(Entry)
+
+Reply = TypeVar("Reply", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The idempotency key of a call: its method, its request id ("" for none) and a digest of its body."""
+
+    method: str
+    request_id: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """What a piece of work made of a ledger entry: the new entry, its event (None: nothing changed), the reply."""
+
+    entry: Entry
+    event: Event | None
+    reply: msgspec.Struct
+
+
+Work = Callable[[Entry, Decided | None, int], Amended]  # (entry, the decision if its row is there, sequence)
+
+
+@dataclass(slots=True)
+class _Item:
+    events: tuple[Event, ...] = ()
+    ticket: Ticket | None = None
+    work: Work | None = None
+    request: Request | None = None
+    reply: msgspec.Struct | None = None
+    reply_type: type[msgspec.Struct] | None = None
+    probe: Callable[[], Any] | None = None
+    done: asyncio.Future[Any] | None = None
+    result: Any = None
+    error: Exception | None = None
+    committed: list[tuple[int, Event]] = field(default_factory=list)
+
+
+class Journal:
+    """Owner of the store; the only caller of `Engine.apply` in a running server."""
+
+    def __init__(self, store: Store, engine: Engine, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._engine = engine
+        self._now_ms = now_ms
+        self._queue: deque[_Item] = deque()
+        self._wake = asyncio.Event()
+        self._waiters = 0
+        self._sequence = engine.sequence
+        self._snapshot_at = engine.sequence
+        self._entries: OrderedDict[int, Entry] = OrderedDict()
+        self._decided: OrderedDict[int, Decided] = OrderedDict()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        self.failed = asyncio.Event()  # set when a commit failed: the server must stop
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run(), name="journal")
+
+    @property
+    def backlog(self) -> int:
+        """How many pieces of work wait to be written."""
+        return len(self._queue)
+
+    # -- what callers do -------------------------------------------------------------------------------------------
+
+    def record(self, decided: Decided) -> None:
+        """Queue a decision's event without waiting for it."""
+        self._keep(self._decided, decided.uid, decided)
+        self._put(_Item(events=(decided,)))
+
+    async def append(self, *events: Event, request: Request | None = None, reply: msgspec.Struct | None = None) -> int:
+        """Write events and return the sequence of the last, once it is on disk and folded."""
+        sequence: int = await self._submit(_Item(events=events, request=request, reply=reply))
+        return sequence
+
+    async def amend(self, ticket: Ticket, request: Request, reply_type: type[Reply], work: Work) -> Reply:
+        """Run work on a decision's ledger entry; return its reply, or the one given before for the same request."""
+        reply: Reply = await self._submit(_Item(ticket=ticket, work=work, request=request, reply_type=reply_type))
+        return reply
+
+    async def probe(self, look: Callable[[], Any]) -> Any:
+        """Call `look` between two transactions, when the engine stands exactly at its sequence."""
+        return await self._submit(_Item(probe=look))
+
+    async def earlier(self, request: Request, reply_type: type[Reply]) -> Reply | None:
+        """Return the reply kept for a request, None if it is new; raises REQUEST_ID_REUSED for another body."""
+        if not request.request_id:
+            return None
+        row = (await self._store.replies([request.request_id])).get(request.request_id)
+        return None if row is None else _replayed(row, request, reply_type)
+
+    def _put(self, item: _Item) -> None:
+        if self._closing or self.failed.is_set():
+            raise storage_failed()
+        self._queue.append(item)
+        self._wake.set()
+
+    async def _submit(self, item: _Item) -> Any:
+        item.done = asyncio.get_running_loop().create_future()
+        self._waiters += 1
+        try:
+            self._put(item)
+            return await item.done
+        finally:
+            self._waiters -= 1
+
+    def _keep(self, cache: OrderedDict[int, Any], uid: int, value: Any) -> None:
+        cache[uid] = value
+        cache.move_to_end(uid)
+        if len(cache) > _RECENT:
+            cache.popitem(last=False)
+
+    # -- the writer ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            if not self._queue:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            if not self._waiters and not self._closing and len(self._queue) < _BATCH:
+                await asyncio.sleep(_GATHER_S)
+            items = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
+            try:
+                batch = await self._resolve(items)
+                await self._write(batch, items)
+            except Exception as error:  # the log's state is unknown: stop, and read it again at the next start
+                log.error("commit_failed", error=type(error).__name__, items=len(items), exc_info=True)
+                self._fail(items)
+                return
+            if self._sequence - self._snapshot_at >= _SNAPSHOT_EVERY:
+                await self.snapshot()
+
+    async def _write(self, batch: Batch, items: list[_Item]) -> None:
+        """Commit, then fold and answer: in this order, and no other."""
+        if batch.events or batch.entries or batch.replies:
+            await self._store.commit(batch)
+        self._publish(items)
+
+    async def _resolve(self, items: list[_Item]) -> Batch:
+        """Turn work into events, in the order of arrival; what is refused gets its error and writes nothing."""
+        await self._load(items)
+        known = await self._known_replies(items)
+        batch = Batch()
+        for item in items:
+            try:
+                self._resolve_one(item, known, batch)
+            except NaiadError as error:
+                item.error = error
+        return batch
+
+    async def _load(self, items: list[_Item]) -> None:
+        """Bring the ledger entries and decisions that the items need into memory."""
+        uids = {item.ticket.uid for item in items if item.ticket is not None}
+        entries = [uid for uid in uids if uid not in self._entries]
+        if entries:
+            for uid, payload in (await self._store.entries(entries)).items():
+                self._keep(self._entries, uid, _entry_decoder.decode(payload))
+        decisions = [uid for uid in uids if uid not in self._decided]
+        if decisions:
+            for uid, row in (await self._store.decisions(decisions)).items():
+                event = decode(row.payload)
+                if isinstance(event, Decided):
+                    self._keep(self._decided, uid, event)
+
+    async def _known_replies(self, items: list[_Item]) -> dict[str, ReplyRow]:
+        wanted = {item.request.request_id for item in items if item.request and item.request.request_id}
+        return await self._store.replies(wanted) if wanted else {}
+
+    def _resolve_one(self, item: _Item, known: dict[str, ReplyRow], batch: Batch) -> None:
+        request = item.request
+        if request and request.request_id in known:
+            if item.reply_type is None:
+                raise request_id_reused(request.request_id, request.method)
+            item.result = _replayed(known[request.request_id], request, item.reply_type)
+            return
+        reply = item.reply
+        if item.ticket is not None and item.work is not None:
+            ticket = item.ticket
+            entry = self._entries.get(ticket.uid) or Entry(
+                uid=ticket.uid, task_class=ticket.task_class, model=ticket.model, ordinal=ticket.ordinal,
+                propensity=ticket.propensity, policy=ticket.policy, at_ms=ticket.at_ms,
+            )  # fmt: skip
+            amended = item.work(entry, self._decided.get(ticket.uid), self._sequence + 1)
+            if amended.event is not None:
+                self._add(item, amended.event, batch)
+                batch.entries[ticket.uid] = msgspec.json.encode(amended.entry)
+                self._keep(self._entries, ticket.uid, amended.entry)
+            item.result = reply = amended.reply
+        else:
+            for event in item.events:
+                self._add(item, event, batch)
+            item.result = self._sequence
+        if request and request.request_id and reply is not None:
+            row = ReplyRow(
+                request.request_id, request.method, request.digest, msgspec.json.encode(reply), self._now_ms()
+            )
+            batch.replies.append(row)
+            known[request.request_id] = row
+
+    def _add(self, item: _Item, event: Event, batch: Batch) -> None:
+        self._sequence += 1
+        batch.events.append(_row(self._sequence, event))
+        item.committed.append((self._sequence, event))
+
+    def _publish(self, items: list[_Item]) -> None:
+        """Fold what was committed and answer those who wait."""
+        for item in items:
+            for sequence, event in item.committed:
+                self._engine.apply(sequence, event)
+            if item.probe is not None:
+                item.result = item.probe()
+            if item.done is None or item.done.done():
+                continue
+            if item.error is not None:
+                item.done.set_exception(item.error)
+            else:
+                item.done.set_result(item.result)
+
+    def _fail(self, items: list[_Item]) -> None:
+        self.failed.set()
+        for item in [*items, *self._queue]:
+            if item.done is not None and not item.done.done():
+                item.done.set_exception(storage_failed(item.request.method if item.request else ""))
+        self._queue.clear()
+
+    async def snapshot(self) -> None:
+        """Keep the engine's state, so that the next start folds only what comes after."""
+        from naiad.server.snapshot import dump
+
+        if self._engine.sequence > self._snapshot_at or self._snapshot_at == 0:
+            await self._store.save_snapshot(self._engine.sequence, dump(self._engine))
+            self._snapshot_at = self._engine.sequence
+
+    async def close(self) -> None:
+        """Write what is queued, keep a snapshot and stop; the store stays open."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        if not self.failed.is_set():
+            await self.snapshot()
+
+
+def _row(sequence: int, event: Event) -> EventRow:
+    kind = str(type(event).__struct_config__.tag)
+    if isinstance(event, Decided):
+        return EventRow(
+            sequence, kind, event.at_ms, encode(event), event.uid, event.task_class, event.model, event.workflow,
+            event.session,
+        )  # fmt: skip
+    return EventRow(sequence, kind, event.at_ms, encode(event), getattr(event, "uid", None))
+
+
+def _replayed(row: ReplyRow, request: Request, reply_type: type[Reply]) -> Reply:
+    if row.method != request.method or row.digest != request.digest:
+        raise request_id_reused(request.request_id, request.method)
+    return msgspec.json.decode(row.reply, type=reply_type)
+
+
+async def fold(store: Store, engine: Engine, *, after: int = 0, step: int = 2_000) -> int:
+    """Fold the log into an engine from a sequence on; return how many events there were."""
+    count = 0
+    read: Callable[[int, int], Awaitable[Any]] = store.events
+    while rows := await read(engine.sequence if count else after, step):
+        for row in rows:
+            engine.apply(row.sequence, decode(row.payload))
+        count += len(rows)
+        await asyncio.sleep(0)
+    return count

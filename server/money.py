@@ -1,0 +1,83 @@
+"""What attempts cost, in integer nano-USD: the catalogue's prices applied by the adapters' exact arithmetic."""
+
+from __future__ import annotations
+
+from naiad.adapters import pricing
+from naiad.adapters.base import Usage as AdapterUsage
+from naiad.server.records import Cost, Prices, PriceTier, Usage
+
+
+def to_price(prices: Prices) -> pricing.Price:
+    """Return the catalogue's prices as the adapters bill by."""
+    return pricing.Price(
+        input=prices.input,
+        output=prices.output,
+        cached_input=prices.cached_input,
+        cache_write=prices.cache_write,
+        tiers=tuple(
+            pricing.PriceTier(
+                input=tier.input,
+                output=tier.output,
+                cached_input=tier.cached_input,
+                cache_write=tier.cache_write,
+                above_input_tokens=tier.above_input_tokens,
+            )
+            for tier in prices.tiers
+        ),
+    )
+
+
+def from_price(price: pricing.Price, version: str) -> Prices:
+    """Return an adapter's price as the catalogue keeps it."""
+    return Prices(
+        input=price.input,
+        output=price.output,
+        cached_input=price.cached_input,
+        cache_write=price.cache_write,
+        tiers=tuple(
+            PriceTier(
+                above_input_tokens=tier.above_input_tokens,
+                input=tier.input,
+                output=tier.output,
+                cached_input=tier.cached_input,
+                cache_write=tier.cache_write,
+            )
+            for tier in price.tiers
+        ),
+        version=version,
+    )
+
+
+def listed_prices(name: str, upstream_model: str) -> tuple[Prices, int | None] | None:
+    """Return the price list's (prices, context window) of a model "provider/model", None if it is not listed."""
+    facts = pricing.price_of(name.partition("/")[0], upstream_model)
+    return None if facts is None else (from_price(facts.price, facts.price_version), facts.context_window)
+
+
+def cost_of(usage: Usage, prices: Prices | None, billed: int | None = None) -> Cost | None:
+    """Return what an attempt cost; None when neither tokens and prices nor a bill are known."""
+    known = prices is not None and usage.input_tokens is not None and usage.output_tokens is not None
+    if not known:
+        return None if billed is None else Cost(total=billed, billed=billed)
+    if prices is None or usage.input_tokens is None or usage.output_tokens is None:  # for the type checker
+        return None
+    parts = pricing.bill(
+        AdapterUsage(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+        ),
+        to_price(prices),
+    )
+    return Cost(
+        total=billed if billed is not None else parts.total + prices.request,
+        input=parts.input,
+        cached_input=parts.cached_input,
+        cache_write=parts.cache_write,
+        output=parts.output,
+        request=prices.request,
+        billed=billed,
+        price_version=prices.version,
+    )

@@ -1,0 +1,57 @@
+"""Adapters for the configured endpoint profiles, and the inventory that works without any configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from naiad.adapters.base import Adapter
+from naiad.adapters.echo import Echo
+from naiad.adapters.replay import RECORDED_PRICES, Replay, load_records, replay_available
+from naiad.server.money import from_price, listed_prices
+from naiad.server.records import ModelPut, Prices
+
+ECHO, REPLAY = "echo", "replay"
+KINDS = (ECHO, REPLAY)
+_SYSTEM_PROMPT = 6
+
+
+def build(profiles: Mapping[str, str]) -> dict[str, Adapter]:
+    """Return an adapter for each profile; profiles: name -> kind, one of KINDS."""
+    return {name: Echo() if kind == ECHO else Replay(load_records()) for name, kind in profiles.items()}
+
+
+def default_profiles() -> dict[str, str]:
+    """Return the profiles that need neither keys nor a network: echo, and replay where its data is installed."""
+    return {ECHO: ECHO, REPLAY: REPLAY} if replay_available() else {ECHO: ECHO}
+
+
+def default_models() -> list[ModelPut]:
+    """Return the built-in inventory: the recorded models where their data is installed, else two echoing ones."""
+    if not replay_available():
+        free = Prices(input=0, output=0, version="free")
+        return [
+            ModelPut(
+                model=0,
+                name=f"echo/{size}",
+                upstream_model=size,
+                endpoint=ECHO,
+                prices=free,
+                capabilities=(_SYSTEM_PROMPT,),
+            )
+            for size in ("small", "large")
+        ]
+    models = []
+    for name, price in RECORDED_PRICES.items():
+        listed = listed_prices(name, name.partition("/")[2]) or listed_prices("openrouter/" + name, name)
+        models.append(
+            ModelPut(
+                model=0,
+                name=name,
+                upstream_model=name,
+                endpoint=REPLAY,
+                prices=from_price(price, "recorded"),
+                context_window=listed[1] if listed else None,
+                capabilities=(_SYSTEM_PROMPT,),
+            )
+        )
+    return models

@@ -1,0 +1,278 @@
+"""What the log holds: one frozen record for each kind of event, and the ledger entry of a decision.
+
+Records are plain values in the words of the domain; the store keeps them as JSON, which any tool can read. A record
+carries everything that folding it needs, so a fold never asks another table. Field order and names are the format:
+add fields with defaults, never change the meaning of one (`FORMAT` counts such changes).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from naiad.bandit.statistics import UNIT_WEIGHT, Measure, Observation
+
+FORMAT = 1
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """Base of all events; `at_ms` is wall time for people, order comes from the sequence."""
+
+    at_ms: int = 0
+
+
+class PriceTier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Other prices for requests whose input exceeds so many tokens."""
+
+    above_input_tokens: int
+    input: int
+    output: int
+    cached_input: int | None = None
+    cache_write: int | None = None
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Prices in nano-USD per million tokens; cached_input and cache_write default to input when None."""
+
+    input: int
+    output: int
+    cached_input: int | None = None
+    cache_write: int | None = None
+    request: int = 0  # nano-USD a request
+    tiers: tuple[PriceTier, ...] = ()
+    version: str = ""
+
+
+class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A strategy and those of its parameters that were set; None takes the next level's value."""
+
+    strategy: int | None = None
+    usd_per_quality: float | None = None
+    usd_per_second: float | None = None
+    quality_floor: float | None = None
+    confidence: float | None = None
+    margin: float | None = None
+
+
+class ModelPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="model"):
+    """A model was created, changed or deleted: the whole entry as it now is."""
+
+    model: int  # id, never reused
+    name: str
+    upstream_model: str
+    endpoint: str = ""
+    prices: Prices | None = None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: tuple[int, ...] = ()
+    data_zone: str = ""
+    disabled: bool = False
+    deleted: bool = False
+    labels: dict[str, str] = {}
+    retire_ms: int | None = None
+    revision: int = 1
+    origin: int = 0
+    created_ms: int = 0
+    config_digest: str = ""  # digest of the configuration's entry that was last applied
+
+
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A number that the requests of a task class may carry; `low` and `high` are typical values."""
+
+    name: str
+    description: str = ""
+    low: float = -1.0
+    high: float = 1.0
+
+
+class TaskClassPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="task_class"):
+    """A task class was created, changed or deleted: the whole entry as it now is."""
+
+    task_class: int  # id, never reused
+    name: str
+    description: str = ""
+    objective: ObjectiveSpec | None = None
+    features: tuple[FeatureSpec, ...] = ()
+    data_class: str = ""
+    labels: dict[str, str] = {}
+    deleted: bool = False
+    revision: int = 1
+    origin: int = 0
+    created_ms: int = 0
+    config_digest: str = ""
+
+
+class PolicySet(Record, frozen=True, kw_only=True, omit_defaults=True, tag="policy"):
+    """Another version of the policy decides from here on."""
+
+    version: int
+    objective: ObjectiveSpec
+    temper: float
+    exploration: float
+    allowance: float
+    models: tuple[str, ...] = ()
+    digest: str = ""
+
+
+class Exclusion(msgspec.Struct, frozen=True, array_like=True):
+    """A model that the request could not use, with the reason's number and its detail."""
+
+    model: int
+    reason: int
+    detail: str
+
+
+class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
+    """One choice with all that it rested on; the lists run over the eligible models in the order of the draw."""
+
+    uid: int
+    task_class: int
+    model: int  # the one drawn
+    ordinal: int  # the drawn model's decision ordinal
+    propensity: float
+    uniform: float
+    policy: int
+    workflow: str = ""
+    session: str = ""
+    data_class: str = ""
+    objective: tuple[float, ...] = ()  # strategy and parameters in full, in the order of bandit.objective.Objective
+    input_tokens: int = 0
+    max_output_tokens: int = 0
+    features: dict[str, float] = {}
+    models: list[int] = []
+    ordinals: list[int] = []  # each model's decision ordinal: where evidence from a fallback to it belongs
+    probabilities: list[float] = []
+    thompson: list[float] = []
+    utility: list[float] = []
+    utility_sd: list[float] = []
+    quality: list[float] = []
+    quality_sd: list[float] = []
+    cost: list[float] = []  # nano-USD
+    cost_sd: list[float] = []
+    latency: list[float] = []  # seconds
+    latency_sd: list[float] = []
+    rank: list[int] = []  # positions in `models`, in the order in which they were to be tried
+    excluded: list[Exclusion] = []
+    sticky: bool = False  # a session's earlier model was kept: not a draw, and not for off-policy estimates
+    floor_met: bool = True
+    took_us: int = 0
+    request_id: str = ""
+    request_digest: str = ""
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True):
+    """One observation added to (weight > 0) or taken from (weight < 0) the statistics."""
+
+    task_class: int
+    model: int
+    measure: int
+    source: int
+    ordinal: int
+    value: int
+    weight: int
+
+    def observation(self) -> Observation:
+        """Return the observation with its signed weight."""
+        return Observation(
+            self.task_class, self.model, Measure(self.measure), self.source, self.ordinal, self.value, self.weight
+        )
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of one attempt; None is unknown."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an attempt cost by kind of token, nano-USD; `billed` is what the provider or the caller said."""
+
+    total: int = 0
+    input: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    output: int = 0
+    request: int = 0
+    billed: int | None = None
+    price_version: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The facts of one attempt."""
+
+    model: int
+    ordinal: int  # of that model, from the decision
+    error: int = 0  # AttemptErrorKind; 0 and failed=False: it succeeded
+    failed: bool = False
+    error_detail: str = ""
+    http_status: int | None = None
+    usage: Usage = Usage()
+    cost: Cost | None = None
+    latency_s: float | None = None
+    first_token_s: float | None = None
+    finish: int = 0
+    started_ms: int = 0
+
+
+class Rating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rater's judgement of one attempt."""
+
+    source: int
+    rater: str
+    value: int  # fixed point, see bandit.statistics.SCALE
+    weight: int = UNIT_WEIGHT
+    signal: int = 0  # 0 score, 1 thumb, 2 preference
+    preferred: str = ""  # of a preference: the better attempt
+    other: str = ""  # of a preference: the worse attempt
+    comment: str = ""
+    retracted: bool = False
+    revisions: int = 0
+    created_ms: int = 0
+    updated_ms: int = 0
+
+
+class OutcomeReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
+    """The outcome of one attempt became known, and what that changes in the statistics."""
+
+    uid: int
+    task_class: int
+    first_model: int
+    first_ordinal: int
+    attempt: str
+    outcome: Outcome
+    changes: tuple[Change, ...] = ()
+
+
+class FeedbackReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag="feedback"):
+    """A judgement was given, revised or retracted, and what that changes in the statistics."""
+
+    uid: int
+    task_class: int
+    first_model: int
+    first_ordinal: int
+    attempts: tuple[str, ...]  # those rated: one, or both of a preference
+    ratings: tuple[Rating, ...]  # one for each attempt
+    changes: tuple[Change, ...] = ()
+
+
+Event: TypeAlias = ModelPut | TaskClassPut | PolicySet | Decided | OutcomeReported | FeedbackReported
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode(event: Event) -> bytes:
+    """Return the JSON of an event."""
+    return _encoder.encode(event)
+
+
+def decode(data: bytes) -> Event:
+    """Return the event that `encode` wrote; raises msgspec.ValidationError or DecodeError for anything else."""
+    event: Event = _decoder.decode(data)
+    return event

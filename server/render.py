@@ -1,0 +1,267 @@
+"""What the engine knows into messages of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from naiad.bandit.statistics import SCALE
+from naiad.server.catalog import Catalog
+from naiad.server.engine import Decision
+from naiad.server.ledger import AttemptEntry, Entry, counting, feedback_id_of
+from naiad.server.records import (
+    Cost,
+    Decided,
+    Exclusion,
+    ModelPut,
+    ObjectiveSpec,
+    Outcome,
+    Prices,
+    Rating,
+    TaskClassPut,
+)
+from naiad.v1 import catalog_pb2, content_pb2, decision_pb2, feedback_pb2, objective_pb2, router_service_pb2
+
+
+def timestamp(at_ms: int) -> Timestamp:
+    """Return a timestamp of milliseconds since 1970."""
+    return Timestamp(seconds=at_ms // 1000, nanos=at_ms % 1000 * 1_000_000)
+
+
+def duration(seconds: float) -> Duration:
+    """Return a duration of seconds."""
+    whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanos)
+
+
+def candidates(catalog: Catalog, record: Decided) -> list[decision_pb2.Candidate]:
+    """Return the eligible models of a decision in the order in which they are to be tried."""
+    models = catalog.models
+    return [
+        decision_pb2.Candidate(
+            model=models[record.models[i]].name,
+            propensity=record.probabilities[i],
+            quality=record.quality[i],
+            quality_sd=record.quality_sd[i],
+            cost_nano_usd=round(record.cost[i]),
+            cost_sd_nano_usd=round(record.cost_sd[i]),
+            latency_s=record.latency[i],
+            latency_sd_s=record.latency_sd[i],
+        )
+        for i in record.rank
+    ]
+
+
+def exclusions(catalog: Catalog, excluded: Sequence[Exclusion]) -> list[decision_pb2.Exclusion]:
+    """Return the excluded models with their reasons."""
+    return [
+        decision_pb2.Exclusion(
+            model=catalog.models[e.model].name,
+            reason=e.reason,  # type: ignore[arg-type]
+            detail=e.detail,
+        )
+        for e in excluded
+    ]
+
+
+def decision_to_proto(
+    catalog: Catalog, decision: Decision, notices: Sequence[decision_pb2.Notice] = ()
+) -> router_service_pb2.DecideResponse:
+    """Return the reply to Decide."""
+    record = decision.record
+    return router_service_pb2.DecideResponse(
+        decision_id=decision.decision_id,
+        model=catalog.models[record.model].name,
+        propensity=record.propensity,
+        ranking=candidates(catalog, record),
+        excluded=exclusions(catalog, record.excluded) if record.excluded else (),
+        policy_version=record.policy,
+        task_class=catalog.task_classes[record.task_class].name,
+        notices=notices,
+    )
+
+
+def notices_of(record: Decided, *, created: str = "") -> list[decision_pb2.Notice]:
+    """Return what the caller should know about a decision besides the choice."""
+    found = []
+    if created:
+        found.append(
+            decision_pb2.Notice(
+                code=decision_pb2.NOTICE_CODE_TASK_CLASS_CREATED,
+                message=f"task class {created!r} was new and has been created",
+                metadata={"task_class": created},
+            )
+        )
+    if record.sticky:
+        found.append(
+            decision_pb2.Notice(
+                code=decision_pb2.NOTICE_CODE_STICKY_SESSION,
+                message="the session's earlier model was kept; this decision did not explore",
+                metadata={"session_id": record.session},
+            )
+        )
+    if record.data_class:
+        found.append(
+            decision_pb2.Notice(
+                code=decision_pb2.NOTICE_CODE_DATA_CLASS_NOT_ENFORCED,
+                message="data_class is recorded but no rule restricts it yet; use allowed_models to keep data on "
+                "certain models",
+                metadata={"data_class": record.data_class},
+            )
+        )
+    return found
+
+
+def cost(value: Cost | None) -> decision_pb2.CostBreakdown:
+    """Return a cost by kind of token."""
+    if value is None:
+        return decision_pb2.CostBreakdown()
+    return decision_pb2.CostBreakdown(
+        total_nano_usd=value.total,
+        input_nano_usd=value.input,
+        cached_input_nano_usd=value.cached_input,
+        cache_write_nano_usd=value.cache_write,
+        output_nano_usd=value.output,
+        request_nano_usd=value.request,
+        billed_nano_usd=value.billed,
+        price_version=value.price_version,
+    )
+
+
+def usage(outcome: Outcome) -> content_pb2.Usage:
+    """Return the tokens of an attempt; unknown ones are 0."""
+    seen = outcome.usage
+    return content_pb2.Usage(
+        input_tokens=seen.input_tokens or 0,
+        output_tokens=seen.output_tokens or 0,
+        cached_input_tokens=seen.cached_input_tokens,
+        cache_write_input_tokens=seen.cache_write_tokens,
+        reasoning_tokens=seen.reasoning_tokens,
+        estimated=seen.estimated,
+    )
+
+
+def attempt(catalog: Catalog, name: str, outcome: Outcome) -> decision_pb2.Attempt:
+    """Return one attempt with its facts."""
+    message = decision_pb2.Attempt(
+        attempt_id=name,
+        model=catalog.models[outcome.model].name,
+        usage=usage(outcome),
+        cost=cost(outcome.cost),
+        finish_reason=outcome.finish,  # type: ignore[arg-type]
+    )
+    if outcome.failed:
+        message.error.kind = outcome.error  # type: ignore[assignment]
+        message.error.detail = outcome.error_detail
+        if outcome.http_status is not None:
+            message.error.http_status = outcome.http_status
+    if outcome.latency_s is not None:
+        message.latency.CopyFrom(duration(outcome.latency_s))
+    if outcome.first_token_s is not None:
+        message.time_to_first_token.CopyFrom(duration(outcome.first_token_s))
+    if outcome.started_ms:
+        message.start_time.CopyFrom(timestamp(outcome.started_ms))
+    return message
+
+
+def feedback(entry: Entry, rated: AttemptEntry, rating: Rating, decision_id: str) -> feedback_pb2.Feedback:
+    """Return a piece of feedback as it is kept."""
+    counted = counting(rated.ratings)
+    state = feedback_pb2.FEEDBACK_STATE_SUPERSEDED
+    if rating.retracted:
+        state = feedback_pb2.FEEDBACK_STATE_RETRACTED
+    elif counted is not None and counted.source == rating.source:
+        state = feedback_pb2.FEEDBACK_STATE_EFFECTIVE
+    message = feedback_pb2.Feedback(
+        feedback_id=feedback_id_of(entry.uid, rated.attempt, rating),
+        decision_id=decision_id,
+        attempt_id=rated.attempt,
+        source=rating.source,  # type: ignore[arg-type]
+        rater_id=rating.rater,
+        comment=rating.comment,
+        state=state,
+        revisions=rating.revisions,
+        create_time=timestamp(rating.created_ms),
+        update_time=timestamp(rating.updated_ms),
+        weight=rating.weight / 1000,
+    )
+    value = rating.value / SCALE
+    if rating.preferred:
+        message.preference.preferred_attempt_id = rating.preferred
+        message.preference.other_attempt_id = rating.other
+    elif rating.signal == 1:
+        message.thumb = feedback_pb2.THUMB_UP if value > 0.5 else feedback_pb2.THUMB_DOWN
+        message.value = value
+    else:
+        message.score = value
+        message.value = value
+    return message
+
+
+def objective(spec: ObjectiveSpec) -> objective_pb2.Objective:
+    """Return a strategy with the parameters that are set."""
+    return objective_pb2.Objective(
+        strategy=spec.strategy or 0,  # type: ignore[arg-type]
+        usd_per_quality=spec.usd_per_quality,
+        usd_per_second=spec.usd_per_second,
+        quality_floor=spec.quality_floor,
+        confidence=spec.confidence,
+        margin=spec.margin,
+    )
+
+
+def prices(value: Prices) -> catalog_pb2.Prices:
+    """Return prices; those of tiers are not part of the API."""
+    return catalog_pb2.Prices(
+        input_nano_usd_per_million_tokens=value.input,
+        output_nano_usd_per_million_tokens=value.output,
+        cached_input_nano_usd_per_million_tokens=value.cached_input,
+        cache_write_nano_usd_per_million_tokens=value.cache_write,
+        request_nano_usd=value.request or None,
+        price_version=value.version,
+    )
+
+
+def model(entry: ModelPut) -> catalog_pb2.Model:
+    """Return a model of the catalogue."""
+    message = catalog_pb2.Model(
+        name=entry.name,
+        provider=entry.name.partition("/")[0],
+        upstream_model=entry.upstream_model,
+        endpoint_profile=entry.endpoint,
+        prices=prices(entry.prices) if entry.prices is not None else None,
+        context_window=entry.context_window,
+        max_output_tokens=entry.max_output_tokens,
+        capabilities=entry.capabilities,  # type: ignore[arg-type]
+        data_zone=entry.data_zone,
+        disabled=entry.disabled,
+        labels=entry.labels,
+        revision=entry.revision,
+        origin=entry.origin,  # type: ignore[arg-type]
+        create_time=timestamp(entry.created_ms),
+        update_time=timestamp(entry.at_ms),
+    )
+    if entry.retire_ms is not None:
+        message.retire_time.CopyFrom(timestamp(entry.retire_ms))
+    return message
+
+
+def task_class(entry: TaskClassPut) -> catalog_pb2.TaskClass:
+    """Return a task class of the catalogue."""
+    return catalog_pb2.TaskClass(
+        name=entry.name,
+        description=entry.description,
+        default_objective=objective(entry.objective) if entry.objective is not None else None,
+        features=[
+            catalog_pb2.FeatureSpec(name=f.name, description=f.description, low=f.low, high=f.high)
+            for f in entry.features
+        ],
+        default_data_class=entry.data_class,
+        labels=entry.labels,
+        revision=entry.revision,
+        origin=entry.origin,  # type: ignore[arg-type]
+        create_time=timestamp(entry.created_ms),
+        update_time=timestamp(entry.at_ms),
+    )

@@ -1,0 +1,108 @@
+"""Folding the log from event 0 in a fresh process, and the digests by which the result is compared."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+import msgspec
+
+from naiad.bandit.belief import BeliefSettings
+from naiad.server.config import Config
+from naiad.server.decision_id import Signer
+from naiad.server.engine import Engine, EngineSettings
+from naiad.server.ledger import Entry, take_outcome, take_ratings
+from naiad.server.records import Event, FeedbackReported, OutcomeReported, decode
+
+_FRAME = struct.Struct(">QI")
+
+
+class LogMismatch(Exception):
+    """An event of the log does not follow from those before it: it was altered, or written by a defect."""
+
+
+class Digests(msgspec.Struct, frozen=True):
+    """What an engine stands at: two engines are equal where these are."""
+
+    sequence: int
+    events: int
+    statistics: str  # hex
+    beliefs: str  # hex
+
+    @classmethod
+    def of(cls, engine: Engine, events: int = 0) -> Digests:
+        """Return the digests of an engine."""
+        return cls(engine.sequence, events, engine.statistics_digest(), engine.belief_digest())
+
+
+class Replay:
+    """Folds events one by one, and checks that each change of the statistics follows from the facts before it."""
+
+    def __init__(self, belief: BeliefSettings) -> None:
+        self.engine = Engine(EngineSettings(belief=belief), Signer({1: b"replays sign nothing" + bytes(12)}, 1))
+        self._entries: dict[int, Entry] = {}
+        self._events = 0
+
+    def feed(self, sequence: int, event: Event) -> None:
+        """Fold one event; raises LogMismatch."""
+        if sequence <= self.engine.sequence:
+            raise LogMismatch(f"event {sequence} comes after event {self.engine.sequence}")
+        self._check(sequence, event)
+        self.engine.apply(sequence, event)
+        self._events += 1
+
+    def _check(self, sequence: int, event: Event) -> None:
+        if not isinstance(event, OutcomeReported | FeedbackReported):
+            return
+        entry = self._entries.get(event.uid) or Entry(
+            uid=event.uid, task_class=event.task_class, model=event.first_model, ordinal=event.first_ordinal
+        )
+        followed: OutcomeReported | FeedbackReported
+        if isinstance(event, OutcomeReported):
+            after, followed = take_outcome(entry, event.attempt, event.outcome, event.at_ms)
+        else:
+            after, followed = take_ratings(entry, event.attempts, event.ratings, event.at_ms)
+        if followed.changes != event.changes:
+            raise LogMismatch(
+                f"event {sequence} changes the statistics otherwise than the facts before it say; "
+                "the log was altered: restore a backup"
+            )
+        self._entries[event.uid] = after
+
+    def digests(self) -> Digests:
+        """Return where the fold stands."""
+        return Digests.of(self.engine, self._events)
+
+
+def settings_of(config: Config) -> bytes:
+    """Return the first frame of a stream: what the fold depends on besides the log."""
+    body = msgspec.json.encode({"half_life": config.file.learning.half_life_decisions})
+    return _FRAME.pack(0, len(body)) + body
+
+
+def frame(sequence: int, payload: bytes) -> bytes:
+    """Return an event as it travels to the replaying process."""
+    return _FRAME.pack(sequence, len(payload)) + payload
+
+
+def fold_stream(stream: BinaryIO) -> Digests:
+    """Fold a stream of frames, the settings first; raises LogMismatch or EOFError."""
+    _, body = _read(stream) or (0, b"{}")
+    half_life = msgspec.json.decode(body).get("half_life") or float("inf")
+    replay = Replay(BeliefSettings(half_life=half_life))
+    while (found := _read(stream)) is not None:
+        replay.feed(found[0], decode(found[1]))
+    return replay.digests()
+
+
+def _read(stream: BinaryIO) -> tuple[int, bytes] | None:
+    head = stream.read(_FRAME.size)
+    if not head:
+        return None
+    if len(head) < _FRAME.size:
+        raise EOFError("the stream of events ends inside a frame")
+    sequence, length = _FRAME.unpack(head)
+    body = stream.read(length)
+    if len(body) < length:
+        raise EOFError("the stream of events ends inside an event")
+    return sequence, body

@@ -1,0 +1,163 @@
+"""Decide and Complete as the servicers call them: new task classes, repeated requests, the draw, the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import msgspec
+
+from naiad.server.completion import Completer, Completion, Done, Task
+from naiad.server.decision_id import Ticket
+from naiad.server.engine import Decision, Engine, Query
+from naiad.server.errors import reply_not_available, request_id_reused
+from naiad.server.inventory import Inventory
+from naiad.server.journal import Journal, Request
+from naiad.server.store.base import DecisionFilter, Store
+
+UNCLASSIFIED = "unclassified"  # the task class of requests that name none
+WINDOW_S = 600  # how long a repeated Decide or Complete gets the reply it had
+_WINDOW_ITEMS = 50_000
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A decision, and the task class that it created, if it did."""
+
+    decision: Decision
+    created: str = ""
+
+
+class Window(Generic[Value]):
+    """Replies by request id, kept for a while; the oldest go first."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._kept: OrderedDict[str, tuple[float, str, Value]] = OrderedDict()
+
+    def find(self, method: str, request_id: str, digest: str) -> Value | None:
+        """Return the value kept for a request, None if there is none; raises REQUEST_ID_REUSED for another body."""
+        found = self._kept.get(request_id)
+        if found is None or self._monotonic() - found[0] > WINDOW_S:
+            return None
+        if found[1] != digest:
+            raise request_id_reused(request_id, method)
+        return found[2]
+
+    def keep(self, request_id: str, digest: str, value: Value) -> None:
+        """Keep a value for a request."""
+        now = self._monotonic()
+        self._kept[request_id] = (now, digest, value)
+        self._kept.move_to_end(request_id)
+        while self._kept and (len(self._kept) > _WINDOW_ITEMS or now - next(iter(self._kept.values()))[0] > WINDOW_S):
+            self._kept.popitem(last=False)
+
+    def drop(self, request_id: str) -> None:
+        """Forget a request that failed, so that it may be tried again."""
+        self._kept.pop(request_id, None)
+
+
+class Routing:
+    """The way of a request through the engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        inventory: Inventory,
+        completer: Completer,
+        *,
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+        uniform: Callable[[], float],
+        create_task_classes: bool = True,
+        decide_waits: bool = False,
+    ) -> None:
+        self.engine = engine
+        self._journal = journal
+        self._inventory = inventory
+        self._completer = completer
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+        self._uniform = uniform
+        self._create = create_task_classes
+        self._waits = decide_waits
+        self._decisions: Window[Chosen] = Window(monotonic)
+        self._completions: Window[asyncio.Future[tuple[Completion, str]]] = Window(monotonic)
+
+    async def remember_decisions(self, store: Store) -> None:
+        """Take the latest decisions with request ids from the log, so that a restart does not forget them."""
+        oldest = self._now_ms() - WINDOW_S * 1000
+        rows = await store.list_decisions(DecisionFilter(start_ms=oldest), _WINDOW_ITEMS)
+        for row in reversed(rows):
+            decision = self.engine.restored(row.payload)
+            if decision.record.request_id:
+                self._decisions.keep(decision.record.request_id, decision.record.request_digest, Chosen(decision))
+
+    async def decide(self, query: Query, method: str = "RouterService/Decide") -> Chosen:
+        """Choose a model; raises NaiadError. Waits only for a task class that is new, or where the setting says so."""
+        if query.request_id:
+            kept = self._decisions.find(method, query.request_id, query.request_digest)
+            if kept is not None:
+                return kept
+        if not query.task_class:
+            query = replace(query, task_class=UNCLASSIFIED)
+        created = ""
+        if self.engine.catalog.find_task_class(query.task_class) is None and (
+            self._create or query.task_class == UNCLASSIFIED
+        ):
+            self.engine.check_servable(query)
+            created = query.task_class if await self._inventory.ensure_task_class(query.task_class) else ""
+        began = self._monotonic()
+        decision = self.engine.decide(query, at_ms=self._now_ms(), uniform=self._uniform())
+        took_us = int((self._monotonic() - began) * 1e6)
+        record = msgspec.structs.replace(decision.record, took_us=took_us)
+        if self._waits:
+            await self._journal.append(record)
+        else:
+            self._journal.record(record)
+        chosen = Chosen(decision, created)
+        if query.request_id:
+            self._decisions.keep(query.request_id, query.request_digest, chosen)
+        return chosen
+
+    async def complete(self, query: Query, task: Task, request: Request, *, timeout_s: float) -> tuple[Completion, str]:
+        """Answer a task; return the completion and the task class that it created, if it did.
+
+        The same request id gets the same answer while it is kept in memory; two at a time share one call.
+        """
+        if not request.request_id:
+            return await self._complete(query, task, request, timeout_s)
+        running = self._completions.find(request.method, request.request_id, request.digest)
+        if running is not None:
+            return await asyncio.shield(running)
+        if await self._journal.earlier(request, Done) is not None:
+            raise reply_not_available(request.request_id, request.method)
+        running = self._completions.find(request.method, request.request_id, request.digest)
+        if running is not None:  # another call began while the log was asked
+            return await asyncio.shield(running)
+        running = asyncio.ensure_future(self._complete(query, task, request, timeout_s))
+        self._completions.keep(request.request_id, request.digest, running)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            running.cancel()
+            self._completions.drop(request.request_id)
+            raise
+        except Exception:
+            self._completions.drop(request.request_id)
+            raise
+
+    async def _complete(self, query: Query, task: Task, request: Request, timeout_s: float) -> tuple[Completion, str]:
+        began = self._monotonic()
+        chosen = await self.decide(replace(query, request_id="", request_digest=""), request.method)
+        left = timeout_s - (self._monotonic() - began)
+        return await self._completer.complete(chosen.decision, task, request, timeout_s=left), chosen.created
+
+    def ticket(self, decision_id: str, field: str = "decision_id") -> Ticket:
+        """Return what a decision id says; raises NaiadError for one that is not ours."""
+        return self.engine.signer.verify(decision_id, self.engine.tenant, field)

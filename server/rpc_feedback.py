@@ -1,0 +1,144 @@
+"""FeedbackService: convert, call, convert."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from naiad.server import render
+from naiad.server.convert import duration_s, enum_value, model_name, number, optional_count, request_of, text, text_id
+from naiad.server.errors import NaiadError
+from naiad.server.feedback import Feedback, Judgement, OutcomeReport
+from naiad.server.ledger import AttemptEntry
+from naiad.server.records import Outcome, Usage
+from naiad.server.routing import Routing
+from naiad.v1 import content_pb2, decision_pb2, feedback_pb2, feedback_service_pb2, feedback_service_pb2_grpc
+
+_COMMENT = 4_000
+_DETAIL = 1_000
+
+
+class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
+    """Facts and judgements about decisions."""
+
+    def __init__(self, routing: Routing, feedback: Feedback) -> None:
+        self._routing = routing
+        self._feedback = feedback
+
+    async def ReportOutcome(self, request: Any, context: Any) -> feedback_service_pb2.ReportOutcomeResponse:
+        """Record the facts of one attempt."""
+        ticket = self._routing.ticket(request.decision_id)
+        receipt = await self._feedback.report_outcome(
+            ticket,
+            request.decision_id,
+            outcome_from_proto(request),
+            request_of("FeedbackService/ReportOutcome", request),
+        )
+        return feedback_service_pb2.ReportOutcomeResponse(
+            attempt_id=receipt.attempt, cost=render.cost(receipt.cost), sequence=receipt.sequence
+        )
+
+    async def ReportFeedback(self, request: Any, context: Any) -> feedback_service_pb2.ReportFeedbackResponse:
+        """Record a judgement of quality."""
+        ticket = self._routing.ticket(request.decision_id)
+        receipt = await self._feedback.report_feedback(
+            ticket,
+            request.decision_id,
+            judgement_from_proto(request),
+            request_of("FeedbackService/ReportFeedback", request),
+        )
+        state = feedback_pb2.FEEDBACK_STATE_EFFECTIVE if receipt.effective else feedback_pb2.FEEDBACK_STATE_SUPERSEDED
+        return feedback_service_pb2.ReportFeedbackResponse(
+            feedback_id=receipt.feedback_id,
+            state=state,
+            effective_score=receipt.score,
+            revised=receipt.revised,
+            sequence=receipt.sequence,
+        )
+
+    async def RetractFeedback(self, request: Any, context: Any) -> feedback_service_pb2.RetractFeedbackResponse:
+        """Take a judgement back."""
+        feedback_id = text_id(request.feedback_id, "feedback_id", required=True)
+        comment = text(request.comment, "comment", _COMMENT)
+        receipt = await self._feedback.retract(
+            feedback_id, comment, request_of("FeedbackService/RetractFeedback", request)
+        )
+        entry = receipt.entry
+        rated = entry.find(receipt.attempt) or AttemptEntry(attempt=receipt.attempt)
+        return feedback_service_pb2.RetractFeedbackResponse(
+            feedback=render.feedback(entry, rated, receipt.rating, self._routing.engine.entry_id(entry)),
+            effective_score=receipt.score,
+            sequence=receipt.sequence,
+        )
+
+
+def outcome_from_proto(request: Any) -> OutcomeReport:
+    """Return the facts of a ReportOutcome request; raises NaiadError."""
+    usage = Usage(
+        input_tokens=optional_count(request, "input_tokens"),
+        output_tokens=optional_count(request, "output_tokens"),
+        cached_input_tokens=optional_count(request, "cached_input_tokens") or 0,
+        cache_write_tokens=optional_count(request, "cache_write_input_tokens") or 0,
+    )
+    parts = usage.cached_input_tokens + usage.cache_write_tokens
+    if parts and parts > (usage.input_tokens or 0):
+        raise NaiadError(
+            "INVALID_COMBINATION",
+            f"cached_input_tokens and cache_write_input_tokens are {parts} together, more than input_tokens "
+            f"({usage.input_tokens}); input_tokens counts them too",
+            metadata={"rule": "input_tokens includes cached tokens"},
+            field="input_tokens",
+        )
+    failed = request.HasField("error")
+    outcome = Outcome(
+        model=0,
+        ordinal=0,
+        usage=usage,
+        latency_s=duration_s(request, "latency"),
+        first_token_s=duration_s(request, "time_to_first_token"),
+        finish=enum_value(request.finish_reason, content_pb2.FinishReason, "finish_reason", required=False),
+        failed=failed,
+        error=enum_value(request.error.kind, decision_pb2.AttemptErrorKind, "error.kind", required=False)
+        if failed
+        else 0,
+        error_detail=text(request.error.detail, "error.detail", _DETAIL) if failed else "",
+        http_status=request.error.http_status if failed and request.error.HasField("http_status") else None,
+    )
+    return OutcomeReport(
+        attempt=text_id(request.attempt_id, "attempt_id"),
+        model=model_name(request.model, "model") if request.model else "",
+        outcome=outcome,
+        billed=optional_count(request, "cost_nano_usd"),
+    )
+
+
+def judgement_from_proto(request: Any) -> Judgement:
+    """Return the judgement of a ReportFeedback request; raises NaiadError."""
+    signal = request.WhichOneof("signal")
+    if signal is None:
+        raise NaiadError("FIELD_REQUIRED", "signal is not set; give a score, a thumb or a preference", field="signal")
+    attempt = text_id(request.attempt_id, "attempt_id")
+    value, preferred, other = None, "", ""
+    if signal == "score":
+        value = number(request.score, "score", 0.0, 1.0)
+    elif signal == "thumb":
+        value = 1.0 if enum_value(request.thumb, feedback_pb2.Thumb, "thumb") == feedback_pb2.THUMB_UP else 0.0
+    else:
+        preferred = text_id(request.preference.preferred_attempt_id, "preference.preferred_attempt_id", required=True)
+        other = text_id(request.preference.other_attempt_id, "preference.other_attempt_id", required=True)
+        if attempt or preferred == other:
+            raise NaiadError(
+                "INVALID_COMBINATION",
+                "a preference compares two different attempts, and attempt_id must be empty beside it",
+                metadata={"rule": "preferred_attempt_id differs from other_attempt_id; attempt_id is empty"},
+                field="preference",
+            )
+    return Judgement(
+        attempt=attempt,
+        source=enum_value(request.source, feedback_pb2.FeedbackSource, "source"),
+        rater=text_id(request.rater_id, "rater_id"),
+        value=value,
+        thumb=signal == "thumb",
+        preferred=preferred,
+        other=other,
+        comment=text(request.comment, "comment", _COMMENT),
+    )

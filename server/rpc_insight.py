@@ -1,0 +1,267 @@
+"""InsightService: convert, look, convert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import erfc, sqrt
+from typing import Any
+
+import msgspec
+
+from naiad.bandit.objective import Objective, Strategy
+from naiad.bandit.statistics import Measure
+from naiad.server import render
+from naiad.server.convert import model_name, name, text_id
+from naiad.server.engine import Engine
+from naiad.server.errors import NaiadError
+from naiad.server.ledger import Entry, counting
+from naiad.server.paging import decode, encode, page_size, slice_page
+from naiad.server.records import Decided, ObjectiveSpec
+from naiad.server.records import decode as decode_event
+from naiad.server.routing import Routing
+from naiad.server.store.base import DecisionFilter, EventRow, Store
+from naiad.v1 import insight_pb2, insight_service_pb2, insight_service_pb2_grpc
+
+_entry_decoder = msgspec.json.Decoder(Entry)
+_TYPICAL_INPUT = 500  # tokens for which the cost of an arm is shown
+_FLOORED = (Strategy.COST_OPTIMIZED, Strategy.LATENCY_OPTIMIZED)
+
+
+class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
+    """Beliefs, arms and records of decisions."""
+
+    def __init__(self, routing: Routing, store: Store) -> None:
+        self._routing = routing
+        self._engine = routing.engine
+        self._store = store
+
+    async def ListArms(self, request: Any, context: Any) -> insight_service_pb2.ListArmsResponse:
+        """List what is known of every arm, by task class and model."""
+        catalog = self._engine.catalog
+        classes = list(catalog.live_task_classes())
+        if request.task_class:
+            classes = [catalog.task_class(name(request.task_class, "task_class"))]
+        models = list(catalog.live)
+        if request.model:
+            models = [catalog.model(model_name(request.model, "model"))]
+        pairs = [(c.task_class, m.model) for c in classes for m in models]
+        page, following = slice_page(
+            pairs, request.page_size, request.page_token, "arms", request.task_class, request.model
+        )
+        return insight_service_pb2.ListArmsResponse(
+            arms=arms(self._engine, page), next_page_token=following, sequence=self._engine.sequence
+        )
+
+    async def GetDecision(self, request: Any, context: Any) -> insight_service_pb2.GetDecisionResponse:
+        """Return a decision with everything that it rested on and that became of it."""
+        ticket = self._routing.ticket(request.decision_id)
+        rows = await self._store.decisions([ticket.uid])
+        entries = await self._store.entries([ticket.uid])
+        entry = _entry_decoder.decode(entries[ticket.uid]) if ticket.uid in entries else None
+        catalog = self._engine.catalog
+        if ticket.uid in rows:
+            record = explained(self._engine, rows[ticket.uid], entry)
+        elif entry is not None and ticket.model < len(catalog.models):
+            record = insight_pb2.DecisionRecord(
+                task_class=catalog.task_classes[ticket.task_class].name,
+                model=catalog.models[ticket.model].name,
+                propensity=ticket.propensity,
+                policy_version=ticket.policy,
+                model_ordinal=ticket.ordinal,
+                create_time=render.timestamp(ticket.at_ms),
+                restored_from_id=True,
+            )
+            _add_ledger(self._engine, record, entry, request.decision_id)
+        else:
+            raise NaiadError(
+                "UNKNOWN_DECISION",
+                "decision_id is genuine, but nothing is known of the decision (it may not be written yet); "
+                "use the id of a decision within retention",
+                code="NOT_FOUND",
+                metadata={"decision_id": request.decision_id},
+            )
+        record.decision_id = request.decision_id
+        return insight_service_pb2.GetDecisionResponse(decision=record)
+
+    async def ListDecisions(self, request: Any, context: Any) -> insight_service_pb2.ListDecisionsResponse:
+        """List decisions in brief, newest first."""
+        catalog = self._engine.catalog
+        scope = (
+            "decisions", request.task_class, request.model, request.workflow, request.session_id,
+            request.start_time.ToMilliseconds(), request.end_time.ToMilliseconds(),
+        )  # fmt: skip
+        size = page_size(request.page_size)
+        wanted = DecisionFilter(
+            before_uid=decode(request.page_token, *scope),
+            task_class=catalog.task_class(name(request.task_class, "task_class")).task_class
+            if request.task_class
+            else None,
+            model=catalog.model(model_name(request.model, "model")).model if request.model else None,
+            workflow=text_id(request.workflow, "workflow") or None,
+            session=text_id(request.session_id, "session_id") or None,
+            start_ms=request.start_time.ToMilliseconds() if request.HasField("start_time") else None,
+            end_ms=request.end_time.ToMilliseconds() if request.HasField("end_time") else None,
+        )
+        rows = await self._store.list_decisions(wanted, size + 1)
+        page = rows[:size]
+        entries = await self._store.entries([row.uid for row in page if row.uid is not None])
+        following = encode(page[-1].uid or 0, *scope) if len(rows) > size else ""
+        return insight_service_pb2.ListDecisionsResponse(
+            decisions=[_summary(self._engine, row, entries.get(row.uid or -1)) for row in page],
+            next_page_token=following,
+        )
+
+
+def arms(engine: Engine, pairs: Sequence[tuple[int, int]]) -> list[insight_pb2.Arm]:
+    """Return what is known of some (task class, model) pairs; cost is that of a request of 500 tokens."""
+    catalog = engine.catalog
+    everything = list(range(len(catalog.models)))
+    found = []
+    for task_class, model in pairs:
+        seen = engine.predictor.predict(task_class, everything, _TYPICAL_INPUT, 1 << 40)
+        quality = engine.belief.marginals(task_class, Measure.QUALITY)
+        success = engine.belief.marginals(task_class, Measure.SUCCESS)
+        tokens = engine.belief.marginals(task_class, Measure.OUTPUT_TOKENS)
+        latency = engine.belief.marginals(task_class, Measure.LATENCY)
+        tokens_mean, tokens_sd = engine.predictor.output_tokens(task_class)
+        traffic = engine.traffic
+        counts = traffic.arm(task_class, model)
+
+        def belief(mean: Any, sd: Any, evidence: Any, at: int = model) -> insight_pb2.Belief:
+            return insight_pb2.Belief(
+                mean=float(mean[at]), standard_deviation=float(sd[at]), effective_observations=float(evidence[at])
+            )
+
+        arm = insight_pb2.Arm(
+            task_class=catalog.task_classes[task_class].name,
+            model=catalog.models[model].name,
+            quality=belief(quality.mean, quality.sd, quality.evidence),
+            success=belief(success.mean, success.sd, success.evidence),
+            output_tokens=belief(tokens_mean, tokens_sd, tokens.evidence),
+            latency_s=belief(seen.latency, seen.latency_sd, latency.evidence),
+            pulls=counts.pulls,
+            failures=counts.failures,
+            traffic_share=traffic.share(task_class, model),
+            recent_traffic_share=traffic.recent_share(task_class, model),
+        )
+        if catalog.models[model].prices is not None:
+            arm.cost_nano_usd.CopyFrom(belief(seen.cost, seen.cost_sd, tokens.evidence))
+        if counts.last_pull_ms:
+            arm.last_pull_time.CopyFrom(render.timestamp(counts.last_pull_ms))
+        found.append(arm)
+    return found
+
+
+def objective_of(record: Decided) -> Objective:
+    """Return the objective that a decision was made under."""
+    strategy, worth, second, floor, confidence, margin = record.objective
+    return Objective(Strategy(int(strategy)), worth, second, floor, confidence, margin)
+
+
+def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2.DecisionRecord:
+    """Return the whole record of a decision."""
+    record = decode_event(row.payload)
+    if not isinstance(record, Decided):
+        raise TypeError(f"event {row.sequence} is not a decision")
+    catalog = engine.catalog
+    objective = objective_of(record)
+    names = [catalog.models[m].name for m in record.models]
+    message = insight_pb2.DecisionRecord(
+        task_class=catalog.task_classes[record.task_class].name,
+        workflow=record.workflow,
+        session_id=record.session,
+        data_class=record.data_class,
+        policy_version=record.policy,
+        objective=render.objective(
+            ObjectiveSpec(
+                strategy=int(objective.strategy),
+                usd_per_quality=objective.usd_per_quality,
+                usd_per_second=objective.usd_per_second,
+                quality_floor=objective.quality_floor,
+                confidence=objective.confidence,
+                margin=objective.margin,
+            )
+        ),
+        features=record.features,
+        input_tokens=record.input_tokens,
+        max_output_tokens=record.max_output_tokens,
+        model=catalog.models[record.model].name,
+        propensity=record.propensity,
+        uniform_draw=record.uniform,
+        ranking=[names[i] for i in record.rank],
+        excluded=render.exclusions(catalog, record.excluded),
+        model_ordinal=record.ordinal,
+        sticky=record.sticky,
+        create_time=render.timestamp(record.at_ms),
+        decide_duration=render.duration(record.took_us / 1e6),
+        sequence=row.sequence,
+    )
+    in_rank_order = dict(zip(record.rank, render.candidates(catalog, record), strict=True))
+    for i in range(len(record.models)):
+        explanation = message.candidates.add(
+            candidate=in_rank_order[i],
+            quality=insight_pb2.Belief(mean=record.quality[i], standard_deviation=record.quality_sd[i]),
+            thompson_probability=record.thompson[i],
+            utility=record.utility[i],
+            utility_sd=record.utility_sd[i],
+        )
+        if objective.strategy in _FLOORED:
+            gap = (objective.quality_floor - record.quality[i]) / max(record.quality_sd[i], 1e-12)
+            explanation.floor_probability = 0.5 * erfc(gap / sqrt(2.0))
+            if not record.floor_met:
+                explanation.note = "no model reaches the floor with the confidence asked for, so quality decided"
+        if record.sticky:
+            explanation.note = "the session's earlier model was kept"
+    if entry is not None:
+        _add_ledger(engine, message, entry, engine.decision_id(record))
+    return message
+
+
+def _add_ledger(engine: Engine, message: insight_pb2.DecisionRecord, entry: Entry, decision_id: str) -> None:
+    """Add attempts and feedback to a decision's record."""
+    for known in entry.attempts:
+        if known.outcome is not None:
+            message.attempts.append(render.attempt(engine.catalog, known.attempt, known.outcome))
+        for rating in known.ratings:
+            message.feedback.append(render.feedback(entry, known, rating, decision_id))
+    score = effective_score(entry)
+    if score is not None:
+        message.effective_score = score
+
+
+def effective_score(entry: Entry) -> float | None:
+    """Return the score that counts for the attempt that gave the answer, in [0, 1]."""
+    answered = entry.find(entry.answered())
+    counted = counting(answered.ratings) if answered is not None else None
+    failed = answered is not None and answered.outcome is not None and answered.outcome.failed
+    return None if counted is None or failed else counted.value / (1 << 20)
+
+
+def _summary(engine: Engine, row: EventRow, payload: bytes | None) -> insight_pb2.DecisionSummary:
+    record = decode_event(row.payload)
+    if not isinstance(record, Decided):
+        raise TypeError(f"event {row.sequence} is not a decision")
+    catalog = engine.catalog
+    message = insight_pb2.DecisionSummary(
+        decision_id=engine.decision_id(record),
+        task_class=catalog.task_classes[record.task_class].name,
+        workflow=record.workflow,
+        model=catalog.models[record.model].name,
+        propensity=record.propensity,
+        policy_version=record.policy,
+        create_time=render.timestamp(record.at_ms),
+        sequence=row.sequence,
+    )
+    if payload is not None:
+        entry = _entry_decoder.decode(payload)
+        outcomes = [a.outcome for a in entry.attempts if a.outcome is not None]
+        message.attempt_count = len(outcomes)
+        if any(o.cost for o in outcomes):
+            message.cost_nano_usd = sum(o.cost.total for o in outcomes if o.cost)
+        good = [o for o in outcomes if not o.failed]
+        if good:
+            message.answered_by = catalog.models[good[-1].model].name
+        score = effective_score(entry)
+        if score is not None:
+            message.effective_score = score
+    return message

@@ -1,0 +1,1 @@
+"""Where the log lives: the Store protocol and its implementations."""

@@ -1,0 +1,131 @@
+"""The Store protocol: an append-only log with the tables that are derived from it, written in one transaction.
+
+A store has one owner, the journal, which numbers the events and never overlaps two calls of `commit`. Everything is
+keyed by tenant. An acknowledgement is given only after `commit` returned; a commit that raised has an unknown result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class StoreError(Exception):
+    """The store cannot be used; the message names the file, the rule and the remedy."""
+
+
+class StoreLocked(StoreError):
+    """Another server holds the store."""
+
+
+class StoreTooNew(StoreError):
+    """A newer version of Naiad wrote the store."""
+
+
+class StoreUnwritable(StoreError):
+    """The store, or the folder it lies in, cannot be written."""
+
+
+class StoreCorrupt(StoreError):
+    """What was read is not what was written: a checksum does not match."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event of the log with the columns that lists filter by."""
+
+    sequence: int
+    kind: str
+    at_ms: int
+    payload: bytes
+    uid: int | None = None  # the decision that it belongs to
+    task_class: int | None = None
+    model: int | None = None
+    workflow: str = ""
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRow:
+    """What a request id stands for: the method, a digest of the body, and the reply that was given."""
+
+    request_id: str
+    method: str
+    digest: str
+    reply: bytes
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes."""
+
+    events: list[EventRow] = field(default_factory=list)
+    entries: dict[int, bytes] = field(default_factory=dict)  # uid -> ledger entry
+    replies: list[ReplyRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFilter:
+    """Which decisions to list, newest first; unset fields do not filter."""
+
+    before_uid: int | None = None
+    task_class: int | None = None
+    model: int | None = None
+    workflow: str | None = None
+    session: str | None = None
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+
+class Store(Protocol):
+    """An event log, its ledger, replies, snapshots and signing keys, for one tenant."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Write a batch, all or nothing; on return it is on disk."""
+        ...
+
+    async def last_sequence(self) -> int:
+        """Return the sequence of the newest event, 0 for an empty log."""
+        ...
+
+    async def events(self, after: int, limit: int) -> Sequence[EventRow]:
+        """Return up to `limit` events with a sequence above `after`, in order; raises StoreCorrupt."""
+        ...
+
+    async def entries(self, uids: Iterable[int]) -> dict[int, bytes]:
+        """Return the ledger entries of those decisions that have one."""
+        ...
+
+    async def decisions(self, uids: Iterable[int]) -> dict[int, EventRow]:
+        """Return the events of those decisions whose row exists."""
+        ...
+
+    async def list_decisions(self, wanted: DecisionFilter, limit: int) -> Sequence[EventRow]:
+        """Return up to `limit` decisions, newest first."""
+        ...
+
+    async def replies(self, request_ids: Iterable[str]) -> dict[str, ReplyRow]:
+        """Return the replies kept for those request ids."""
+        ...
+
+    async def save_snapshot(self, sequence: int, payload: bytes) -> None:
+        """Keep a snapshot of the state after an event; older ones but the last are dropped."""
+        ...
+
+    async def snapshots(self) -> Sequence[tuple[int, bytes]]:
+        """Return the snapshots kept, newest first."""
+        ...
+
+    async def signing_keys(self) -> dict[int, bytes]:
+        """Return all signing keys by id, retired ones included; the highest id signs."""
+        ...
+
+    async def add_signing_key(self, key_id: int, secret: bytes) -> None:
+        """Keep a new signing key."""
+        ...
+
+    async def close(self) -> None:
+        """Release the store."""
+        ...

@@ -1,0 +1,96 @@
+"""A store in memory: for tests, and for a server that is told to keep nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from naiad.server.store.base import Batch, DecisionFilter, EventRow, ReplyRow, StoreError
+
+
+class MemoryStore:
+    """The Store protocol without a disk; acknowledgements mean nothing beyond this process."""
+
+    def __init__(self) -> None:
+        self._events: list[EventRow] = []
+        self._decisions: dict[int, EventRow] = {}
+        self._entries: dict[int, bytes] = {}
+        self._replies: dict[str, ReplyRow] = {}
+        self._snapshots: list[tuple[int, bytes]] = []
+        self._keys: dict[int, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"MemoryStore(events={len(self._events)})"
+
+    async def commit(self, batch: Batch) -> None:
+        """Write a batch."""
+        last = await self.last_sequence()
+        clash = [r.request_id for r in batch.replies if r.request_id in self._replies]
+        twice = [e.uid for e in batch.events if e.kind == "decided" and e.uid in self._decisions]
+        if clash or twice or any(e.sequence <= last for e in batch.events):
+            raise StoreError(
+                f"not written: requests {clash}, decisions {twice} or sequences up to {last} exist already"
+            )
+        self._events.extend(batch.events)
+        for event in batch.events:
+            if event.kind == "decided" and event.uid is not None:
+                self._decisions[event.uid] = event
+        self._entries.update(batch.entries)
+        self._replies.update((reply.request_id, reply) for reply in batch.replies)
+
+    async def last_sequence(self) -> int:
+        """Return the newest sequence."""
+        return self._events[-1].sequence if self._events else 0
+
+    async def events(self, after: int, limit: int) -> Sequence[EventRow]:
+        """Return events in order."""
+        return [event for event in self._events if event.sequence > after][:limit]
+
+    async def entries(self, uids: Iterable[int]) -> dict[int, bytes]:
+        """Return ledger entries."""
+        return {uid: self._entries[uid] for uid in uids if uid in self._entries}
+
+    async def decisions(self, uids: Iterable[int]) -> dict[int, EventRow]:
+        """Return decisions."""
+        return {uid: self._decisions[uid] for uid in uids if uid in self._decisions}
+
+    async def list_decisions(self, wanted: DecisionFilter, limit: int) -> Sequence[EventRow]:
+        """Return decisions, newest first."""
+        found = []
+        for uid in sorted(self._decisions, reverse=True):
+            row = self._decisions[uid]
+            if (
+                (wanted.before_uid is None or uid < wanted.before_uid)
+                and (wanted.task_class is None or row.task_class == wanted.task_class)
+                and (wanted.model is None or row.model == wanted.model)
+                and (wanted.workflow is None or row.workflow == wanted.workflow)
+                and (wanted.session is None or row.session == wanted.session)
+                and (wanted.start_ms is None or row.at_ms >= wanted.start_ms)
+                and (wanted.end_ms is None or row.at_ms < wanted.end_ms)
+            ):
+                found.append(row)
+                if len(found) == limit:
+                    break
+        return found
+
+    async def replies(self, request_ids: Iterable[str]) -> dict[str, ReplyRow]:
+        """Return kept replies."""
+        return {rid: self._replies[rid] for rid in request_ids if rid in self._replies}
+
+    async def save_snapshot(self, sequence: int, payload: bytes) -> None:
+        """Keep a snapshot and the one before it."""
+        self._snapshots = [(sequence, payload), *self._snapshots[:1]]
+
+    async def snapshots(self) -> Sequence[tuple[int, bytes]]:
+        """Return the snapshots, newest first."""
+        return self._snapshots
+
+    async def signing_keys(self) -> dict[int, bytes]:
+        """Return all signing keys."""
+        return dict(self._keys)
+
+    async def add_signing_key(self, key_id: int, secret: bytes) -> None:
+        """Keep a signing key."""
+        self._keys[key_id] = secret
+
+    async def close(self) -> None:
+        """Do nothing."""

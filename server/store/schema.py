@@ -1,0 +1,53 @@
+"""The SQLite schema, as a list of migrations; the file's user_version counts those that were applied."""
+
+from __future__ import annotations
+
+_V1 = (
+    """
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY,
+        tenant INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        uid INTEGER,
+        task_class INTEGER,
+        model INTEGER,
+        workflow TEXT NOT NULL DEFAULT '',
+        session TEXT NOT NULL DEFAULT '',
+        checksum BLOB NOT NULL
+    )
+    """,
+    "CREATE UNIQUE INDEX events_decided ON events (tenant, uid) WHERE kind = 'decided'",
+    """
+    CREATE TABLE ledger (
+        tenant INTEGER NOT NULL,
+        uid INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        PRIMARY KEY (tenant, uid)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE requests (
+        tenant INTEGER NOT NULL,
+        request_id TEXT NOT NULL,
+        method TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        reply BLOB NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, request_id)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE snapshots (
+        tenant INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        PRIMARY KEY (tenant, seq)
+    ) WITHOUT ROWID
+    """,
+    "CREATE TABLE signing_keys (key_id INTEGER PRIMARY KEY, secret BLOB NOT NULL)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+SCHEMA_VERSION = len(MIGRATIONS)
