@@ -1,0 +1,147 @@
+"""Naiad's client: ask which model should do a task, say how it went, and watch it learn.
+
+You call the provider; Naiad chooses, measures and learns:
+
+>>> from naiad.client import Client
+>>> with Client(target) as client:
+...     with client.decide("Why does this fail?", task_class="code.debug") as decision:
+...         answer = call_provider(decision.model)
+...         decision.record(input_tokens=12, output_tokens=len(answer.split()), finish_reason="stop")
+...     receipt = decision.feedback(0.9)
+>>> receipt.state
+'effective'
+
+Leaving the block reports the outcome: success, or a failure if it raised. Or let Naiad call the provider:
+
+>>> with Client(target) as client:
+...     completion = client.complete("Summarise this.", task_class="summarize.ticket", objective="balanced")
+>>> completion.model, completion.text, completion.cost.usd
+('acme/small', 'A fine summary.', 0.00125)
+
+`AsyncClient` has the same methods for asyncio. Failures are NaiadError with facts:
+
+>>> from naiad.client import NotFound
+>>> with Client(target) as client:
+...     try:
+...         client.get_model("acme/unknown")
+...     except NotFound as error:
+...         print(error.reason, error.metadata["model"])
+ERROR_REASON_UNKNOWN_MODEL acme/unknown
+
+Calls are repeated where that is safe, with the same request id, within their deadline; see RetryPolicy and
+Timeouts.
+"""
+
+from __future__ import annotations
+
+from naiad.client.aio import AsyncAttemptScope, AsyncBoundDecision, AsyncClient, Deciding
+from naiad.client.blocking import AttemptScope, BoundDecision, Client
+from naiad.client.calls import Timeouts
+from naiad.client.catalog import FeatureSpec, Model, Prices, QualityPrior, TaskClass
+from naiad.client.errors import (
+    Aborted,
+    AlreadyExists,
+    Cancelled,
+    DeadlineExceeded,
+    FailedPrecondition,
+    FieldViolation,
+    Internal,
+    InvalidArgument,
+    NaiadError,
+    NoEligibleModel,
+    NotFound,
+    OutOfRange,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
+from naiad.client.insight import (
+    Arm,
+    Belief,
+    CandidateExplanation,
+    DecisionRecord,
+    DecisionSummary,
+    TaskClassInference,
+)
+from naiad.client.messages import Conversation, Generation, Tool, ToolCall
+from naiad.client.money import NanoUsd
+from naiad.client.objective import Objective
+from naiad.client.results import (
+    Completion,
+    Decision,
+    Feedback,
+    FeedbackReceipt,
+    OutcomeReceipt,
+    Preference,
+    Retraction,
+)
+from naiad.client.retry import RetryPolicy
+from naiad.client.settings import DEFAULT_TARGET
+from naiad.client.values import Attempt, AttemptError, Candidate, Cost, Exclusion, Notice, Usage
+from naiad.v1.content_pb2 import Message
+from naiad.v1.error_reason_pb2 import ErrorReason
+
+__all__ = [
+    "DEFAULT_TARGET",
+    "Aborted",
+    "AlreadyExists",
+    "Arm",
+    "AsyncAttemptScope",
+    "AsyncBoundDecision",
+    "AsyncClient",
+    "Attempt",
+    "AttemptError",
+    "AttemptScope",
+    "Belief",
+    "BoundDecision",
+    "Cancelled",
+    "Candidate",
+    "CandidateExplanation",
+    "Client",
+    "Completion",
+    "Conversation",
+    "Cost",
+    "DeadlineExceeded",
+    "Deciding",
+    "Decision",
+    "DecisionRecord",
+    "DecisionSummary",
+    "ErrorReason",
+    "Exclusion",
+    "FailedPrecondition",
+    "FeatureSpec",
+    "Feedback",
+    "FeedbackReceipt",
+    "FieldViolation",
+    "Generation",
+    "Internal",
+    "InvalidArgument",
+    "Message",
+    "Model",
+    "NaiadError",
+    "NanoUsd",
+    "NoEligibleModel",
+    "NotFound",
+    "Notice",
+    "Objective",
+    "OutOfRange",
+    "OutcomeReceipt",
+    "PermissionDenied",
+    "Preference",
+    "Prices",
+    "QualityPrior",
+    "ResourceExhausted",
+    "Retraction",
+    "RetryPolicy",
+    "TaskClass",
+    "TaskClassInference",
+    "Timeouts",
+    "Tool",
+    "ToolCall",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+    "Usage",
+]

@@ -1,0 +1,126 @@
+"""The inventory: models with their prices, and task classes. Both inputs and results.
+
+>>> Prices.per_million_tokens(input_usd=0.15, output_usd=0.6).output_nano_usd_per_million_tokens
+600000000
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypedDict
+
+from naiad.client.money import NanoUsd
+from naiad.client.objective import Objective
+from naiad.v1 import catalog_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """What a model charges, in nano-USD. None is unknown; 0 is free."""
+
+    input_nano_usd_per_million_tokens: NanoUsd | int | None = None
+    output_nano_usd_per_million_tokens: NanoUsd | int | None = None
+    cached_input_nano_usd_per_million_tokens: NanoUsd | int | None = None
+    cache_write_nano_usd_per_million_tokens: NanoUsd | int | None = None
+    request_nano_usd: NanoUsd | int | None = None
+    price_version: str = ""
+    raw: catalog_pb2.Prices = field(default_factory=catalog_pb2.Prices, repr=False, compare=False)
+
+    @classmethod
+    def per_million_tokens(cls, *, input_usd: float, output_usd: float, price_version: str = "") -> Prices:
+        """Return prices from USD per million tokens, as providers print them."""
+        return cls(
+            input_nano_usd_per_million_tokens=NanoUsd(round(input_usd * 1e9)),
+            output_nano_usd_per_million_tokens=NanoUsd(round(output_usd * 1e9)),
+            price_version=price_version,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One model of the inventory. The last four fields are set by the server."""
+
+    name: str = field(kw_only=False)  # "provider/model"
+    provider: str = ""  # set by the server
+    upstream_model: str = ""
+    endpoint_profile: str = ""
+    prices: Prices | None = None  # None takes the built-in price list
+    context_window: int | None = None  # tokens
+    max_output_tokens: int | None = None
+    capabilities: tuple[str, ...] = ()  # "vision", "tools", "json_schema", "streaming", "reasoning", ...
+    data_zone: str = ""
+    disabled: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    retire_time: datetime | None = None
+    revision: int = 0
+    origin: str = ""
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+    raw: catalog_pb2.Model = field(default_factory=catalog_pb2.Model, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """A number that a task class takes into account."""
+
+    name: str
+    description: str = ""
+    low: float  # a typical small value
+    high: float  # a typical large value, above low
+    raw: catalog_pb2.FeatureSpec = field(default_factory=catalog_pb2.FeatureSpec, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityPrior:
+    """What is believed of a quality before anything is seen."""
+
+    model: str = ""  # "" holds for every model
+    mean: float  # 0 to 1
+    effective_observations: float
+    raw: catalog_pb2.QualityPrior = field(default_factory=catalog_pb2.QualityPrior, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskClass:
+    """A kind of work. The last four fields are set by the server."""
+
+    name: str = field(kw_only=False)  # "code.debug"
+    description: str = ""
+    default_objective: Objective | None = None
+    priors: tuple[QualityPrior, ...] = ()
+    features: tuple[FeatureSpec, ...] = ()
+    default_data_class: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 0
+    origin: str = ""
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+    raw: catalog_pb2.TaskClass = field(default_factory=catalog_pb2.TaskClass, repr=False, compare=False)
+
+
+class ModelChanges(TypedDict, total=False):
+    """Fields of a model to change: what is given is set; None, "" or () clears it; the rest stays."""
+
+    upstream_model: str
+    endpoint_profile: str
+    prices: Prices | None
+    context_window: int | None
+    max_output_tokens: int | None
+    capabilities: tuple[str, ...]
+    data_zone: str
+    disabled: bool
+    labels: Mapping[str, str]
+    retire_time: datetime | None
+
+
+class TaskClassChanges(TypedDict, total=False):
+    """Fields of a task class to change: what is given is set; None, "" or () clears it; the rest stays."""
+
+    description: str
+    default_objective: Objective | None
+    priors: tuple[QualityPrior, ...]
+    features: tuple[FeatureSpec, ...]
+    default_data_class: str
+    labels: Mapping[str, str]

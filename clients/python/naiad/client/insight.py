@@ -1,0 +1,124 @@
+"""What Naiad knows and why it decided so: arms, beliefs, records of decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from naiad.client.money import NanoUsd
+from naiad.client.objective import Objective
+from naiad.client.results import Feedback
+from naiad.client.values import Attempt, Candidate, Exclusion
+from naiad.v1 import insight_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belief:
+    """What is believed about one number, in the unit of the field that holds it."""
+
+    mean: float
+    standard_deviation: float
+    effective_observations: float  # after trust and forgetting; the prior is not counted
+    raw: insight_pb2.Belief = field(default_factory=insight_pb2.Belief, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """What is known about one model in one task class."""
+
+    task_class: str
+    model: str
+    quality: Belief  # 0 to 1
+    success: Belief  # 0 to 1
+    output_tokens: Belief
+    cost_nano_usd: Belief  # nano-USD
+    latency_s: Belief  # seconds
+    pulls: int
+    traffic_share: float
+    recent_traffic_share: float
+    failures: int
+    last_pull_time: datetime | None
+    raw: insight_pb2.Arm = field(default_factory=insight_pb2.Arm, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateExplanation:
+    """A candidate with everything that went into its probability."""
+
+    candidate: Candidate
+    quality: Belief
+    thompson_probability: float
+    utility: float  # USD
+    utility_sd: float
+    floor_probability: float | None
+    budget_price_nano_usd: NanoUsd
+    note: str
+    raw: insight_pb2.CandidateExplanation = field(
+        default_factory=insight_pb2.CandidateExplanation, repr=False, compare=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskClassInference:
+    """How the task class was inferred."""
+
+    task_class: str
+    probability: float
+    evidence: tuple[str, ...]
+    raw: insight_pb2.TaskClassInference = field(
+        default_factory=insight_pb2.TaskClassInference, repr=False, compare=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRecord:
+    """A decision with all that is known about it."""
+
+    decision_id: str
+    task_class: str
+    task_class_inference: TaskClassInference | None
+    workflow: str
+    session_id: str
+    data_class: str
+    policy_version: int
+    objective: Objective
+    features: Mapping[str, float]
+    input_tokens: int
+    max_output_tokens: int
+    model: str
+    propensity: float
+    uniform_draw: float
+    candidates: tuple[CandidateExplanation, ...]
+    ranking: tuple[str, ...]
+    excluded: tuple[Exclusion, ...]
+    model_ordinal: int
+    sticky: bool
+    create_time: datetime | None
+    decide_duration_s: float | None
+    sequence: int
+    attempts: tuple[Attempt, ...]
+    feedback: tuple[Feedback, ...]
+    effective_score: float | None
+    price_version: str
+    restored_from_id: bool
+    raw: insight_pb2.DecisionRecord = field(default_factory=insight_pb2.DecisionRecord, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionSummary:
+    """A decision in brief."""
+
+    decision_id: str
+    task_class: str
+    workflow: str
+    model: str
+    propensity: float
+    policy_version: int
+    create_time: datetime | None
+    answered_by: str
+    attempt_count: int
+    cost_nano_usd: NanoUsd | None
+    effective_score: float | None
+    sequence: int
+    raw: insight_pb2.DecisionSummary = field(default_factory=insight_pb2.DecisionSummary, repr=False, compare=False)

@@ -1,0 +1,90 @@
+"""Looking into what Naiad knows and did. All raise NaiadError; `timeout_s` is the time for each page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from naiad.client.calls import Call, Listing, Page, Timeouts, call
+from naiad.client.convert import read, write
+from naiad.client.insight import Arm, DecisionRecord, DecisionSummary
+from naiad.client.results import Completion, Decision
+from naiad.v1 import insight_service_pb2 as api
+
+
+def list_arms(
+    *, task_class: str = "", model: str = "", page_size: int = 0, timeout_s: float | None = None
+) -> Listing[Arm]:
+    """Iterate over what is known of each model in each task class."""
+
+    def page(token: str) -> Call[Page[Arm]]:
+        request = api.ListArmsRequest(page_size=page_size, page_token=token, task_class=task_class, model=model)
+        return call("InsightService/ListArms", request, api.ListArmsResponse, _arms, _insight_s, timeout_s)
+
+    return Listing(page)
+
+
+def get_decision(decision: str | Decision | Completion, *, timeout_s: float | None = None) -> Call[DecisionRecord]:
+    """Return one decision with its whole explanation."""
+    decision_id = decision if isinstance(decision, str) else decision.decision_id
+    return call(
+        "InsightService/GetDecision",
+        api.GetDecisionRequest(decision_id=decision_id),
+        api.GetDecisionResponse,
+        lambda r: read(DecisionRecord, r.decision),
+        _insight_s,
+        timeout_s,
+    )
+
+
+def list_decisions(
+    *,
+    task_class: str = "",
+    model: str = "",
+    workflow: str = "",
+    session_id: str = "",
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    page_size: int = 0,
+    timeout_s: float | None = None,
+) -> Listing[DecisionSummary]:
+    """Iterate over decisions, the latest first. Times must have a time zone.
+
+    Raises:
+        ValueError: a time has no time zone.
+    """
+    for name, time in (("start_time", start_time), ("end_time", end_time)):
+        if time is not None and time.tzinfo is None:
+            raise ValueError(f"{name} is {time.isoformat()}, without a time zone; give one, for example UTC")
+
+    def page(token: str) -> Call[Page[DecisionSummary]]:
+        request = api.ListDecisionsRequest(
+            page_size=page_size,
+            page_token=token,
+            task_class=task_class,
+            model=model,
+            workflow=workflow,
+            session_id=session_id,
+        )
+        write(None, request, {"start_time": start_time, "end_time": end_time})
+        return call(
+            "InsightService/ListDecisions",
+            request,
+            api.ListDecisionsResponse,
+            _decisions,
+            _insight_s,
+            timeout_s,
+        )
+
+    return Listing(page)
+
+
+def _arms(response: api.ListArmsResponse) -> Page[Arm]:
+    return Page(tuple(read(Arm, m) for m in response.arms), response.next_page_token)
+
+
+def _decisions(response: api.ListDecisionsResponse) -> Page[DecisionSummary]:
+    return Page(tuple(read(DecisionSummary, m) for m in response.decisions), response.next_page_token)
+
+
+def _insight_s(timeouts: Timeouts) -> float:
+    return timeouts.insight_s

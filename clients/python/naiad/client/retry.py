@@ -1,0 +1,98 @@
+"""When to try again, as a pure state machine: no clock, no sleep, no random numbers of its own.
+
+A call is tried again only if that is safe and may help: the server was UNAVAILABLE, or RESOURCE_EXHAUSTED
+with a time to wait (RetryInfo). Calls that change something carry a request id, so that a repetition cannot
+do it twice. A Complete whose providers all failed is not repeated unless a provider named a time: the server
+has already retried and fallen back, and repeating would multiply the calls.
+
+Waiting follows "exponential backoff with full jitter": before attempt n + 1 it is uniform in
+[0, min(max_backoff_s, initial_backoff_s * multiplier ** (n - 1))], on top of the time that the server asks
+for.
+
+>>> state = Attempts(RetryPolicy(), deadline_s=10.0)
+>>> state.after(Unavailable("down"), now_s=0.0, uniform=0.5)
+Wait(delay_s=0.05, then=Attempts(policy=RetryPolicy(...), deadline_s=10.0, made=1))
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from naiad.client.errors import NaiadError, ResourceExhausted, Unavailable
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How often and how patiently to try again.
+
+    Raises:
+        ValueError: there is no attempt at all, or a wait is negative or not finite.
+    """
+
+    max_attempts: int = 4  # the first included; 1 never tries again
+    initial_backoff_s: float = 0.1
+    max_backoff_s: float = 2.0
+    multiplier: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ValueError(f"max_attempts is {self.max_attempts}; it must be at least 1")
+        for name in ("initial_backoff_s", "max_backoff_s", "multiplier"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} is {value}; it must be finite and at least 0")
+
+    def ceiling_s(self, made: int) -> float:
+        """Return the longest wait after `made` failed attempts."""
+        try:
+            grown = self.initial_backoff_s * self.multiplier ** (made - 1)
+        except OverflowError:
+            grown = math.inf
+        return min(self.max_backoff_s, grown)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """The attempts of one logical call: how many have failed, and when its time is up on the caller's clock."""
+
+    policy: RetryPolicy
+    deadline_s: float  # math.inf: never
+    made: int = 0
+
+    def left_s(self, now_s: float) -> float | None:
+        """Return the time that the next attempt may take; None is without bound."""
+        return None if math.isinf(self.deadline_s) else max(0.0, self.deadline_s - now_s)
+
+    def after(self, error: NaiadError, *, now_s: float, uniform: float) -> Wait | None:
+        """Return how long to wait before the next attempt, or None to give up with the error.
+
+        Args:
+            error: what the attempt failed with.
+            now_s: the time now.
+            uniform: a draw from [0, 1).
+        """
+        made = self.made + 1
+        if made >= self.policy.max_attempts or not retryable(error):
+            return None
+        delay_s = (error.retry_after_s or 0.0) + uniform * self.policy.ceiling_s(made)
+        if now_s + delay_s >= self.deadline_s:
+            return None
+        return Wait(delay_s, replace(self, made=made))
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Sleep, then make the next attempt."""
+
+    delay_s: float
+    then: Attempts
+
+
+def retryable(error: NaiadError) -> bool:
+    """Return whether repeating the call is safe and may help."""
+    if error.reason == "ERROR_REASON_ALL_ATTEMPTS_FAILED":
+        return error.retry_after_s is not None
+    if isinstance(error, ResourceExhausted):
+        return error.retry_after_s is not None
+    return isinstance(error, Unavailable)
