@@ -55,6 +55,7 @@ class Belief:
         self._decay = np.ones(n_models)
         self._ticks: dict[int, tuple[int, int]] = {}
         self._references: dict[int, float] = {}  # model -> ordinal at which its relative weights are 1
+        self._now: dict[int, float] = {}  # model -> ordinal of its last tick; nothing counts as younger
         self._measures = [
             CrossedPosterior(self.settings.priors[measure], class_capacity, n_models) for measure in Measure
         ]
@@ -91,6 +92,7 @@ class Belief:
         span = _REBASE * self.settings.half_life
         reference = math.floor(now / span) * span
         self._references[model] = reference
+        self._now[model] = now
         self._decay[model] = 2.0 ** ((reference - now) / self.settings.half_life)
         for posterior in self._measures:
             posterior.set_decay(self._decay)
@@ -119,11 +121,11 @@ class Belief:
     def _aged(self, statistics: Statistics, group: GroupKey) -> tuple[float, float]:
         """Return weight and weighted sum of one group, each bucket weighed by trust and by its age in ordinals."""
         settings = self.settings
-        reference = self._references.get(group[1], 0.0)
+        reference, now = self._references.get(group[1], 0.0), self._now.get(group[1], 0.0)
         n = weighted = 0.0
         for (source, level, block), cell in statistics.cells(group):
             if source not in settings.masked:
-                age = reference - (2 * block + 1) * (BUCKET_WIDTH << level) / 2
+                age = reference - min(now, (2 * block + 1) * (BUCKET_WIDTH << level) / 2)
                 factor = settings.trust.get(source, 1.0) * 2.0 ** (-age / settings.half_life)
                 n += factor * cell.weight
                 weighted += factor * cell.total

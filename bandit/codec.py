@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from typing import Any
 
 from naiad.bandit.statistics import Measure, Statistics
 
@@ -44,12 +45,25 @@ def decode(data: bytes) -> Statistics:
     body = data[head + 33 :]
     if hashlib.sha256(body).digest() != data[head + 1 : head + 33]:
         raise CorruptStatistics("the snapshot's checksum does not match its content: discard it and fold the log")
-    content = json.loads(zlib.decompress(body))
+    try:
+        return _parse(json.loads(zlib.decompress(body)))
+    except (zlib.error, ValueError, TypeError, KeyError) as error:
+        raise CorruptStatistics(f"the snapshot's checksum is right but its content is not ours: {error!r}") from error
+
+
+def _parse(content: Any) -> Statistics:
     statistics = Statistics()
     for model, ordinal in content["heads"]:
+        _check_integers(model, ordinal)
         statistics.advance(model, ordinal)
-    for task_class, model, measure, source, level, block, *triple in content["cells"]:
-        statistics.load(
-            (task_class, model, Measure(measure)), (source, level, block), (triple[0], triple[1], triple[2])
-        )
+    for cell in content["cells"]:
+        _check_integers(*cell)
+        task_class, model, measure, source, level, block, weight, total, square = cell
+        group = (task_class, model, Measure(measure))
+        statistics.load(group, (source, level, block), (weight, total, square))
     return statistics
+
+
+def _check_integers(*values: object) -> None:
+    if not all(type(value) is int for value in values):
+        raise TypeError(f"integers expected, got {values!r:.80}")

@@ -36,8 +36,8 @@ from naiad.bandit.statistics import SCALE, UNIT_WEIGHT
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_FIXED = float(1 << 30)  # fixed point of w and of the right-hand side
-_FIXED_ROOT = float(1 << 17)  # fixed point of u, whose products enter A
+_FIXED = float(1 << 30)  # fixed point of class terms: 64 bits hold a million classes of the largest terms
+_LEAST_UNSEEN = 1e-15  # keeps sds above zero however much evidence there is
 _STEPS = 4  # grid points per octave of the learned noise
 
 
@@ -82,8 +82,9 @@ class CrossedPosterior:
         self._n = np.zeros(shape)  # effective observations, before decay
         self._y = np.zeros(shape)  # their mean
         self._w = np.zeros(shape)  # as last folded into the sums
-        self._terms = np.zeros((class_capacity, 3, n_models), dtype=np.int64)  # w, right-hand side, u
-        self._sums = np.zeros((3, n_models), dtype=np.int64)
+        self._u = np.zeros(shape)  # as last folded into the sums
+        self._terms = np.zeros((class_capacity, 2, n_models), dtype=np.int64)  # w and right-hand side
+        self._sums = np.zeros((2, n_models), dtype=np.int64)
         self._products = np.zeros((n_models, n_models), dtype=np.int64)  # sum of u u'
         self._spread: dict[tuple[int, int], tuple[int, int]] = {}  # within-cell squares, degrees of freedom
         self._squares = self._freedom = 0
@@ -101,6 +102,7 @@ class CrossedPosterior:
         self.class_capacity = class_capacity
         pad = ((0, extra), (0, 0))
         self._n, self._y, self._w = np.pad(self._n, pad), np.pad(self._y, pad), np.pad(self._w, pad)
+        self._u = np.pad(self._u, pad)
         self._terms = np.pad(self._terms, ((0, extra), (0, 0), (0, 0)))
 
     def set_decay(self, decay: Floats) -> None:
@@ -133,19 +135,24 @@ class CrossedPosterior:
         variance = pooled / (self._freedom / UNIT_WEIGHT + prior.noise_weight)
         return round(_STEPS * math.log2(max(variance, prior.noise_floor)))
 
-    def _fold(self, row: int) -> Ints:
-        """Return the fixed-point terms (3, n_models) of one class, and remember its w."""
+    def _fold(self, row: int) -> None:
+        """Replace one class's term in the sums over classes."""
         n, y = self._n[row], self._y[row]
         if self._decay is not None:
             n = n * self._decay
         w = n / (self._interaction * n + self.noise)
-        self._w[row] = w
         u = w * (1.0 / math.sqrt(self._class_precision + float(np.add.reduce(w))))
-        terms = np.empty((3, self.n_models))
-        np.multiply(w, _FIXED, out=terms[0])
-        np.multiply(w * y - u * float(np.add.reduce(u * y)), _FIXED, out=terms[1])
-        np.multiply(u, _FIXED_ROOT, out=terms[2])
-        return np.rint(terms, out=terms).astype(np.int64)
+        scaled = np.empty((2, self.n_models))
+        np.multiply(w, _FIXED, out=scaled[0])
+        np.multiply(w * y - u * float(np.add.reduce(u * y)), _FIXED, out=scaled[1])
+        terms = np.rint(scaled, out=scaled).astype(np.int64)
+        self._sums += terms - self._terms[row]
+        both = np.array((u, self._u[row]))
+        products = both[:, :, None] * both[:, None, :]
+        products *= _FIXED
+        rounded = np.rint(products, out=products).astype(np.int64)  # the same u always gives the same integers
+        self._products += rounded[0] - rounded[1]
+        self._w[row], self._u[row], self._terms[row] = w, u, terms
 
     def settle(self) -> None:
         """Fold the changed classes into the sums over classes."""
@@ -155,15 +162,12 @@ class CrossedPosterior:
         if not self._dirty:
             return
         for row in self._dirty:
-            new, old = self._fold(row), self._terms[row]
-            self._sums += new - old
-            self._products += np.multiply.outer(new[2], new[2]) - np.multiply.outer(old[2], old[2])
-            self._terms[row] = new
+            self._fold(row)
         self._dirty.clear()
         self._stale = True
 
     def _solve(self) -> None:
-        precision = self._products * (-1.0 / _FIXED_ROOT**2)
+        precision = self._products * (-1.0 / _FIXED)
         precision += self._precision_0
         precision.ravel()[:: self.n_models + 1] += self._sums[0] / _FIXED + self._diagonal_0
         self._cov = np.linalg.inv(precision)
@@ -185,7 +189,7 @@ class CrossedPosterior:
         else:
             n = y = w = np.zeros(self.n_models)
         seen = w * self._interaction  # the share of the class's own evidence, in [0, 1)
-        unseen = 1.0 - seen
+        unseen = np.maximum(1.0 - seen, _LEAST_UNSEEN)
         difficulty_precision = self._class_precision + float(np.add.reduce(w))
         g = w / difficulty_precision
         difficulty = float(g @ (y - self._mu))

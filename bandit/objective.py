@@ -96,7 +96,9 @@ def _unit(cost: Floats) -> Floats:
 
 
 def reach_probability(seen: Predictions, floor: float) -> Floats:
-    """Return P(quality >= floor) for each model, (n_models,)."""
+    """Return P(quality >= floor) for each model, (n_models,); 1 for a floor of 0, which no quality lies below."""
+    if floor <= 0.0:
+        return np.ones_like(seen.quality)
     gaps = ((floor - seen.quality) / np.maximum(seen.quality_sd, 1e-12)).tolist()
     return np.array([0.5 * erfc(gap / sqrt(2.0)) for gap in gaps])
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from naiad.bandit.thompson import Floats
 
-_PER_MILLION = 1e-6
 _LARGEST_LOG = 25.0  # e^25 = 7e10 tokens or seconds: keeps a wild belief finite
 
 
@@ -24,6 +23,7 @@ def log_normal(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
 def cost(
     input_tokens: float, tokens: Floats, tokens_sd: Floats, input_price: Floats, output_price: Floats
 ) -> tuple[Floats, Floats]:
-    """Return expected cost and its sd in nano-USD; prices in nano-USD per million tokens, all (n_models,)."""
-    expected = (input_tokens * input_price + tokens * output_price) * _PER_MILLION
-    return np.asarray(expected), np.asarray(tokens_sd * output_price * _PER_MILLION)
+    """Return expected cost and its sd in nano-USD; prices in nano-USD per token, all (n_models,)."""
+    expected = tokens * output_price
+    expected += input_price * input_tokens
+    return expected, tokens_sd * output_price

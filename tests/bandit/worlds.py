@@ -1,0 +1,64 @@
+"""What the tests of the learning core share: small worlds of observations, and a fold to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from hypothesis import strategies as st
+
+from naiad.bandit.belief import Belief, BeliefSettings
+from naiad.bandit.crossed import Floats
+from naiad.bandit.statistics import BUCKET_WIDTH, ERA, UNIT_WEIGHT, Measure, Observation, Statistics, to_fixed
+
+CLASSES, MODELS, SOURCES = 4, 3, 3
+
+ordinals = st.one_of(
+    st.integers(0, 3 * BUCKET_WIDTH),
+    st.integers(0, 40 * ERA),
+    st.integers(0, 400).map(lambda era: era * ERA),  # the borders themselves
+    st.integers(1, 400).map(lambda era: era * ERA - 1),
+)
+
+observations = st.builds(
+    Observation,
+    task_class=st.integers(0, CLASSES - 1),
+    model=st.integers(0, MODELS - 1),
+    measure=st.sampled_from(Measure),
+    source=st.integers(0, SOURCES - 1),
+    ordinal=ordinals,
+    value=st.one_of(st.integers(0, to_fixed(1.0)), st.integers(-to_fixed(30.0), to_fixed(30.0))),
+    weight=st.one_of(st.just(UNIT_WEIGHT), st.integers(1, UNIT_WEIGHT), st.integers(1, 10**40)),
+)
+
+heads = st.dictionaries(st.integers(0, MODELS - 1), ordinals, max_size=MODELS)
+
+
+def fold(seen: Iterable[Observation], at: dict[int, int] | None = None) -> Statistics:
+    """Return the statistics of observations, with each model's head where `at` says."""
+    statistics = Statistics()
+    for model, head in (at or {}).items():
+        statistics.advance(model, head)
+    for observation in seen:
+        statistics.add(observation)
+    return statistics
+
+
+def believe(statistics: Statistics, settings: BeliefSettings, n_classes: int, n_models: int) -> Belief:
+    """Return the belief computed from final statistics in one go."""
+    belief = Belief(settings)
+    belief.resize(statistics, n_classes, n_models)
+    return belief
+
+
+def scores(rng: np.random.Generator, theta: float, noise: float, count: int) -> Floats:
+    """Draw `count` scores around theta with variance `noise`."""
+    return rng.normal(theta, np.sqrt(noise), count)
+
+
+def observed(values: Iterable[float], task_class: int, model: int, source: int = 0) -> list[Observation]:
+    """Return one quality observation for each value, with ordinals counting from 0."""
+    return [
+        Observation(task_class, model, Measure.QUALITY, source, ordinal, to_fixed(float(value)))
+        for ordinal, value in enumerate(values)
+    ]
