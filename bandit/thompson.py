@@ -101,8 +101,8 @@ def _integrate(means: list[float], sds: list[float], nodes: Floats, weights: Flo
     scale = 1.0 / np.array(sds)
     z = nodes - np.array(means)[:, None]
     z *= scale[:, None]  # >= -_REACH by construction of `lowest`
-    np.minimum(z, _TOP, out=z)
-    index = z * _PER_UNIT
+    index = np.minimum(z, _TOP)
+    index *= _PER_UNIT
     index += _OFFSET
     log_phi = _LOG_PHI.take(index.astype(np.int32))
     z *= z
@@ -117,7 +117,7 @@ def _integrate(means: list[float], sds: list[float], nodes: Floats, weights: Flo
 
 
 def _panel_edges(means: list[float], sds: list[float], lowest: float, highest: float) -> list[float]:
-    """Return increasing panel edges: quantiles of every arm, one for each stretch as wide as the narrowest arm's sd.
+    """Return increasing panel edges: quantiles of every arm, thinned to one in each stretch of the narrowest sd.
 
     No panel needs a finer cut than that; it bounds the work for many arms of one scale.
     """
@@ -125,12 +125,17 @@ def _panel_edges(means: list[float], sds: list[float], lowest: float, highest: f
     quantiles.sort()
     width = min(sds)
     edges = [lowest]
-    following = lowest
-    for quantile in quantiles:
+    following = dropped = lowest
+    for quantile in (*quantiles, highest):
         if quantile > following:
+            if dropped > edges[-1] and quantile > dropped + width:
+                edges.append(dropped)  # the end of a cluster: what follows is another scale
             edges.append(quantile)
             following = quantile + width
-    edges.append(highest)
+        else:
+            dropped = quantile
+    if dropped > edges[-1]:
+        edges.append(dropped)
     return edges
 
 

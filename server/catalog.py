@@ -48,9 +48,9 @@ class Catalog:
         self.version += 1
 
     def _rebuild(self) -> None:
-        prices = [m.prices for m in self.models]
-        self.input_price: Floats = np.array([float(p.input) if p else 0.0 for p in prices])
-        self.output_price: Floats = np.array([float(p.output) if p else 0.0 for p in prices])
+        prices = [m.prices for m in self.models]  # nano-USD per million tokens; the arrays are per token
+        self.input_price: Floats = np.array([p.input * 1e-6 if p else 0.0 for p in prices])
+        self.output_price: Floats = np.array([p.output * 1e-6 if p else 0.0 for p in prices])
         self.request_price: Floats = np.array([float(p.request) if p else 0.0 for p in prices])
         self.output_limit: Floats = np.array([float(m.max_output_tokens or UNLIMITED_TOKENS) for m in self.models])
         self.live = tuple(m for m in self.models if not m.deleted)

@@ -1,13 +1,14 @@
 """Decision ids: self-contained and authenticated, so that feedback outlives a crash that took the decision's row.
 
 Layout before base64url: format byte, signing key id, tenant, task class, model, ordinal, policy version, propensity,
-time, unique number; then 16 bytes of HMAC-SHA256. 98 characters in all.
+time, unique number; then 16 bytes of keyed BLAKE2b (RFC 7693: a MAC by itself, several times faster than HMAC here).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import struct
 from collections.abc import Mapping
@@ -21,6 +22,10 @@ _MAC_BYTES = 16
 _SIZE = _BODY.size + _MAC_BYTES
 _PREFIX = "d"
 LENGTH = len(_PREFIX) + -(-_SIZE * 4 // 3)
+
+
+def _mac(secret: bytes, body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_MAC_BYTES, key=secret, person=b"naiad decision").digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Signer:
             _FORMAT, self._current, ticket.tenant, ticket.task_class, ticket.model, ticket.ordinal, ticket.policy,
             ticket.propensity, ticket.at_ms, ticket.uid,
         )  # fmt: skip
-        mac = hmac.digest(self._secret, body, "sha256")[:_MAC_BYTES]
+        mac = _mac(self._secret, body)
         return _PREFIX + base64.urlsafe_b64encode(body + mac).rstrip(b"=").decode("ascii")
 
     def verify(self, decision_id: str, tenant: int, field: str = "decision_id") -> Ticket:
@@ -67,7 +72,7 @@ class Signer:
         body, mac = raw[: _BODY.size], raw[_BODY.size :]
         _, key_id, *facts = _BODY.unpack(body)
         secret = self._keys.get(key_id)
-        expected = hmac.digest(secret or b"\0" * 32, body, "sha256")[:_MAC_BYTES]
+        expected = _mac(secret or bytes(32), body)
         if not hmac.compare_digest(mac, expected) or secret is None:
             raise NaiadError(
                 "DECISION_ID_FORGED",

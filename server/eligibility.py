@@ -6,7 +6,7 @@ unknown about a model counts against it where a rule needs it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from naiad.server.catalog import Catalog
@@ -35,6 +35,9 @@ class Capability(IntEnum):
     STREAMING = 4
     REASONING = 5
     SYSTEM_PROMPT = 6
+
+
+_NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +90,62 @@ def refusal(
     return None
 
 
-def split(
-    catalog: Catalog, needs: Needs, policy_models: frozenset[str], endpoints: frozenset[str]
-) -> tuple[list[int], list[Exclusion]]:
-    """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left."""
-    eligible: list[int] = []
-    excluded: list[Exclusion] = []
-    for model in catalog.live:
-        reason = refusal(model, needs, policy_models, endpoints)
-        if reason is None:
-            eligible.append(model.model)
+class Eligibility:
+    """Splits the catalogue for requests; what does not depend on a request's size is worked out once."""
+
+    def __init__(self, catalog: Catalog, endpoints: frozenset[str]) -> None:
+        self._catalog = catalog
+        self._endpoints = endpoints
+        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int]], _Kept] = {}
+        self._version = -1
+
+    def split(self, needs: Needs, policy_models: frozenset[str]) -> tuple[list[int], list[Exclusion]]:
+        """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left."""
+        if self._version != self._catalog.version or len(self._kept) > 1_000:
+            self._kept.clear()
+            self._version = self._catalog.version
+        key = (policy_models, needs.allowed, needs.capabilities)
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = self._small(needs, policy_models)
+        largest = needs.max_output_tokens
+        if needs.input_tokens + largest <= kept.window and (largest <= kept.output or not needs.explicit_output):
+            eligible, excluded = kept.eligible, kept.excluded
         else:
-            excluded.append(reason)
-    if not eligible:
-        raise none_left(catalog, excluded)
-    return eligible, excluded
+            eligible, excluded = self._each(needs, policy_models)
+        if not eligible:
+            raise none_left(self._catalog, excluded)
+        return eligible, excluded
+
+    def _each(self, needs: Needs, policy_models: frozenset[str]) -> tuple[list[int], list[Exclusion]]:
+        eligible: list[int] = []
+        excluded: list[Exclusion] = []
+        for model in self._catalog.live:
+            reason = refusal(model, needs, policy_models, self._endpoints)
+            if reason is None:
+                eligible.append(model.model)
+            else:
+                excluded.append(reason)
+        return eligible, excluded
+
+    def _small(self, needs: Needs, policy_models: frozenset[str]) -> _Kept:
+        """Split for a request so small that size excludes nothing, and note up to which size that holds."""
+        eligible, excluded = self._each(replace(needs, input_tokens=0, max_output_tokens=0), policy_models)
+        models = [self._catalog.models[i] for i in eligible]
+        return _Kept(
+            eligible,
+            excluded,
+            min((m.context_window for m in models if m.context_window is not None), default=_NO_LIMIT),
+            min((m.max_output_tokens for m in models if m.max_output_tokens is not None), default=_NO_LIMIT),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    eligible: list[int]
+    excluded: list[Exclusion]
+    window: int  # tokens that fit the context window of every eligible model
+    output: int  # tokens that every eligible model can write
 
 
 def none_left(catalog: Catalog, excluded: list[Exclusion]) -> NaiadError:

@@ -18,7 +18,7 @@ from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.thompson import Floats, draw
 from naiad.server.catalog import Catalog
 from naiad.server.decision_id import Signer, Ticket
-from naiad.server.eligibility import Needs, split
+from naiad.server.eligibility import Eligibility, Needs
 from naiad.server.errors import NaiadError
 from naiad.server.ledger import Entry
 from naiad.server.prediction import Predictor
@@ -102,6 +102,7 @@ class Engine:
         self.tenant = tenant
         self.signer = signer
         self.catalog = Catalog()
+        self.eligibility = Eligibility(self.catalog, settings.endpoints)
         self.statistics = Statistics()
         self.belief = Belief(settings.belief)
         self.predictor = Predictor(self.belief, self.catalog)
@@ -130,7 +131,7 @@ class Engine:
         catalog = self.catalog
         task_class = catalog.task_class(query.task_class)
         objective = self._objective(task_class, query.objective)
-        models, excluded = split(catalog, query.needs, self._policy_models, self.settings.endpoints)
+        models, excluded = self.eligibility.split(query.needs, self._policy_models)
         policy = self.policy
         seen = self.predictor.predict(
             task_class.task_class, models, query.needs.input_tokens, query.needs.max_output_tokens
@@ -192,7 +193,7 @@ class Engine:
 
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if no model may serve a request, before anything is created for it."""
-        split(self.catalog, query.needs, self._policy_models, self.settings.endpoints)
+        self.eligibility.split(query.needs, self._policy_models)
 
     def restored(self, payload: bytes) -> Decision:
         """Return the decision that an event of the log holds, under an id signed anew."""
@@ -340,10 +341,9 @@ class Engine:
 
 def _rank(serving: Serving, chosen: int) -> list[int]:
     """Return positions in the order in which they are to be tried: the one drawn, then by falling utility."""
-    order: list[int] = np.argsort(-serving.utility, kind="stable").tolist()
-    order.remove(chosen)
-    order.insert(0, chosen)
-    return order
+    utility = serving.utility.tolist()
+    rest = sorted((i for i in range(len(utility)) if i != chosen), key=utility.__getitem__, reverse=True)
+    return [chosen, *rest]
 
 
 def check_objective(spec: ObjectiveSpec, field_name: str = "objective") -> None:

@@ -291,7 +291,7 @@ def _statements(batch: Batch) -> Iterable[tuple[str, list[object]]]:
         [[_TENANT, uid, payload] for uid, payload in batch.entries.items()],
     )
     yield from _inserts(
-        f"INSERT INTO requests (tenant, {_REPLY}) VALUES ",
+        f"INSERT INTO requests (tenant, {_REPLY}) VALUES ",  # noqa: S608
         "(?,?,?,?,?,?)",
         [[_TENANT, r.request_id, r.method, r.digest, r.reply, r.at_ms] for r in batch.replies],
     )
