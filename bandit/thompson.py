@@ -39,7 +39,7 @@ _SMALLEST_SCALE = 1e-280  # below it all arms are equal
 def _log_phi_table() -> Floats:
     """Tabulate log Phi on [-_REACH - 1, _TOP]; erfc is exact in both tails."""
     grid = np.arange(-(_REACH + 1.0) * _PER_UNIT, _TOP * _PER_UNIT + 1) / _PER_UNIT
-    return np.log(np.array([0.5 * erfc(-z / _ROOT_2) for z in grid.tolist()]))
+    return np.asarray(np.log(np.array([0.5 * erfc(-z / _ROOT_2) for z in grid.tolist()])))
 
 
 _LOG_PHI = _log_phi_table()

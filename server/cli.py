@@ -93,13 +93,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _load(options: argparse.Namespace) -> Config:
     """Read the configuration and put the command line's options over it."""
-    config = configuration.load(options.config)
+    dangerously = bool(getattr(options, "allow_plaintext_beyond_loopback", False))
+    config = configuration.load(options.config, dangerously=dangerously)
     server, storage = config.file.server, config.file.storage
     if getattr(options, "listen", None):
         server = msgspec.structs.replace(server, listen=options.listen)
     if getattr(options, "log", None):
         server = msgspec.structs.replace(server, log=options.log)
-    if getattr(options, "allow_plaintext_beyond_loopback", False):
+    if dangerously:
         server = msgspec.structs.replace(server, allow_plaintext_beyond_loopback=True)
     if getattr(options, "data_dir", None):
         storage = msgspec.structs.replace(storage, path=str(options.data_dir / "naiad.db"))
@@ -109,10 +110,7 @@ def _load(options: argparse.Namespace) -> Config:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    if options.config is not None and options.allow_plaintext_beyond_loopback:
-        config = _load_dangerously(options)
-    else:
-        config = _load(options)
+    config = _load(options)
     configure(config.file.server.log, config.file.server.log_level)
     from naiad.server.app import run
 
@@ -124,16 +122,6 @@ def _serve(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"naiad: cannot listen on {config.file.server.listen}: {error}", file=sys.stderr)
         return FAILED
-
-
-def _load_dangerously(options: argparse.Namespace) -> Config:
-    """Read a file whose address only the flag permits."""
-    import tomllib
-
-    data = tomllib.loads(options.config.read_text(encoding="utf-8"))
-    data.setdefault("server", {})["allow_plaintext_beyond_loopback"] = True
-    config = configuration.parse(data, str(options.config))
-    return config
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -18,6 +18,8 @@ from naiad.adapters import errors as provider
 from naiad.adapters.base import Adapter, Answer, FinishReason
 from naiad.adapters.base import Request as ProviderRequest
 from naiad.adapters.base import Usage as ProviderUsage
+from naiad.server import render
+from naiad.server.catalog import Catalog
 from naiad.server.decision_id import Ticket
 from naiad.server.eligibility import Needs, refusal
 from naiad.server.engine import Decision, Engine
@@ -115,7 +117,7 @@ class Completer:
         for model_id in decision.order[: task.max_attempts]:
             model = self._engine.catalog.models[model_id]
             expected = record.cost[record.models.index(model_id)]
-            if task.max_cost_nano_usd is not None and spent + expected > task.max_cost_nano_usd and attempts:
+            if task.max_cost_nano_usd is not None and spent + expected > task.max_cost_nano_usd:
                 break
             if not self._still_allowed(model, task.needs):
                 continue
@@ -132,7 +134,7 @@ class Completer:
             await self._record(decision, name, outcome, Request(request.method), Done(record.uid, name))
             if error is not None and not error.fallback_worthy:
                 break
-        raise _all_failed(decision, attempts, past=self._monotonic() >= deadline)
+        raise _all_failed(self._engine.catalog, decision, attempts, past=self._monotonic() >= deadline)
 
     def _still_allowed(self, model: ModelPut, needs: Needs) -> bool:
         """Ask the one function again: the catalogue may have changed since the decision."""
@@ -222,19 +224,20 @@ def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float) -> 
     )
 
 
-def _all_failed(decision: Decision, attempts: list[tuple[str, Outcome]], *, past: bool) -> NaiadError:
+def _all_failed(catalog: Catalog, decision: Decision, attempts: list[tuple[str, Outcome]], *, past: bool) -> NaiadError:
     kinds: dict[str, int] = {}
     for _, outcome in attempts:
         kinds[outcome.error_detail] = kinds.get(outcome.error_detail, 0) + 1
     listed = ", ".join(f"{kind} x {count}" for kind, count in sorted(kinds.items())) or "none was made"
     metadata = {"decision_id": decision.decision_id, "attempts": len(attempts), "kinds": listed}
-    details = [("attempts", decision, tuple(attempts))]
+    details = [render.attempts_failed(catalog, decision.decision_id, attempts)]
     if past or not attempts:
         return NaiadError(
             "DEADLINE_EXCEEDED",
             f"the deadline passed before a model had answered ({listed}); "
             "call with a longer one, or allow faster models",
-            code="DEADLINE_EXCEEDED", metadata=metadata, details=details,
+            code="DEADLINE_EXCEEDED", details=details,
+            metadata={"decision_id": decision.decision_id, "attempts": len(attempts)},
         )  # fmt: skip
     rejected = all(outcome.error in (6, 7, 8, 9) for _, outcome in attempts)
     return NaiadError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +147,11 @@ class Config:
         return None if self.file.storage.path == ":memory:" else Path(self.file.storage.path)
 
 
-def load(path: Path | None) -> Config:
-    """Read and check a configuration file, None for the built-in defaults; raises ConfigError."""
+def load(path: Path | None, *, dangerously: bool = False) -> Config:
+    """Read and check a configuration file, None for the built-in defaults; raises ConfigError.
+
+    dangerously: take the file's address even if others can reach it in plaintext.
+    """
     if path is None:
         return build(File(), "built-in defaults")
     try:
@@ -160,6 +164,8 @@ def load(path: Path | None) -> Config:
         raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    if dangerously and isinstance(data.get("server", {}), dict):
+        data.setdefault("server", {})["allow_plaintext_beyond_loopback"] = True
     return parse(data, str(path))
 
 
@@ -245,11 +251,15 @@ def _build(file: File, source: str) -> Config:
             near = nearest(name, names)
             hint = f"; did you mean {near!r}?" if near else ""
             raise ConfigError(f"{source}: policy.models names {name!r}, which is not in [[models]]{hint}")
+    classes = tuple(_task_class(section, i, source) for i, section in enumerate(file.task_classes))
+    for name in (c.name for c in classes):
+        if sum(c.name == name for c in classes) > 1:
+            raise ConfigError(f"{source}: [[task_classes]] names {name!r} twice; names must be unique")
     return Config(
         file=file,
         source=source,
         models=models,
-        task_classes=tuple(_task_class(section, i, source) for i, section in enumerate(file.task_classes)),
+        task_classes=classes,
         endpoints=endpoints,
         policy=_policy(policy, source),
         limits=Limits(
@@ -338,6 +348,15 @@ def _digested(model: ModelPut) -> ModelPut:
     return msgspec.structs.replace(model, config_digest=_digest(model))
 
 
+def _name(name: str, longest: int, where: str, source: str) -> None:
+    """Raise ConfigError for a name that no request could give; the rule is that of the API."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/-]*", name) or len(name) > longest:
+        raise ConfigError(
+            f"{source}: {where}: name must be letters, digits, '.', '_', '-', ':' and '/', beginning with a letter "
+            f"or digit, at most {longest} characters"
+        )
+
+
 def _nano(usd: float | None, key: str, source: str) -> int | None:
     if usd is None:
         return None
@@ -347,8 +366,9 @@ def _nano(usd: float | None, key: str, source: str) -> int | None:
 
 def _model(section: ModelSection, index: int, endpoints: dict[str, str], source: str) -> ModelPut:
     where = f"models[{index}] ({section.name!r})"
+    _name(section.name, 256, where, source)
     provider, slash, rest = section.name.partition("/")
-    if not (provider and slash and rest) or len(section.name) > 256:
+    if not (provider and slash and rest):
         raise ConfigError(f"{source}: {where}: name must be 'provider/model', at most 256 characters")
     cost = {
         key: _nano(getattr(section, f"{key}_usd_per_million"), f"{where}.{key}_usd_per_million", source)
@@ -393,8 +413,7 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
 
 def _task_class(section: TaskClassSection, index: int, source: str) -> TaskClassPut:
     where = f"task_classes[{index}] ({section.name!r})"
-    if not section.name or len(section.name) > 128:
-        raise ConfigError(f"{source}: {where}: name must have 1 to 128 characters")
+    _name(section.name, 128, where, source)
     spec = objective(section.objective, f"{where}.objective", source)
     entry = TaskClassPut(
         task_class=0,

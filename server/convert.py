@@ -8,8 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as ProtoMessage
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from naiad.adapters import base
 from naiad.adapters.tokens import estimate_tokens
@@ -23,6 +25,7 @@ from naiad.v1 import content_pb2, objective_pb2
 ID_RULE = "letters, digits, '.', '_', '-', ':' and '/', beginning with a letter or digit, at most {} characters"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
 SHORT, LONG = 128, 256
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999
 _MOST_TOKENS = 1 << 40
 _MOST_ITEMS = 1_000
 DEFAULT_OUTPUT_TOKENS = 1_024  # reserved where the caller does not say
@@ -148,6 +151,16 @@ def duration_s(message: ProtoMessage, field: str) -> float | None:
     return number(seconds, field, 0.0, 31_536_000.0)
 
 
+def time_ms(message: ProtoMessage, field: str) -> int | None:
+    """Return a time in milliseconds since 1970, None when it is not set; raises NaiadError for one out of range."""
+    if not message.HasField(field):
+        return None
+    value: Timestamp = getattr(message, field)
+    number(value.seconds, field, _FIRST_SECOND, _LAST_SECOND)
+    number(value.nanos, f"{field}.nanos", 0, 999_999_999)
+    return value.ToMilliseconds()
+
+
 def request_of(method: str, message: Any) -> Request:
     """Return the idempotency key of a request: its id, and a digest of everything in it."""
     request_id = text_id(message.request_id, "request_id")
@@ -242,6 +255,8 @@ _ROLES = {
 
 def messages_from_proto(messages: Any) -> tuple[base.Message, ...]:
     """Return the conversation in the adapters' words; raises NaiadError for a part without content."""
+    for i, turn in enumerate(messages):
+        _check_turn(turn, f"messages[{i}]")
     return tuple(
         base.Message(
             _ROLES[turn.role],
@@ -249,6 +264,40 @@ def messages_from_proto(messages: Any) -> tuple[base.Message, ...]:
         )
         for i, turn in enumerate(messages)
     )
+
+
+_ONLY_IN = {"tool_call": content_pb2.ROLE_ASSISTANT, "tool_result": content_pb2.ROLE_TOOL}
+
+
+def _check_turn(turn: content_pb2.Message, field: str) -> None:
+    """Raise NaiadError for a message without parts, or with a part that its role does not have."""
+    if not turn.parts:
+        raise NaiadError("FIELD_REQUIRED", f"{field}.parts is empty; say something", field=f"{field}.parts")
+    for j, part in enumerate(turn.parts):
+        kind = part.WhichOneof("content")
+        role = _ONLY_IN.get(kind or "")
+        if role is not None and turn.role != role:
+            rule = f"{kind} stands only in {content_pb2.Role.Name(role)}"
+            raise NaiadError(
+                "INVALID_COMBINATION",
+                f"{field}.parts[{j}] is a {kind} in {content_pb2.Role.Name(turn.role)}; {rule}",
+                metadata={"rule": rule},
+                field=f"{field}.parts[{j}]",
+            )
+
+
+def json_object(value: str, field: str) -> str:
+    """Return a text that holds one JSON object; raises NaiadError."""
+    try:
+        good = isinstance(msgspec.json.decode(value), dict)
+    except (msgspec.DecodeError, RecursionError):
+        good = False
+    if not good:
+        raise NaiadError(
+            "INVALID_FORMAT", f"{field} is not one JSON object; send a JSON Schema",
+            metadata={"rule": "one JSON object"}, field=field,
+        )  # fmt: skip
+    return value
 
 
 def _part(part: content_pb2.Part, field: str) -> base.Part:

@@ -99,7 +99,9 @@ class Eligibility:
         self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int]], _Kept] = {}
         self._version = -1
 
-    def split(self, needs: Needs, policy_models: frozenset[str]) -> tuple[list[int], list[Exclusion]]:
+    def split(
+        self, needs: Needs, policy_models: frozenset[str], task_class: str = ""
+    ) -> tuple[list[int], list[Exclusion]]:
         """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left."""
         if self._version != self._catalog.version or len(self._kept) > 1_000:
             self._kept.clear()
@@ -114,7 +116,7 @@ class Eligibility:
         else:
             eligible, excluded = self._each(needs, policy_models)
         if not eligible:
-            raise none_left(self._catalog, excluded)
+            raise none_left(self._catalog, excluded, task_class)
         return eligible, excluded
 
     def _each(self, needs: Needs, policy_models: frozenset[str]) -> tuple[list[int], list[Exclusion]]:
@@ -148,7 +150,7 @@ class _Kept:
     output: int  # tokens that every eligible model can write
 
 
-def none_left(catalog: Catalog, excluded: list[Exclusion]) -> NaiadError:
+def none_left(catalog: Catalog, excluded: list[Exclusion], task_class: str = "") -> NaiadError:
     """Build the error for a request that no model may serve."""
     counts: dict[str, int] = {}
     for exclusion in excluded:
@@ -160,6 +162,6 @@ def none_left(catalog: Catalog, excluded: list[Exclusion]) -> NaiadError:
         "NO_ELIGIBLE_MODEL",
         f"no model may be used for this request ({facts}); change the request or the catalogue accordingly",
         code="FAILED_PRECONDITION",
-        metadata={"task_class": "", "models": len(excluded), "reasons": reasons},
+        metadata={"task_class": task_class, "models": len(excluded), "reasons": reasons},
         details=[("excluded", [(catalog.models[e.model].name, e.reason, e.detail) for e in excluded])],
     )

@@ -131,7 +131,7 @@ class Engine:
         catalog = self.catalog
         task_class = catalog.task_class(query.task_class)
         objective = self._objective(task_class, query.objective)
-        models, excluded = self.eligibility.split(query.needs, self._policy_models)
+        models, excluded = self.eligibility.split(query.needs, self._policy_models, query.task_class)
         policy = self.policy
         seen = self.predictor.predict(
             task_class.task_class, models, query.needs.input_tokens, query.needs.max_output_tokens
@@ -193,7 +193,7 @@ class Engine:
 
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if no model may serve a request, before anything is created for it."""
-        self.eligibility.split(query.needs, self._policy_models)
+        self.eligibility.split(query.needs, self._policy_models, query.task_class)
 
     def restored(self, payload: bytes) -> Decision:
         """Return the decision that an event of the log holds, under an id signed anew."""

@@ -108,7 +108,8 @@ def not_implemented(what: str, field: str = "") -> NaiadError:
         "NOT_IMPLEMENTED",
         f"{what} is not implemented in this version of the server; leave it out, or update the server",
         code="UNIMPLEMENTED",
-        metadata={"method": what} if not field else {"method": "", "field": field},
+        metadata={"method": what} if not field else {},
+        field=field,
     )
 
 

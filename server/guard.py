@@ -80,7 +80,7 @@ class Guard:
             except NaiadError as error:
                 await abort(context, error)
             except TimeoutError:
-                await abort(context, _too_late(name, "DEADLINE_EXCEEDED"))
+                await abort(context, _too_late(name))
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
             except Exception as error:
@@ -117,7 +117,7 @@ class Guard:
             )  # fmt: skip
         left = context.time_remaining()
         if left is not None and left <= 0.0:
-            raise _too_late(name, "DEADLINE_ALREADY_PAST")
+            raise _too_late(name)
         size = request.ByteSize()
         if size > largest:
             raise NaiadError(
@@ -128,9 +128,9 @@ class Guard:
         return limits.default_deadline_s if left is None else min(left, limits.longest_deadline_s)
 
 
-def _too_late(name: str, reason: str) -> NaiadError:
+def _too_late(name: str) -> NaiadError:
     return NaiadError(
-        reason, f"the deadline of {name} has passed; call with a longer one",
+        "DEADLINE_ALREADY_PAST", f"the deadline of {name} has passed; call with a longer one",
         code="DEADLINE_EXCEEDED", metadata={"method": name, "left_ms": 0, "needed_ms": 1},
     )  # fmt: skip
 

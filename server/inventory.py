@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from naiad.server.records import ModelPut, TaskClassPut
 
 FROM_CONFIGURATION, FROM_API, FROM_FIRST_USE = 1, 2, 3  # numbered as Origin in the API
 Entry = TypeVar("Entry", ModelPut, TaskClassPut)
+Value = TypeVar("Value")
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -32,12 +33,31 @@ class Inventory:
         self._catalog = engine.catalog
         self._now_ms = now_ms
         self._lock = asyncio.Lock()  # two changes must not both start from the same entry
+        self._running: set[asyncio.Future[Any]] = set()
+
+    async def _alone(self, change: Callable[[], Awaitable[Value]]) -> Value:
+        """Run a change under the lock, and to its end even when its caller is gone: its event may be on its way."""
+
+        async def run() -> Value:
+            async with self._lock:
+                return await change()
+
+        task = asyncio.ensure_future(run())
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, so that a change whose caller is gone ends in silence
 
     # -- models ----------------------------------------------------------------------------------------------------
 
     async def create_model(self, wanted: ModelPut, request: Request) -> ModelPut:
         """Add a model, or bring a deleted one back with what was learned of it; raises MODEL_ALREADY_EXISTS."""
-        async with self._lock:
+
+        async def change() -> ModelPut:
             earlier = await self._journal.earlier(request, ModelPut)
             if earlier is not None:
                 return earlier
@@ -60,21 +80,28 @@ class Inventory:
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 
+        return await self._alone(change)
+
     async def update_model(self, name: str, changes: dict[str, Any], revision: int, request: Request) -> ModelPut:
         """Change fields of a model; a revision other than 0 must be the present one."""
-        async with self._lock:
+
+        async def change() -> ModelPut:
             earlier = await self._journal.earlier(request, ModelPut)
             if earlier is not None:
                 return earlier
             known = self._catalog.model(name)
             _check_revision("model " + name, revision, known.revision)
-            entry = msgspec.structs.replace(known, **changes, revision=known.revision + 1, at_ms=self._now_ms())
+            changed = msgspec.structs.replace(known, **changes, revision=known.revision + 1, at_ms=self._now_ms())
+            entry = completed(changed)
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 
+        return await self._alone(change)
+
     async def delete_model(self, name: str, revision: int, request: Request) -> None:
         """Take a model out of the catalogue; what was learned of it is kept."""
-        async with self._lock:
+
+        async def change() -> None:
             if await self._journal.earlier(request, Deleted) is not None:
                 return
             known = self._catalog.model(name)
@@ -82,11 +109,14 @@ class Inventory:
             entry = msgspec.structs.replace(known, deleted=True, revision=known.revision + 1, at_ms=self._now_ms())
             await self._journal.append(entry, request=request, reply=Deleted(name))
 
+        await self._alone(change)
+
     # -- task classes ----------------------------------------------------------------------------------------------
 
     async def create_task_class(self, wanted: TaskClassPut, request: Request) -> TaskClassPut:
         """Add a task class, or bring a deleted one back; raises TASK_CLASS_ALREADY_EXISTS."""
-        async with self._lock:
+
+        async def change() -> TaskClassPut:
             earlier = await self._journal.earlier(request, TaskClassPut)
             if earlier is not None:
                 return earlier
@@ -100,9 +130,12 @@ class Inventory:
                 )
             return await self._add_task_class(wanted, known, request)
 
+        return await self._alone(change)
+
     async def ensure_task_class(self, name: str) -> bool:
         """Create a task class on its first use; return whether this call did. Committed before it returns."""
-        async with self._lock:
+
+        async def change() -> bool:
             known = self._catalog.find_task_class(name)
             if known is not None:
                 return False
@@ -110,6 +143,8 @@ class Inventory:
                 TaskClassPut(task_class=0, name=name, origin=FROM_FIRST_USE), None, Request("ensure")
             )
             return True
+
+        return await self._alone(change)
 
     async def _add_task_class(self, wanted: TaskClassPut, known: TaskClassPut | None, request: Request) -> TaskClassPut:
         now = self._now_ms()
@@ -127,7 +162,8 @@ class Inventory:
         self, name: str, changes: dict[str, Any], revision: int, request: Request
     ) -> TaskClassPut:
         """Change fields of a task class; a revision other than 0 must be the present one."""
-        async with self._lock:
+
+        async def change() -> TaskClassPut:
             earlier = await self._journal.earlier(request, TaskClassPut)
             if earlier is not None:
                 return earlier
@@ -137,15 +173,20 @@ class Inventory:
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 
+        return await self._alone(change)
+
     async def delete_task_class(self, name: str, revision: int, request: Request) -> None:
         """Take a task class out of use; what was learned in it is kept."""
-        async with self._lock:
+
+        async def change() -> None:
             if await self._journal.earlier(request, Deleted) is not None:
                 return
             known = self._catalog.task_class(name)
             _check_revision("task class " + name, revision, known.revision)
             entry = msgspec.structs.replace(known, deleted=True, revision=known.revision + 1, at_ms=self._now_ms())
             await self._journal.append(entry, request=request, reply=Deleted(name))
+
+        await self._alone(change)
 
     # -- configuration ---------------------------------------------------------------------------------------------
 

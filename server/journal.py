@@ -23,6 +23,7 @@ from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, request_id_reused, storage_failed
 from naiad.server.ledger import Entry
 from naiad.server.records import Decided, Event, decode, encode
+from naiad.server.snapshot import dump
 from naiad.server.store.base import Batch, EventRow, ReplyRow, Store
 
 log = structlog.get_logger(__name__)
@@ -179,13 +180,27 @@ class Journal:
 
     async def _resolve(self, items: list[_Item]) -> Batch:
         """Turn work into events, in the order of arrival; what is refused gets its error and writes nothing."""
-        await self._load(items)
-        known = await self._known_replies(items)
+        known: dict[str, ReplyRow] = {}
+        try:
+            await self._load(items)
+            known = await self._known_replies(items)
+        except Exception as error:  # what cannot be read was not written either: those who asked for it fail alone
+            log.error("ledger_not_read", error=type(error).__name__, items=len(items), exc_info=True)
+            for item in items:
+                if item.ticket is not None or (item.request and item.request.request_id):
+                    item.error = storage_failed(item.request.method if item.request else "")
         batch = Batch()
         for item in items:
+            if item.error is not None:
+                continue
             try:
                 self._resolve_one(item, known, batch)
             except NaiadError as error:
+                item.error = error
+            except Exception as error:
+                # Work runs before anything of its item is numbered or queued, so a defect in it ends one call only.
+                if item.committed:
+                    raise
                 item.error = error
         return batch
 
@@ -266,11 +281,13 @@ class Journal:
 
     async def snapshot(self) -> None:
         """Keep the engine's state, so that the next start folds only what comes after."""
-        from naiad.server.snapshot import dump
-
-        if self._engine.sequence > self._snapshot_at or self._snapshot_at == 0:
+        if self._engine.sequence <= self._snapshot_at and self._snapshot_at > 0:
+            return
+        self._snapshot_at = self._engine.sequence
+        try:
             await self._store.save_snapshot(self._engine.sequence, dump(self._engine))
-            self._snapshot_at = self._engine.sequence
+        except Exception as error:  # a snapshot is only a cache of the log
+            log.warning("snapshot_failed", error=type(error).__name__, sequence=self._engine.sequence)
 
     async def close(self) -> None:
         """Write what is queued, keep a snapshot and stop; the store stays open."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -22,6 +23,8 @@ OUTCOME_SOURCE = 0  # source of facts; feedback sources are numbered as Feedback
 _CANCELLED = 12
 _BLAMELESS_ERRORS = frozenset({_CANCELLED, 6, 7, 8})  # cancelled, invalid request, context overflow, authentication
 _SHORTEST_S = 1e-4  # latencies below are taken as this, so that their logarithm stays finite
+
+_FEEDBACK_ID = re.compile(r"f([0-9a-f]{16})-[0-9a-f]{16}")
 
 Effect = tuple[int, int, int, int, int]  # (measure, source, ordinal, value, weight)
 
@@ -82,12 +85,9 @@ def feedback_id_of(uid: int, attempt: str, rating: Rating) -> str:
 
 def uid_of_feedback(feedback_id: str) -> int | None:
     """Return the decision's unique number that a feedback id names, or None for text that is none."""
-    if len(feedback_id) != 34 or feedback_id[0] != "f" or feedback_id[17] != "-":
-        return None
-    try:
-        return int(feedback_id[1:17], 16)
-    except ValueError:
-        return None
+    found = _FEEDBACK_ID.fullmatch(feedback_id)
+    uid = int(found[1], 16) if found else 0
+    return uid if found and uid < 1 << 63 else None
 
 
 def counting(ratings: tuple[Rating, ...]) -> Counting | None:

@@ -16,7 +16,10 @@ def configure(style: str, level: str) -> None:
     if style == "json":
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the rich one prints local variables: prompts
+        )
     tail: list[structlog.typing.Processor] = [renderer]
     if style == "json":
         tail.insert(0, structlog.processors.format_exc_info)

@@ -11,8 +11,9 @@ from typing import TypeVar
 from naiad.server.convert import number
 from naiad.server.errors import NaiadError
 
-DEFAULT_PAGE = 50
+DEFAULT_PAGE = 100
 LARGEST_PAGE = 1_000
+_LONGEST = 200
 Item = TypeVar("Item")
 
 
@@ -35,6 +36,8 @@ def decode(token: str, *scope: object) -> int | None:
     if not token:
         return None
     try:
+        if len(token) > _LONGEST:
+            raise ValueError("too long")
         position, of = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
         if of == _scope(*scope) and isinstance(position, int) and 0 <= position < 1 << 63:
             return position

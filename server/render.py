@@ -22,7 +22,7 @@ from naiad.server.records import (
     Rating,
     TaskClassPut,
 )
-from naiad.v1 import catalog_pb2, content_pb2, decision_pb2, feedback_pb2, objective_pb2, router_service_pb2
+from naiad.v1 import catalog_pb2, content_pb2, decision_pb2, error_pb2, feedback_pb2, objective_pb2, router_service_pb2
 
 
 def timestamp(at_ms: int) -> Timestamp:
@@ -164,6 +164,15 @@ def attempt(catalog: Catalog, name: str, outcome: Outcome) -> decision_pb2.Attem
     if outcome.started_ms:
         message.start_time.CopyFrom(timestamp(outcome.started_ms))
     return message
+
+
+def attempts_failed(
+    catalog: Catalog, decision_id: str, attempts: Sequence[tuple[str, Outcome]]
+) -> error_pb2.AttemptsFailedDetail:
+    """Return the attempts of a completion that failed, to go with its error."""
+    return error_pb2.AttemptsFailedDetail(
+        decision_id=decision_id, attempts=[attempt(catalog, name, outcome) for name, outcome in attempts]
+    )
 
 
 def feedback(entry: Entry, rated: AttemptEntry, rating: Rating, decision_id: str) -> feedback_pb2.Feedback:

@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
@@ -61,6 +62,30 @@ class Window(Generic[Value]):
         self._kept.pop(request_id, None)
 
 
+class Shared(Generic[Value]):
+    """Work that several callers wait for; it is cancelled when the last of them has gone, not before."""
+
+    def __init__(self, work: asyncio.Future[Value]) -> None:
+        self._work = work
+        self._waiters = 0
+
+    async def join(self) -> Value:
+        """Wait for the work and return its result, or raise its error."""
+        self._waiters += 1
+        try:
+            return await asyncio.shield(self._work)
+        finally:
+            self._waiters -= 1
+            if not self._waiters and not self._work.done():
+                self._work.cancel()
+
+    def over_in_vain(self) -> bool:
+        """Return whether the work failed, was cancelled or is about to be."""
+        if not self._work.done():
+            return not self._waiters
+        return self._work.cancelled() or self._work.exception() is not None
+
+
 class Routing:
     """The way of a request through the engine."""
 
@@ -87,7 +112,8 @@ class Routing:
         self._create = create_task_classes
         self._waits = decide_waits
         self._decisions: Window[Chosen] = Window(monotonic)
-        self._completions: Window[asyncio.Future[tuple[Completion, str]]] = Window(monotonic)
+        self._deciding: dict[str, tuple[str, asyncio.Future[Chosen]]] = {}  # request ids under way
+        self._completions: Window[Shared[tuple[Completion, str]]] = Window(monotonic)
 
     async def remember_decisions(self, store: Store) -> None:
         """Take the latest decisions with request ids from the log, so that a restart does not forget them."""
@@ -106,24 +132,53 @@ class Routing:
                 return kept
         if not query.task_class:
             query = replace(query, task_class=UNCLASSIFIED)
+        if not self._waits and self.engine.catalog.find_task_class(query.task_class) is not None:
+            chosen = self._choose(query)  # nothing awaited since the window was asked
+            if query.request_id:
+                self._decisions.keep(query.request_id, query.request_digest, chosen)
+            return chosen
+        if not query.request_id:
+            return await self._decide(query)
+        found = self._deciding.get(query.request_id)
+        if found is None:
+            found = self._deciding[query.request_id] = (
+                query.request_digest,
+                asyncio.ensure_future(self._decide(query)),
+            )
+            found[1].add_done_callback(partial(self._decided, query))
+        elif found[0] != query.request_digest:
+            raise request_id_reused(query.request_id, method)
+        return await asyncio.shield(found[1])
+
+    def _decided(self, query: Query, done: asyncio.Future[Chosen]) -> None:
+        """Keep what a request id decided; called before anybody who waits for it goes on."""
+        del self._deciding[query.request_id]
+        if not done.cancelled() and done.exception() is None:
+            self._decisions.keep(query.request_id, query.request_digest, done.result())
+
+    async def _decide(self, query: Query) -> Chosen:
         created = ""
         if self.engine.catalog.find_task_class(query.task_class) is None and (
             self._create or query.task_class == UNCLASSIFIED
         ):
             self.engine.check_servable(query)
             created = query.task_class if await self._inventory.ensure_task_class(query.task_class) else ""
+        if not self._waits:
+            return self._choose(query, created)
+        decision = self._decision(query)
+        await self._journal.append(decision.record)
+        return Chosen(decision, created)
+
+    def _choose(self, query: Query, created: str = "") -> Chosen:
+        decision = self._decision(query)
+        self._journal.record(decision.record)
+        return Chosen(decision, created)
+
+    def _decision(self, query: Query) -> Decision:
         began = self._monotonic()
         decision = self.engine.decide(query, at_ms=self._now_ms(), uniform=self._uniform())
         took_us = int((self._monotonic() - began) * 1e6)
-        record = msgspec.structs.replace(decision.record, took_us=took_us)
-        if self._waits:
-            await self._journal.append(record)
-        else:
-            self._journal.record(record)
-        chosen = Chosen(decision, created)
-        if query.request_id:
-            self._decisions.keep(query.request_id, query.request_digest, chosen)
-        return chosen
+        return replace(decision, record=msgspec.structs.replace(decision.record, took_us=took_us))
 
     async def complete(self, query: Query, task: Task, request: Request, *, timeout_s: float) -> tuple[Completion, str]:
         """Answer a task; return the completion and the task class that it created, if it did.
@@ -133,23 +188,18 @@ class Routing:
         if not request.request_id:
             return await self._complete(query, task, request, timeout_s)
         running = self._completions.find(request.method, request.request_id, request.digest)
-        if running is not None:
-            return await asyncio.shield(running)
-        if await self._journal.earlier(request, Done) is not None:
-            raise reply_not_available(request.request_id, request.method)
-        running = self._completions.find(request.method, request.request_id, request.digest)
-        if running is not None:  # another call began while the log was asked
-            return await asyncio.shield(running)
-        running = asyncio.ensure_future(self._complete(query, task, request, timeout_s))
-        self._completions.keep(request.request_id, request.digest, running)
+        if running is None:
+            if await self._journal.earlier(request, Done) is not None:
+                raise reply_not_available(request.request_id, request.method)
+            running = self._completions.find(request.method, request.request_id, request.digest)
+        if running is None:
+            running = Shared(asyncio.ensure_future(self._complete(query, task, request, timeout_s)))
+            self._completions.keep(request.request_id, request.digest, running)
         try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            running.cancel()
-            self._completions.drop(request.request_id)
-            raise
-        except Exception:
-            self._completions.drop(request.request_id)
+            return await running.join()
+        except BaseException:
+            if running.over_in_vain():
+                self._completions.drop(request.request_id)
             raise
 
     async def _complete(self, query: Query, task: Task, request: Request, timeout_s: float) -> tuple[Completion, str]:

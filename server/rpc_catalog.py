@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from naiad.server import render
 from naiad.server.catalog import Catalog
 from naiad.server.convert import (
@@ -18,11 +20,12 @@ from naiad.server.convert import (
     request_of,
     text,
     text_id,
+    time_ms,
 )
 from naiad.server.errors import NaiadError, not_implemented
 from naiad.server.inventory import FROM_API, Inventory
 from naiad.server.paging import slice_page
-from naiad.server.records import FeatureSpec, ModelPut, Prices, TaskClassPut
+from naiad.server.records import FeatureSpec, ModelPut, ObjectiveSpec, Prices, TaskClassPut
 from naiad.v1 import catalog_pb2, catalog_service_pb2, catalog_service_pb2_grpc
 
 _MOST_LABELS = 64
@@ -38,6 +41,11 @@ _PRICE_PATHS = tuple(
         "request_nano_usd", "price_version",
     )
 )  # fmt: skip
+_OBJECTIVE = "default_objective."
+_OBJECTIVE_PATHS = tuple(
+    _OBJECTIVE + part
+    for part in ("strategy", "usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin")
+)
 _CLASS_PATHS = ("description", "default_objective", "features", "default_data_class", "labels")
 
 
@@ -60,8 +68,9 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         return catalog_service_pb2.GetModelResponse(model=render.model(entry))
 
     async def ListModels(self, request: Any, context: Any) -> catalog_service_pb2.ListModelsResponse:
-        """List the models, oldest first."""
+        """List the models by name."""
         entries = [m for m in self._catalog.live if request.provider in ("", m.name.partition("/")[0])]
+        entries.sort(key=lambda m: m.name)
         page, following = slice_page(entries, request.page_size, request.page_token, "models", request.provider)
         return catalog_service_pb2.ListModelsResponse(
             models=[render.model(entry) for entry in page], next_page_token=following
@@ -95,8 +104,8 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         return catalog_service_pb2.GetTaskClassResponse(task_class=render.task_class(entry))
 
     async def ListTaskClasses(self, request: Any, context: Any) -> catalog_service_pb2.ListTaskClassesResponse:
-        """List the task classes, oldest first."""
-        entries = list(self._catalog.live_task_classes())
+        """List the task classes by name."""
+        entries = sorted(self._catalog.live_task_classes(), key=lambda c: c.name)
         page, following = slice_page(entries, request.page_size, request.page_token, "task_classes")
         return catalog_service_pb2.ListTaskClassesResponse(
             task_classes=[render.task_class(entry) for entry in page], next_page_token=following
@@ -105,7 +114,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
     async def UpdateTaskClass(self, request: Any, context: Any) -> catalog_service_pb2.UpdateTaskClassResponse:
         """Change fields of a task class."""
         known = self._catalog.task_class(name(request.task_class.name, "task_class.name"))
-        changes = task_class_changes(request.task_class, list(request.update_mask.paths))
+        changes = task_class_changes(request.task_class, list(request.update_mask.paths), known)
         entry = await self._inventory.update_task_class(
             known.name, changes, request.task_class.revision, request_of("CatalogService/UpdateTaskClass", request)
         )
@@ -126,7 +135,9 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 def model_from_proto(message: catalog_pb2.Model) -> ModelPut:
     """Return a new catalogue entry; raises NaiadError."""
     fields = _model_fields(message, [path for path in _MODEL_PATHS if _is_set(message, path)])
-    return ModelPut(model=0, name=model_name(message.name, "model.name"), origin=FROM_API, **fields)
+    return ModelPut(
+        model=0, name=model_name(message.name, "model.name"), origin=FROM_API, **({"upstream_model": ""} | fields)
+    )
 
 
 def model_changes(known: ModelPut, message: catalog_pb2.Model, mask: list[str]) -> dict[str, Any]:
@@ -170,7 +181,7 @@ def _model_fields(message: catalog_pb2.Model, paths: Iterable[str]) -> dict[str,
         elif path == "labels":
             found[path] = _labels(message.labels, "model.labels")
         elif path == "retire_time":
-            found["retire_ms"] = message.retire_time.ToMilliseconds() if message.HasField("retire_time") else None
+            found["retire_ms"] = time_ms(message, "retire_time")
     return found
 
 
@@ -207,12 +218,20 @@ def task_class_from_proto(message: catalog_pb2.TaskClass) -> TaskClassPut:
     return TaskClassPut(task_class=0, name=name(message.name, "task_class.name"), origin=FROM_API, **fields)
 
 
-def task_class_changes(message: catalog_pb2.TaskClass, mask: list[str]) -> dict[str, Any]:
+def task_class_changes(
+    message: catalog_pb2.TaskClass, mask: list[str], known: TaskClassPut | None = None
+) -> dict[str, Any]:
     """Return the fields to change; without a mask those that are set, with one also those named and unset."""
     if message.priors:
         raise not_implemented("task_class.priors", "task_class.priors")
     found: dict[str, Any] = {}
-    for path in _masked(mask, _CLASS_PATHS) or [p for p in _CLASS_PATHS if _is_set(message, p)]:
+    paths = _masked(mask, (*_CLASS_PATHS, *_OBJECTIVE_PATHS)) or [p for p in _CLASS_PATHS if _is_set(message, p)]
+    inner = [p.removeprefix(_OBJECTIVE) for p in paths if p.startswith(_OBJECTIVE)]
+    if inner:
+        wanted = objective_spec(message.default_objective, "task_class.default_objective")
+        before = (known.objective if known else None) or ObjectiveSpec()
+        found["objective"] = msgspec.structs.replace(before, **{p: getattr(wanted, p) for p in inner})
+    for path in (p for p in paths if not p.startswith(_OBJECTIVE)):
         if path == "description":
             found[path] = text(message.description, "task_class.description", 4_000)
         elif path == "default_objective":

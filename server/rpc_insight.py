@@ -11,7 +11,7 @@ import msgspec
 from naiad.bandit.objective import Objective, Strategy
 from naiad.bandit.statistics import Measure
 from naiad.server import render
-from naiad.server.convert import model_name, name, text_id
+from naiad.server.convert import model_name, name, text_id, time_ms
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError
 from naiad.server.ledger import Entry, counting
@@ -86,9 +86,10 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
     async def ListDecisions(self, request: Any, context: Any) -> insight_service_pb2.ListDecisionsResponse:
         """List decisions in brief, newest first."""
         catalog = self._engine.catalog
+        start_ms, end_ms = time_ms(request, "start_time"), time_ms(request, "end_time")
         scope = (
             "decisions", request.task_class, request.model, request.workflow, request.session_id,
-            request.start_time.ToMilliseconds(), request.end_time.ToMilliseconds(),
+            start_ms, end_ms,
         )  # fmt: skip
         size = page_size(request.page_size)
         wanted = DecisionFilter(
@@ -99,8 +100,8 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
             model=catalog.model(model_name(request.model, "model")).model if request.model else None,
             workflow=text_id(request.workflow, "workflow") or None,
             session=text_id(request.session_id, "session_id") or None,
-            start_ms=request.start_time.ToMilliseconds() if request.HasField("start_time") else None,
-            end_ms=request.end_time.ToMilliseconds() if request.HasField("end_time") else None,
+            start_ms=start_ms,
+            end_ms=end_ms,
         )
         rows = await self._store.list_decisions(wanted, size + 1)
         page = rows[:size]

@@ -19,6 +19,7 @@ from naiad.server.completion import MAX_ATTEMPTS, Completion, Task
 from naiad.server.convert import (
     enum_value,
     items,
+    json_object,
     messages_from_proto,
     model_name,
     name,
@@ -128,6 +129,11 @@ def _answer(completion: Completion) -> content_pb2.Message:
     return message
 
 
+def _parameters(tool: content_pb2.Tool, index: int) -> str:
+    schema = tool.parameters_json_schema
+    return json_object(schema, f"generation.tools[{index}].parameters_json_schema") if schema else schema
+
+
 def task_from_proto(request: Any, query: Query) -> Task:
     """Return what is to be answered; raises NaiadError."""
     if not request.messages:
@@ -144,19 +150,20 @@ def task_from_proto(request: Any, query: Query) -> Task:
         capabilities.add(int(Capability.TOOLS))
     if options.response_json_schema:
         capabilities.add(int(Capability.JSON_SCHEMA))
-    stop = tuple(
-        text(s, f"generation.stop[{i}]", 256) for i, s in enumerate(items(options.stop, "generation.stop", 16))
-    )
+    stop = tuple(text(s, f"generation.stop[{i}]", 256) for i, s in enumerate(items(options.stop, "generation.stop", 4)))
     if "" in stop:
         raise NaiadError("FIELD_REQUIRED", "generation.stop has an empty text; leave it out", field="generation.stop")
-    schema = ResponseSchema("answer", options.response_json_schema) if options.response_json_schema else None
+    schema = None
+    if options.response_json_schema:
+        field = "generation.response_json_schema"
+        schema = ResponseSchema("answer", json_object(options.response_json_schema, field))
     return Task(
         needs=query.needs,
         request=ProviderRequest(
             model="unset",
             messages=messages_from_proto(request.messages),
             tools=tuple(
-                ToolSpec(name(t.name, f"generation.tools[{i}].name"), t.description, t.parameters_json_schema)
+                ToolSpec(name(t.name, f"generation.tools[{i}].name"), t.description, _parameters(t, i))
                 for i, t in enumerate(items(options.tools, "generation.tools", 256))
             ),
             tool_choice=ToolChoice(_TOOL_MODES[tool_choice]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from naiad.server.store.base import Batch, DecisionFilter, EventRow, ReplyRow, StoreError
 
@@ -23,13 +24,17 @@ class MemoryStore:
 
     async def commit(self, batch: Batch) -> None:
         """Write a batch."""
-        last = await self.last_sequence()
-        clash = [r.request_id for r in batch.replies if r.request_id in self._replies]
-        twice = [e.uid for e in batch.events if e.kind == "decided" and e.uid in self._decisions]
-        if clash or twice or any(e.sequence <= last for e in batch.events):
-            raise StoreError(
-                f"not written: requests {clash}, decisions {twice} or sequences up to {last} exist already"
-            )
+        sequences = [await self.last_sequence(), *(event.sequence for event in batch.events)]
+        decided = [event.uid for event in batch.events if event.kind == "decided"]
+        requests = [reply.request_id for reply in batch.replies]
+        if (
+            any(later <= earlier for earlier, later in pairwise(sequences))
+            or len(set(decided)) < len(decided)
+            or len(set(requests)) < len(requests)
+            or not self._decisions.keys().isdisjoint(decided)
+            or not self._replies.keys().isdisjoint(requests)
+        ):
+            raise StoreError("not written: a sequence, a decision or a request id of the batch exists already")
         self._events.extend(batch.events)
         for event in batch.events:
             if event.kind == "decided" and event.uid is not None:
@@ -78,11 +83,12 @@ class MemoryStore:
 
     async def save_snapshot(self, sequence: int, payload: bytes) -> None:
         """Keep a snapshot and the one before it."""
-        self._snapshots = [(sequence, payload), *self._snapshots[:1]]
+        others = [kept for kept in self._snapshots if kept[0] != sequence]
+        self._snapshots = sorted([(sequence, payload), *others], reverse=True)[:2]
 
     async def snapshots(self) -> Sequence[tuple[int, bytes]]:
         """Return the snapshots, newest first."""
-        return self._snapshots
+        return list(self._snapshots)
 
     async def signing_keys(self) -> dict[int, bytes]:
         """Return all signing keys."""
@@ -90,6 +96,8 @@ class MemoryStore:
 
     async def add_signing_key(self, key_id: int, secret: bytes) -> None:
         """Keep a signing key."""
+        if key_id in self._keys:
+            raise StoreError(f"signing key {key_id} exists already")
         self._keys[key_id] = secret
 
     async def close(self) -> None:

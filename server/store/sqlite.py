@@ -6,6 +6,7 @@ two connections would reopen the way to SQLite's WAL-reset corruption (versions 
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
@@ -43,6 +44,7 @@ class SqliteStore:
         self._path = path
         self._db = connection
         self._lock = lock
+        self._whole = asyncio.Lock()  # readers on the same connection must not look into an open transaction
 
     def __repr__(self) -> str:
         return f"SqliteStore({self._path.name!r})"
@@ -105,23 +107,31 @@ class SqliteStore:
         return row[0] if row else None
 
     async def _rows(self, sql: str, values: Sequence[object]) -> list[sqlite3.Row]:
-        return list(await self._db.execute_fetchall(sql, values))
+        async with self._whole:
+            return list(await self._db.execute_fetchall(sql, values))
+
+    async def _write(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+        """Run statements as one transaction; a lone one commits by itself, which saves trips to the thread."""
+        async with self._whole:
+            if len(statements) == 1:
+                await self._db.execute(*statements[0])
+                return
+            await self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for sql, values in statements:
+                    await self._db.execute(sql, values)
+                await self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    await self._db.execute("ROLLBACK")
+                raise
 
     async def commit(self, batch: Batch) -> None:
-        """Write a batch; a lone insert commits by itself, which saves three round trips to the thread."""
-        statements = list(_statements(batch))
-        if len(statements) == 1:
-            await self._db.execute(*statements[0])
-            return
-        await self._db.execute("BEGIN IMMEDIATE")
+        """Write a batch; raises StoreError for what exists already, sqlite3.Error for a file that fails."""
         try:
-            for sql, values in statements:
-                await self._db.execute(sql, values)
-            await self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                await self._db.execute("ROLLBACK")
-            raise
+            await self._write(list(_statements(batch)))
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"not written: {error}") from error
 
     async def last_sequence(self) -> int:
         """Return the newest sequence."""
@@ -185,21 +195,19 @@ class SqliteStore:
 
     async def save_snapshot(self, sequence: int, payload: bytes) -> None:
         """Keep a snapshot and the one before it."""
-        await self._db.execute("BEGIN IMMEDIATE")
-        try:
-            await self._db.execute(
-                "INSERT OR REPLACE INTO snapshots (tenant, seq, payload) VALUES (?,?,?)", (_TENANT, sequence, payload)
-            )
-            await self._db.execute(
-                "DELETE FROM snapshots WHERE tenant = ? AND seq NOT IN "
-                "(SELECT seq FROM snapshots WHERE tenant = ? ORDER BY seq DESC LIMIT 2)",
-                (_TENANT, _TENANT),
-            )
-            await self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                await self._db.execute("ROLLBACK")
-            raise
+        await self._write(
+            [
+                (
+                    "INSERT OR REPLACE INTO snapshots (tenant, seq, payload) VALUES (?,?,?)",
+                    (_TENANT, sequence, payload),
+                ),
+                (
+                    "DELETE FROM snapshots WHERE tenant = ? AND seq NOT IN "
+                    "(SELECT seq FROM snapshots WHERE tenant = ? ORDER BY seq DESC LIMIT 2)",
+                    (_TENANT, _TENANT),
+                ),
+            ]
+        )
 
     async def snapshots(self) -> Sequence[tuple[int, bytes]]:
         """Return the snapshots, newest first."""
@@ -212,7 +220,10 @@ class SqliteStore:
 
     async def add_signing_key(self, key_id: int, secret: bytes) -> None:
         """Keep a signing key."""
-        await self._db.execute("INSERT INTO signing_keys (key_id, secret) VALUES (?,?)", (key_id, secret))
+        try:
+            await self._write([("INSERT INTO signing_keys (key_id, secret) VALUES (?,?)", (key_id, secret))])
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"signing key {key_id} exists already") from error
 
     async def close(self) -> None:
         """Close the file and release its lock."""
