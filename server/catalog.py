@@ -1,4 +1,4 @@
-"""The inventory as the engine sees it: models and task classes by name and by id, and the arrays choosing needs.
+"""The inventory as the engine sees it: models and task classes by name and by id, and the rates that predicting needs.
 
 Entries are the records of the log themselves; ids are dense small integers that are never reused, so that they can
 index the beliefs. A deleted entry stays, marked, so that what was learned of it keeps its place.
@@ -7,14 +7,29 @@ index the beliefs. A deleted entry stays, marked, so that what was learned of it
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-import numpy as np
-
-from naiad.bandit.thompson import Floats
 from naiad.server.errors import NaiadError, unknown_model, unknown_task_class
 from naiad.server.records import ModelPut, TaskClassPut
 
 UNLIMITED_TOKENS = 1e12
+
+
+class Rate(NamedTuple):
+    """What predicting a model's cost needs; prices in nano-USD per token, `request` in nano-USD."""
+
+    input: float
+    output: float
+    request: float
+    output_limit: float  # tokens
+
+
+def _rate(model: ModelPut) -> Rate:
+    limit = float(model.max_output_tokens or UNLIMITED_TOKENS)
+    prices = model.prices
+    if prices is None:
+        return Rate(0.0, 0.0, 0.0, limit)
+    return Rate(prices.input * 1e-6, prices.output * 1e-6, float(prices.request), limit)
 
 
 class Catalog:
@@ -48,11 +63,7 @@ class Catalog:
         self.version += 1
 
     def _rebuild(self) -> None:
-        prices = [m.prices for m in self.models]  # nano-USD per million tokens; the arrays are per token
-        self.input_price: Floats = np.array([p.input * 1e-6 if p else 0.0 for p in prices])
-        self.output_price: Floats = np.array([p.output * 1e-6 if p else 0.0 for p in prices])
-        self.request_price: Floats = np.array([float(p.request) if p else 0.0 for p in prices])
-        self.output_limit: Floats = np.array([float(m.max_output_tokens or UNLIMITED_TOKENS) for m in self.models])
+        self.rates = [_rate(model) for model in self.models]
         self.live = tuple(m for m in self.models if not m.deleted)
 
     def find_model(self, name: str) -> ModelPut | None:

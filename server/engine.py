@@ -10,12 +10,10 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from naiad.bandit.belief import Belief, BeliefSettings
 from naiad.bandit.objective import Exploration, Objective, Serving, Strategy, serve
 from naiad.bandit.statistics import GroupKey, Statistics
-from naiad.bandit.thompson import Floats, draw
+from naiad.bandit.thompson import draw
 from naiad.server.catalog import Catalog
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.eligibility import Eligibility, Needs
@@ -32,7 +30,6 @@ from naiad.server.records import (
     OutcomeReported,
     PolicySet,
     TaskClassPut,
-    decode,
 )
 from naiad.server.traffic import Traffic
 
@@ -138,26 +135,25 @@ class Engine:
         )
         serving = serve(objective, seen, Exploration(policy.temper, policy.exploration, policy.allowance))
         kept = self._kept(query.session, models)
-        probabilities: Floats = serving.probabilities
+        probabilities = serving.probabilities
         if kept is None:
             chosen = draw(probabilities, uniform)
         else:
             chosen = kept
-            probabilities = np.zeros(len(models))
+            probabilities = [0.0] * len(models)
             probabilities[chosen] = 1.0
         model = models[chosen]
         ordinals = [self._ordinals.get(m, 0) for m in models]
         self._ordinals[model] = ordinals[chosen] + 1
         self._remember(query.session, model)
         self.last_uid = uid = max(self.last_uid + 1, at_ms << 20)
-        propensities = probabilities.tolist()
         record = Decided(
             at_ms=at_ms,
             uid=uid,
             task_class=task_class.task_class,
             model=model,
             ordinal=ordinals[chosen],
-            propensity=propensities[chosen],
+            propensity=probabilities[chosen],
             uniform=uniform,
             policy=policy.version,
             workflow=query.workflow,
@@ -172,16 +168,16 @@ class Engine:
             features=query.features,
             models=models,
             ordinals=ordinals,
-            probabilities=propensities,
-            thompson=serving.thompson.tolist(),
-            utility=serving.utility.tolist(),
-            utility_sd=serving.utility_sd.tolist(),
-            quality=seen.quality.tolist(),
-            quality_sd=seen.quality_sd.tolist(),
-            cost=seen.cost.tolist(),
-            cost_sd=seen.cost_sd.tolist(),
-            latency=seen.latency.tolist(),
-            latency_sd=seen.latency_sd.tolist(),
+            probabilities=probabilities,
+            thompson=serving.thompson,
+            utility=serving.utility,
+            utility_sd=serving.utility_sd,
+            quality=seen.quality,
+            quality_sd=seen.quality_sd,
+            cost=seen.cost,
+            cost_sd=seen.cost_sd,
+            latency=seen.latency,
+            latency_sd=seen.latency_sd,
             rank=_rank(serving, chosen),
             excluded=excluded,
             sticky=kept is not None,
@@ -194,13 +190,6 @@ class Engine:
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if no model may serve a request, before anything is created for it."""
         self.eligibility.split(query.needs, self._policy_models, query.task_class)
-
-    def restored(self, payload: bytes) -> Decision:
-        """Return the decision that an event of the log holds, under an id signed anew."""
-        record = decode(payload)
-        if not isinstance(record, Decided):
-            raise TypeError(f"the event is {type(record).__name__}, not a decision")
-        return Decision(self.decision_id(record), record)
 
     def decision_id(self, record: Decided) -> str:
         """Return the id of a decision."""
@@ -341,7 +330,7 @@ class Engine:
 
 def _rank(serving: Serving, chosen: int) -> list[int]:
     """Return positions in the order in which they are to be tried: the one drawn, then by falling utility."""
-    utility = serving.utility.tolist()
+    utility = serving.utility
     rest = sorted((i for i in range(len(utility)) if i != chosen), key=utility.__getitem__, reverse=True)
     return [chosen, *rest]
 

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 _GATHER_S = 0.002  # how long a batch that nobody waits for is gathered
 _BATCH = 256  # events a transaction
-_RECENT = 20_000  # decisions and ledger entries kept in memory to spare reads
+_RECENT = 4_000  # decisions and ledger entries kept in memory to spare reads
 _SNAPSHOT_EVERY = 50_000  # events
 _entry_decoder = msgspec.json.Decoder(Entry)
 
@@ -120,6 +120,15 @@ class Journal:
     async def probe(self, look: Callable[[], Any]) -> Any:
         """Call `look` between two transactions, when the engine stands exactly at its sequence."""
         return await self._submit(_Item(probe=look))
+
+    async def decided(self, uid: int) -> Decided | None:
+        """Return a decision's record, written already or not, or None if there is none."""
+        recent = self._decided.get(uid)
+        if recent is not None:
+            return recent
+        row = (await self._store.decisions([uid])).get(uid)
+        event = None if row is None else decode(row.payload)
+        return event if isinstance(event, Decided) else None
 
     async def earlier(self, request: Request, reply_type: type[Reply]) -> Reply | None:
         """Return the reply kept for a request, None if it is new; raises REQUEST_ID_REUSED for another body."""

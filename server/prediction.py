@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from naiad.bandit import spend
 from naiad.bandit.belief import Belief
 from naiad.bandit.crossed import Marginals
 from naiad.bandit.objective import Predictions
+from naiad.bandit.spend import cost, log_normal
 from naiad.bandit.statistics import Measure
-from naiad.bandit.thompson import Floats
 from naiad.server.catalog import Catalog
+
+Moments = list[tuple[float, float]]  # (expected value, sd) of each model
 
 
 class Predictor:
@@ -19,43 +18,43 @@ class Predictor:
     def __init__(self, belief: Belief, catalog: Catalog) -> None:
         self._belief = belief
         self._catalog = catalog
-        self._log_normals: dict[tuple[int, Measure], tuple[Marginals, Floats, Floats]] = {}
+        self._moments: dict[tuple[int, Measure], tuple[Marginals, Moments]] = {}
 
     def predict(self, task_class: int, models: list[int], input_tokens: int, max_output_tokens: int) -> Predictions:
-        """Return predictions for the models, in their order; all arrays (n_models,)."""
+        """Return predictions for the models, in their order."""
         quality = self._belief.marginals(task_class, Measure.QUALITY)
-        tokens, tokens_sd = self.output_tokens(task_class)
-        latency, latency_sd = self._log_normal(task_class, Measure.LATENCY)
-        catalog = self._catalog
-        limit = np.minimum(catalog.output_limit, max_output_tokens)
-        cost, cost_sd = spend.cost(
-            input_tokens,
-            np.minimum(tokens, limit),
-            np.minimum(tokens_sd, limit),
-            catalog.input_price,
-            catalog.output_price,
-        )
-        cost += catalog.request_price
-        found = Predictions(quality.mean, quality.sd, cost, cost_sd, latency, latency_sd)
-        if len(models) == quality.mean.shape[0]:
-            return found
+        tokens = self.output_tokens(task_class)
+        latency = self._log_normal(task_class, Measure.LATENCY)
+        rates = self._catalog.rates
+        costs, cost_sds = [], []
+        for model in models:
+            rate = rates[model]
+            expected, spread = tokens[model]
+            limit = min(rate.output_limit, max_output_tokens)
+            mean, sd = cost(input_tokens, min(expected, limit), min(spread, limit), rate.input, rate.output)
+            costs.append(mean + rate.request)
+            cost_sds.append(sd)
         return Predictions(
-            found.quality[models], found.quality_sd[models], found.cost[models], found.cost_sd[models],
-            found.latency[models], found.latency_sd[models],
-        )  # fmt: skip
+            [quality.mean[model] for model in models],
+            [quality.sd[model] for model in models],
+            costs,
+            cost_sds,
+            [latency[model][0] for model in models],
+            [latency[model][1] for model in models],
+        )
 
-    def output_tokens(self, task_class: int) -> tuple[Floats, Floats]:
-        """Return expected output tokens and their sd in one class, before any limit; (n_models,)."""
+    def output_tokens(self, task_class: int) -> Moments:
+        """Return expected output tokens and their sd for every model in one class, before any limit."""
         return self._log_normal(task_class, Measure.OUTPUT_TOKENS)
 
-    def _log_normal(self, task_class: int, measure: Measure) -> tuple[Floats, Floats]:
-        """Return E[X] and sd[X] of a log-normal measure in one class; (n_models,)."""
+    def _log_normal(self, task_class: int, measure: Measure) -> Moments:
+        """Return E[X] and sd[X] of a log-normal measure for every model in one class."""
         seen = self._belief.marginals(task_class, measure)
-        kept = self._log_normals.get((task_class, measure))
+        kept = self._moments.get((task_class, measure))
         if kept is None or kept[0] is not seen:
-            expected, spread = spend.log_normal(seen.mean, seen.sd * seen.sd + self._belief.noise(measure))
+            noise = self._belief.noise(measure)
+            moments = [log_normal(mean, sd * sd + noise) for mean, sd in zip(seen.mean, seen.sd, strict=True)]
             if measure == Measure.OUTPUT_TOKENS:  # the belief is about log(1 + tokens)
-                expected = np.maximum(expected - 1.0, 0.0)
-            kept = (seen, expected, spread)
-            self._log_normals[task_class, measure] = kept
-        return kept[1], kept[2]
+                moments = [(max(expected - 1.0, 0.0), spread) for expected, spread in moments]
+            kept = self._moments[task_class, measure] = (seen, moments)
+        return kept[1]

@@ -17,6 +17,7 @@ from naiad.server.engine import Decision, Engine, Query
 from naiad.server.errors import reply_not_available, request_id_reused
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal, Request
+from naiad.server.records import Decided, decode
 from naiad.server.store.base import DecisionFilter, Store
 
 UNCLASSIFIED = "unclassified"  # the task class of requests that name none
@@ -111,7 +112,7 @@ class Routing:
         self._uniform = uniform
         self._create = create_task_classes
         self._waits = decide_waits
-        self._decisions: Window[Chosen] = Window(monotonic)
+        self._decisions: Window[tuple[int, str]] = Window(monotonic)  # the decision and the class it created
         self._deciding: dict[str, tuple[str, asyncio.Future[Chosen]]] = {}  # request ids under way
         self._completions: Window[Shared[tuple[Completion, str]]] = Window(monotonic)
 
@@ -120,22 +121,22 @@ class Routing:
         oldest = self._now_ms() - WINDOW_S * 1000
         rows = await store.list_decisions(DecisionFilter(start_ms=oldest), _WINDOW_ITEMS)
         for row in reversed(rows):
-            decision = self.engine.restored(row.payload)
-            if decision.record.request_id:
-                self._decisions.keep(decision.record.request_id, decision.record.request_digest, Chosen(decision))
+            record = decode(row.payload)
+            if isinstance(record, Decided) and record.request_id:
+                self._decisions.keep(record.request_id, record.request_digest, (record.uid, ""))
 
     async def decide(self, query: Query, method: str = "RouterService/Decide") -> Chosen:
         """Choose a model; raises NaiadError. Waits only for a task class that is new, or where the setting says so."""
         if query.request_id:
             kept = self._decisions.find(method, query.request_id, query.request_digest)
             if kept is not None:
-                return kept
+                return await self._again(*kept)
         if not query.task_class:
             query = replace(query, task_class=UNCLASSIFIED)
         if not self._waits and self.engine.catalog.find_task_class(query.task_class) is not None:
             chosen = self._choose(query)  # nothing awaited since the window was asked
             if query.request_id:
-                self._decisions.keep(query.request_id, query.request_digest, chosen)
+                self._keep(query, chosen)
             return chosen
         if not query.request_id:
             return await self._decide(query)
@@ -154,7 +155,17 @@ class Routing:
         """Keep what a request id decided; called before anybody who waits for it goes on."""
         del self._deciding[query.request_id]
         if not done.cancelled() and done.exception() is None:
-            self._decisions.keep(query.request_id, query.request_digest, done.result())
+            self._keep(query, done.result())
+
+    def _keep(self, query: Query, chosen: Chosen) -> None:
+        self._decisions.keep(query.request_id, query.request_digest, (chosen.decision.record.uid, chosen.created))
+
+    async def _again(self, uid: int, created: str) -> Chosen:
+        """Return the decision that a request was given before."""
+        record = await self._journal.decided(uid)
+        if record is None:
+            raise RuntimeError(f"decision {uid} was given and is not known")
+        return Chosen(Decision(self.engine.decision_id(record), record), created)
 
     async def _decide(self, query: Query) -> Chosen:
         created = ""

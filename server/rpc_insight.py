@@ -124,7 +124,7 @@ def arms(engine: Engine, pairs: Sequence[tuple[int, int]]) -> list[insight_pb2.A
         success = engine.belief.marginals(task_class, Measure.SUCCESS)
         tokens = engine.belief.marginals(task_class, Measure.OUTPUT_TOKENS)
         latency = engine.belief.marginals(task_class, Measure.LATENCY)
-        tokens_mean, tokens_sd = engine.predictor.output_tokens(task_class)
+        written = engine.predictor.output_tokens(task_class)
         traffic = engine.traffic
         counts = traffic.arm(task_class, model)
 
@@ -138,7 +138,7 @@ def arms(engine: Engine, pairs: Sequence[tuple[int, int]]) -> list[insight_pb2.A
             model=catalog.models[model].name,
             quality=belief(quality.mean, quality.sd, quality.evidence),
             success=belief(success.mean, success.sd, success.evidence),
-            output_tokens=belief(tokens_mean, tokens_sd, tokens.evidence),
+            output_tokens=belief([m for m, _ in written], [sd for _, sd in written], tokens.evidence),
             latency_s=belief(seen.latency, seen.latency_sd, latency.evidence),
             pulls=counts.pulls,
             failures=counts.failures,

@@ -1,0 +1,241 @@
+"""`naiad explain`: one decision in sentences and one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from naiad.client import CandidateExplanation, Client, DecisionRecord
+from naiad.client.results import Feedback
+from naiad.server.report.screen import asking, clean, console, nano_usd, number, plural, say, table, usd
+from naiad.server.report.words import in_money, objective_in_words
+
+_NANO = 1e9
+_REASONS = {
+    "policy": "not in the policy",
+    "not_allowed": "not allowed by the request",
+    "data_zone": "data may not go there",
+    "context_window": "too small",
+    "capability": "lacks a capability",
+    "disabled": "disabled",
+    "no_price": "no price",
+    "unavailable": "provider unavailable",
+    "budget": "over budget",
+    "key": "not permitted to the key",
+    "newcomer_cap": "newcomer's allowance used up",
+    "no_endpoint": "no endpoint",
+}
+
+
+def print_explanation(server: str, decision_id: str, screen: Console | None = None) -> int:
+    """Print why a decision came out as it did and what became of it; return the exit code."""
+    return asking(server, lambda client: _print(client, decision_id, screen or console()))
+
+
+def _print(client: Client, decision_id: str, out: Console) -> int:
+    explain(client.get_decision(decision_id), out)
+    return 0
+
+
+def explain(record: DecisionRecord, out: Console) -> None:
+    """Print a decision's explanation."""
+    out.print(f"Decision {record.decision_id}", style="bold", soft_wrap=True)
+    for title, sentences in (
+        ("What was asked", asked(record)),
+        ("What counted as best", [] if record.restored_from_id else [objective_in_words(record.objective)]),
+    ):
+        _section(out, title, list(sentences))
+    if record.candidates:
+        out.print()
+        out.print(candidates(record))
+    for title, sentences in (
+        ("The choice", choice(record)),
+        ("Excluded", excluded(record)),
+        ("What happened", aftermath(record)),
+        ("What counts", verdict(record)),
+    ):
+        _section(out, title, list(sentences))
+
+
+def _section(out: Console, title: str, sentences: list[str]) -> None:
+    if sentences:
+        out.print()
+        out.print(title, style="bold")
+        for sentence in sentences:
+            say(out, sentence)
+
+
+def asked(record: DecisionRecord) -> Iterator[str]:
+    """Yield what the request was."""
+    when = f" on {record.create_time:%Y-%m-%d at %H:%M:%S} UTC" if record.create_time else ""
+    flow = f", workflow {clean(record.workflow)}" if record.workflow else ""
+    if record.restored_from_id:
+        yield f"A task of class {clean(record.task_class)}{when}."
+        yield "The record of this decision was lost in a crash; what follows is what its id and later reports hold."
+        return
+    yield (
+        f"A task of class {clean(record.task_class)}{flow}, with {plural(record.input_tokens, 'token')} of input and "
+        f"up to {record.max_output_tokens:,} of output{when}, under policy version {record.policy_version}."
+    )
+    if record.data_class:
+        yield f"Its data class was {clean(record.data_class)}."
+    if record.features:
+        listed = ", ".join(f"{clean(name)} = {number(value)}" for name, value in sorted(record.features.items()))
+        yield f"Features: {listed}."
+    if record.session_id:
+        yield f"It was a turn of session {clean(record.session_id)}."
+
+
+def candidates(record: DecisionRecord) -> Table:
+    """Return the table of what each candidate was believed to be worth, in the order of the draw."""
+    money = in_money(record.objective)
+    worth = "worth" if money else "compared by"
+    made = table(
+        "What each candidate was believed to be worth",
+        "model", "quality", "cost", "latency", worth, "chance to be best", "probability",
+        numbers=("quality", "cost", "latency", worth, "chance to be best", "probability"),
+    )  # fmt: skip
+    for one in record.candidates:
+        seen = one.candidate
+        here = seen.model == record.model
+        made.add_row(
+            Text(("> " if here else "  ") + clean(seen.model), style="bold" if here else ""),
+            f"{seen.quality:.3f} ± {seen.quality_sd:.3f}",
+            nano_usd(seen.cost_nano_usd),
+            f"{number(seen.latency_s)} s",
+            (f"${one.utility:.5f} ± {one.utility_sd:.5f}" if money else f"{one.utility:.4f}"),
+            _probability(one.thompson_probability),
+            _probability(seen.propensity),
+        )
+    return made
+
+
+def choice(record: DecisionRecord) -> Iterator[str]:
+    """Yield how the model was chosen."""
+    model = clean(record.model)
+    if record.restored_from_id:
+        yield f"{model} was chosen with probability {_probability(record.propensity)}."
+        return
+    if record.sticky:
+        yield f"Nothing was drawn: the session's earlier model, {model}, was kept. This decision did not explore."
+        return
+    low, high = drawn_interval(record)
+    yield (
+        f"The uniform number {record.uniform_draw:.4f} fell into [{low:.4f}, {high:.4f}), the part of [0, 1) that "
+        f"belonged to {model}: it was chosen with probability {_probability(record.propensity)}."
+    )
+    notes = sorted({clean(one.note) for one in record.candidates if one.note})
+    for note in notes:
+        yield f"Note: {note}."
+    yield from _exploration(record)
+    if len(record.ranking) > 1:
+        yield f"Had it failed, the next would have been {', then '.join(map(clean, record.ranking[1:]))}."
+
+
+def drawn_interval(record: DecisionRecord) -> tuple[float, float]:
+    """Return the part of [0, 1) that belonged to the model chosen, in the order of the draw."""
+    low = 0.0
+    for one in record.candidates:
+        if one.candidate.model == record.model:
+            return low, low + one.candidate.propensity
+        low += one.candidate.propensity
+    return 0.0, 1.0
+
+
+def _exploration(record: DecisionRecord) -> Iterator[str]:
+    """Yield a sentence when the choice was not what was believed to be best."""
+    chosen = _of(record, record.model)
+    best = max(record.candidates, key=lambda one: one.utility)
+    if chosen is None or best is chosen:
+        return
+    loss = best.utility - chosen.utility
+    amount = f"{usd(loss)} less" if in_money(record.objective) else f"{loss:.4f} less"
+    yield (
+        f"It explored: {clean(record.model)} was believed to be worth {amount} than {clean(best.candidate.model)}. "
+        "That is the price of finding out."
+    )
+
+
+def _of(record: DecisionRecord, model: str) -> CandidateExplanation | None:
+    return next((one for one in record.candidates if one.candidate.model == model), None)
+
+
+def excluded(record: DecisionRecord) -> Iterator[str]:
+    """Yield who could not be used, and why."""
+    if record.restored_from_id:
+        return
+    if not record.excluded:
+        yield "Nobody: every model of the catalogue could be used."
+    for one in record.excluded:
+        yield f"{clean(one.model)}: {_REASONS.get(one.reason, one.reason.replace('_', ' '))} ({clean(one.detail)})."
+
+
+def aftermath(record: DecisionRecord) -> Iterator[str]:
+    """Yield what the attempts came to."""
+    if not record.attempts:
+        yield "No outcome is known: the caller has not reported one."
+        return
+    for attempt in record.attempts:
+        took = f" after {number(attempt.latency_s)} s" if attempt.latency_s is not None else ""
+        cost = f" It cost {nano_usd(attempt.cost.total_nano_usd)}." if attempt.cost.total_nano_usd else ""
+        if attempt.error is not None:
+            status = f", HTTP status {attempt.error.http_status}" if attempt.error.http_status else ""
+            detail = f": {clean(attempt.error.detail)}" if attempt.error.detail else ""
+            kind = attempt.error.kind.replace("_", " ") or "unknown"
+            called = f"Attempt {clean(attempt.attempt_id)}, {clean(attempt.model)}"
+            yield f"{called}, failed{took} ({kind}{status}{detail}).{cost}"
+            continue
+        guess = " (estimated)" if attempt.usage.estimated else ""
+        yield (
+            f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{took}, reading "
+            f"{attempt.usage.input_tokens:,} and writing {attempt.usage.output_tokens:,} tokens{guess}.{cost}"
+        )
+
+
+def verdict(record: DecisionRecord) -> Iterator[str]:
+    """Yield what was judged, what of it counts, and what the answer was worth."""
+    for item in record.feedback:
+        by = f" {clean(item.rater_id)!r}" if item.rater_id else ""
+        comment = f" ({clean(item.comment)})" if item.comment else ""
+        yield f"The {item.source}{by} said {_signal(item)}{comment}: {_STATES.get(item.state, item.state)}."
+    if record.effective_score is None:
+        yield "No judgement counts, so nothing was learned of quality from this decision."
+        return
+    yield f"The score that counts is {record.effective_score:.3f}."
+    answered = next((a for a in reversed(record.attempts) if a.error is None), None)
+    expected = None if answered is None else _of(record, answered.model)
+    objective = record.objective
+    if answered is None or expected is None or not in_money(objective):
+        return
+    spent = sum(attempt.cost.total_nano_usd for attempt in record.attempts) / _NANO
+    waited = sum(attempt.latency_s or 0.0 for attempt in record.attempts)
+    worth = (
+        (objective.usd_per_quality or 0.0) * record.effective_score - spent - (objective.usd_per_second or 0.0) * waited
+    )
+    name = clean(answered.model)
+    yield f"So the answer was worth ${worth:.5f}, where ${expected.utility:.5f} had been expected of {name}."
+
+
+_STATES = {
+    "effective": "it counts",
+    "superseded": "superseded by a source that ranks higher",
+    "retracted": "retracted",
+    "revoked": "revoked with its source",
+}
+
+
+def _signal(item: Feedback) -> str:
+    if item.preference is not None:
+        return f"attempt {clean(item.preference.preferred_attempt_id)} is the better of two"
+    if item.thumb is not None:
+        return f"thumb {item.thumb}"
+    return f"{item.score:.3f}" if item.score is not None else "nothing"
+
+
+def _probability(value: float) -> str:
+    if 0.0 < value < 0.0001:
+        return "< 0.0001"
+    return f"{value:.4f}"

@@ -1,0 +1,169 @@
+"""`naiad check`: the inventory that a configuration makes, and what looks wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from naiad.adapters.replay_records import INSTALL, replay_available
+from naiad.server import providers
+from naiad.server.config import CAPABILITIES, Config
+from naiad.server.engine import resolve
+from naiad.server.records import ModelPut, Prices
+from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
+from naiad.server.report.words import from_core, objective_in_words
+
+_CAPABILITY = {value: name for name, value in CAPABILITIES.items()}
+
+
+def print_inventory(config: Config, screen: Console | None = None) -> None:
+    """Print models, task classes, policy, where it listens and stores, and advice."""
+    out = screen or console()
+    server, policy = config.file.server, config.file.policy
+    out.print(f"Configuration: {config.source}")
+    out.print()
+    out.print(_models(config))
+    unpriced = [m.name for m in config.models if m.prices is None]
+    out.print(f"Without a price, and so never chosen: {', '.join(map(clean, unpriced))}" if unpriced else
+              "Every model has a price.")  # fmt: skip
+    out.print()
+    if config.task_classes:
+        out.print(_task_classes(config))
+    else:
+        out.print("Task classes: none by configuration")
+    created = "created on first use" if policy.create_task_classes else "refused"
+    out.print(f"A task class never seen is {created}.")
+    out.print()
+    out.print("Policy", style="bold")
+    out.print(_policy(config))
+    out.print()
+    where = "beyond this machine" if server.allow_plaintext_beyond_loopback else "on this machine only"
+    out.print(f"Listens on {server.listen} in plaintext, {where}; {plural(server.concurrent_calls, 'call')} at a time")
+    out.print(f"Database   {config.database if config.database is not None else 'none: everything is kept in memory'}")
+    out.print()
+    advice = list(advise(config))
+    for line in advice:
+        out.print(f"! {line}", style="yellow")
+    if not advice:
+        out.print("Nothing looks wrong.", style="green")
+
+
+def _policy(config: Config) -> Table:
+    policy, half_life = config.file.policy, config.file.learning.half_life_decisions
+    made = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("objective", objective_in_words(from_core(resolve(config.policy.objective)))),
+        ("models", ", ".join(map(clean, policy.models)) or "all of the inventory"),
+        (
+            "exploration",
+            f"posterior sds times {policy.temper:g}; {share(policy.exploration)} of traffic is drawn evenly from all "
+            f"models that may be used; at most {share(policy.allowance)} goes below a quality floor",
+        ),
+        ("forgetting", f"evidence counts half after {number(half_life)} decisions" if half_life else "never"),
+        ("digest", config.policy.digest),
+    ):
+        made.add_row(f"  {name}", value)
+    return made
+
+
+def _models(config: Config) -> Table:
+    prices = ("input", "cached", "output")
+    made = table(
+        "Models (prices in USD per million tokens)",
+        "model", *prices, "price version", "context", "endpoint", "can do", "state",
+        numbers=(*prices, "context"),
+    )  # fmt: skip
+    for model in config.models:
+        made.add_row(clean(model.name), *_prices(model.prices), _context(model), _endpoint(model, config), _can(model),
+                     "disabled" if model.disabled else "in use")  # fmt: skip
+    return made
+
+
+def _prices(prices: Prices | None) -> tuple[str, str, str, str]:
+    if prices is None:
+        return "no price", "", "no price", ""
+    cached = prices.cached_input
+    version = prices.version + (f" + {len(prices.tiers)} tiers" if prices.tiers else "")
+    if prices.request:
+        version += f" + ${number(prices.request / NANO)} a request"
+    return _million(prices.input), "" if cached is None else _million(cached), _million(prices.output), version
+
+
+def _million(nano: int) -> str:
+    return f"{nano / NANO:,.6f}".rstrip("0").rstrip(".")
+
+
+def _context(model: ModelPut) -> str:
+    return "not known" if model.context_window is None else f"{model.context_window:,}"
+
+
+def _endpoint(model: ModelPut, config: Config) -> str:
+    kind = config.endpoints.get(model.endpoint)
+    if kind is None:
+        return f"{clean(model.endpoint)} (none)"
+    return clean(model.endpoint) if kind == model.endpoint else f"{clean(model.endpoint)} ({kind})"
+
+
+def _can(model: ModelPut) -> str:
+    return ", ".join(_CAPABILITY.get(c, str(c)) for c in model.capabilities)
+
+
+def _task_classes(config: Config) -> Table:
+    made = table("Task classes", "task class", "description", "objective")
+    for entry in config.task_classes:
+        own = entry.objective
+        words = "the policy's" if own is None else objective_in_words(
+            from_core(resolve(config.policy.objective, own))
+        )  # fmt: skip
+        made.add_row(clean(entry.name), clean(entry.description), words)
+    return made
+
+
+def advise(config: Config) -> Iterator[str]:
+    """Yield a sentence for each thing that is probably not meant."""
+    policy, file = config.file.policy, config.file
+    for model in config.models:
+        if model.prices is None:
+            yield (
+                f"{clean(model.name)} has no price and is in no price list: set input_usd_per_million and "
+                "output_usd_per_million (0 is a price)"
+            )
+        if model.endpoint not in config.endpoints:
+            known = ", ".join(sorted(config.endpoints))
+            yield (
+                f"{clean(model.name)} has endpoint {clean(model.endpoint)!r}, which is not configured: it cannot be "
+                f"chosen; set its endpoint to one of {known}, or add [endpoints.{clean(model.endpoint)}]"
+            )
+    usable = [m for m in config.models if _usable(m, config)]
+    if not usable:
+        yield "no model can be chosen: every request will be refused with NO_ELIGIBLE_MODEL"
+    elif len(usable) == 1:
+        yield f"only {clean(usable[0].name)} can be chosen: there is nothing to learn"
+    if file.models is None and not replay_available():
+        yield f"the built-in inventory only echoes; with recorded real outcomes it learns: {INSTALL}"
+    if file.models is not None and all(config.endpoints.get(m.endpoint) == providers.ECHO for m in usable) and usable:
+        yield "all usable models echo the prompt; their answers are not worth judging"
+    if policy.exploration == 0.0:
+        yield (
+            "policy.exploration is 0: a model that once looked bad may never be tried again, and other policies cannot "
+            "be estimated from the log; 0.01 costs little"
+        )
+    if policy.exploration > 0.2:
+        yield f"policy.exploration draws {share(policy.exploration)} of traffic without regard to what was learned"
+    if resolve(config.policy.objective).usd_per_quality == 0.0:
+        yield "policy.usd_per_quality is 0: quality counts nothing, so the cheapest model always wins"
+    if not policy.create_task_classes and not config.task_classes:
+        yield "no task class is configured and none is created on first use: only requests without one are served"
+    if config.database is None:
+        yield "storage.path is :memory:, so all that is learned is lost when the server stops"
+    elif not config.database.parent.exists():
+        yield f"the folder {config.database.parent} does not exist yet; the server will create it"
+    if file.server.allow_plaintext_beyond_loopback:
+        yield "plaintext beyond this machine is allowed: prompts and answers can be read on the way"
+
+
+def _usable(model: ModelPut, config: Config) -> bool:
+    listed = not config.policy.models or model.name in config.policy.models
+    return not model.disabled and model.prices is not None and model.endpoint in config.endpoints and listed

@@ -1,0 +1,54 @@
+"""An objective in words, for people who set it and for those who ask why."""
+
+from __future__ import annotations
+
+from naiad.bandit.objective import Objective as CoreObjective
+from naiad.bandit.objective import Strategy
+from naiad.client import Objective
+from naiad.server.report.screen import share, usd
+
+
+def from_core(objective: CoreObjective) -> Objective:
+    """Return an objective of the learning core as the client has it."""
+    return Objective(
+        objective.strategy.name.lower(),
+        usd_per_quality=objective.usd_per_quality,
+        usd_per_second=objective.usd_per_second,
+        quality_floor=objective.quality_floor,
+        confidence=objective.confidence,
+        margin=objective.margin,
+    )
+
+
+def objective_in_words(objective: Objective) -> str:
+    """Return what an objective asks for; its parameters must be filled in."""
+    name = objective.strategy
+    worth, second = objective.usd_per_quality or 0.0, objective.usd_per_second or 0.0
+    floor, confidence = objective.quality_floor or 0.0, objective.confidence or 0.0
+    if name == Strategy.BALANCED.name.lower():
+        return (
+            f"balanced: take the model that is worth most in money. One point of quality (a perfect answer rather than "
+            f"a useless one) is worth {usd(worth)}, a second of waiting costs {usd(second)}, and the bill counts as it "
+            "is."
+        )
+    if name == Strategy.COST_OPTIMIZED.name.lower():
+        return (
+            f"cost_optimized: take the cheapest model whose quality is at least {floor:g} with a probability of at "
+            f"least {share(confidence)}."
+        )
+    if name == Strategy.LATENCY_OPTIMIZED.name.lower():
+        return (
+            f"latency_optimized: take the fastest model whose quality is at least {floor:g} with a probability of at "
+            f"least {share(confidence)}."
+        )
+    if name == Strategy.QUALITY_FIRST.name.lower():
+        return (
+            f"quality_first: take the best model; cost decides only among those within {objective.margin or 0.0:g} of "
+            "quality of each other."
+        )
+    return f"{name}: a strategy that this version has no words for."
+
+
+def in_money(objective: Objective) -> bool:
+    """Return whether utilities under the objective are US dollars."""
+    return objective.strategy == Strategy.BALANCED.name.lower()
