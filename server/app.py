@@ -110,12 +110,15 @@ class Server:
     async def start(cls, config: Config) -> Server:
         """Open the log, fold it, take over the configuration and listen; raises StoreError, ConfigError or OSError."""
         store = await open_store(config)
+        server = None
         try:
             engine = await restored_engine(store, config)
             server = cls(config, store, engine, providers.build(config.endpoints))
             server.journal.start()
             await server._serve()
         except BaseException:
+            if server is not None:
+                await server.journal.close()
             await store.close()
             raise
         return server
@@ -177,7 +180,10 @@ class Server:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host, port = split_address(self.config.file.server)
-        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        try:
+            bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        except RuntimeError as error:  # gRPC's word for a port that is taken or forbidden
+            raise OSError(f"port {port} is taken or may not be used") from error
         await server.start()
         self._grpc = server
         self.address = f"{host}:{bound}"

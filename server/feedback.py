@@ -165,7 +165,7 @@ class Feedback:
             counted = counting(rated.ratings)
             receipt = FeedbackReceipt(
                 feedback_id_of(entry.uid, attempts[0], ratings[0]),
-                counted is not None and counted.source == judgement.source,
+                counted is not None and counted.source == judgement.source and _score(rated) is not None,
                 _score(rated),
                 revised,
                 sequence,
@@ -247,7 +247,8 @@ def _facts(outcome: Outcome) -> tuple[object, ...]:
     usage: Usage = outcome.usage
     billed = outcome.cost.billed if outcome.cost else None
     return (
-        outcome.model, outcome.failed, outcome.error, usage.input_tokens, usage.output_tokens, billed,
+        outcome.model, outcome.failed, outcome.error, usage.input_tokens, usage.output_tokens,
+        usage.cached_input_tokens, usage.cache_write_tokens, billed,
         outcome.latency_s, outcome.first_token_s,
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ from naiad.server.errors import NaiadError, request_id_reused, storage_failed
 from naiad.server.ledger import Entry
 from naiad.server.records import Decided, Event, decode, encode
 from naiad.server.snapshot import dump
-from naiad.server.store.base import Batch, EventRow, ReplyRow, Store
+from naiad.server.store.base import Batch, EventRow, ReplyRow, Store, StoreCorrupt
 
 log = structlog.get_logger(__name__)
 
@@ -330,6 +330,11 @@ async def fold(store: Store, engine: Engine, *, after: int = 0, step: int = 2_00
     read: Callable[[int, int], Awaitable[Any]] = store.events
     while rows := await read(engine.sequence if count else after, step):
         for row in rows:
+            if row.sequence != engine.sequence + 1:
+                raise StoreCorrupt(
+                    f"event {row.sequence} stands where event {engine.sequence + 1} should: the log has a gap; "
+                    "restore a backup"
+                )
             engine.apply(row.sequence, decode(row.payload))
         count += len(rows)
         await asyncio.sleep(0)

@@ -45,8 +45,12 @@ class Replay:
 
     def feed(self, sequence: int, event: Event) -> None:
         """Fold one event; raises LogMismatch."""
-        if sequence <= self.engine.sequence:
-            raise LogMismatch(f"event {sequence} comes after event {self.engine.sequence}")
+        expected = self.engine.sequence + 1
+        if sequence != expected:
+            raise LogMismatch(
+                f"event {sequence} stands where event {expected} should: the log has a gap or was reordered; "
+                "restore a backup"
+            )
         self._check(sequence, event)
         self.engine.apply(sequence, event)
         self._events += 1

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+UID_TIME_SHIFT = 20  # a decision's unique number is at least its wall time in milliseconds, shifted by this
+
 
 class StoreError(Exception):
     """The store cannot be used; the message names the file, the rule and the remedy."""

@@ -24,6 +24,7 @@ _V1 = (
         tenant INTEGER NOT NULL,
         uid INTEGER NOT NULL,
         payload BLOB NOT NULL,
+        checksum BLOB NOT NULL,
         PRIMARY KEY (tenant, uid)
     ) WITHOUT ROWID
     """,

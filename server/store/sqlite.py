@@ -18,6 +18,7 @@ from typing import IO, Any
 import aiosqlite
 
 from naiad.server.store.base import (
+    UID_TIME_SHIFT,
     Batch,
     DecisionFilter,
     EventRow,
@@ -82,6 +83,11 @@ class SqliteStore:
             raise StoreTooNew(
                 f"{self._path} has schema {version}; this version of Naiad knows schemas up to {SCHEMA_VERSION}: "
                 "start the newer Naiad that wrote it, or restore an older backup"
+            )
+        if version == 0 and await self._scalar("SELECT count(*) FROM sqlite_master"):
+            raise StoreCorrupt(
+                f"{self._path} is a database of another program: it has tables, and no version of Naiad; "
+                "give another [storage] path"
             )
         mode = await self._scalar("PRAGMA journal_mode = WAL")
         if mode != "wal":
@@ -149,9 +155,12 @@ class SqliteStore:
         """Return ledger entries."""
         wanted = list(uids)
         rows = await self._rows(
-            f"SELECT uid, payload FROM ledger WHERE tenant = ? AND uid IN ({_marks(wanted)})",  # noqa: S608
+            f"SELECT uid, payload, checksum FROM ledger WHERE tenant = ? AND uid IN ({_marks(wanted)})",  # noqa: S608
             (_TENANT, *wanted),
         )
+        for uid, payload, checksum in rows:
+            if _checksum(payload) != checksum:
+                raise StoreCorrupt(f"the ledger entry of decision {uid} does not match its checksum; restore a backup")
         return {row[0]: row[1] for row in rows}
 
     async def decisions(self, uids: Iterable[int]) -> dict[int, EventRow]:
@@ -172,6 +181,7 @@ class SqliteStore:
             ("model = ?", wanted.model),
             ("workflow = ?", wanted.workflow),
             ("session = ?", wanted.session),
+            ("uid >= ?", None if wanted.start_ms is None else max(0, wanted.start_ms) << UID_TIME_SHIFT),
             ("at_ms >= ?", wanted.start_ms),
             ("at_ms < ?", wanted.end_ms),
         ):
@@ -297,9 +307,9 @@ def _statements(batch: Batch) -> Iterable[tuple[str, list[object]]]:
     ]  # fmt: skip
     yield from _inserts(f"INSERT INTO events (tenant, {_EVENT}) VALUES ", _ROW, rows)  # noqa: S608
     yield from _inserts(
-        "INSERT OR REPLACE INTO ledger (tenant, uid, payload) VALUES ",
-        "(?,?,?)",
-        [[_TENANT, uid, payload] for uid, payload in batch.entries.items()],
+        "INSERT OR REPLACE INTO ledger (tenant, uid, payload, checksum) VALUES ",
+        "(?,?,?,?)",
+        [[_TENANT, uid, payload, _checksum(payload)] for uid, payload in batch.entries.items()],
     )
     yield from _inserts(
         f"INSERT INTO requests (tenant, {_REPLY}) VALUES ",  # noqa: S608
