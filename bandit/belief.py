@@ -152,5 +152,5 @@ class Belief:
         for posterior in self._measures:
             for task_class in range(n_classes):
                 seen = posterior.marginals(task_class)
-                sha.update(seen.mean.tobytes() + seen.sd.tobytes())
+                sha.update(np.array((seen.mean, seen.sd)).tobytes())
         return sha.hexdigest()

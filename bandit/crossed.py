@@ -57,11 +57,11 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Marginals:
-    """Posterior of theta for one task class: mean, sd and evidence, each (n_models,)."""
+    """Posterior of theta for one task class; all of length n_models."""
 
-    mean: Floats
-    sd: Floats
-    evidence: Floats  # effective number of observations in this very class
+    mean: list[float]
+    sd: list[float]
+    evidence: Floats  # effective number of observations in this very class, as of now: a view
 
 
 class CrossedPosterior:
@@ -76,7 +76,7 @@ class CrossedPosterior:
         model_precision = 1.0 / prior.model_sd**2
         field = 1.0 / prior.mean_sd**2 + n_models * model_precision
         self._precision_0 = np.full((n_models, n_models), -(model_precision**2) / field)
-        self._diagonal_0 = model_precision
+        self._precision_0.ravel()[:: n_models + 1] += model_precision
         self._rhs_0 = (model_precision - n_models * model_precision**2 / field) * prior.mean
         shape = (class_capacity, n_models)
         self._n = np.zeros(shape)  # effective observations, before decay
@@ -169,10 +169,12 @@ class CrossedPosterior:
     def _solve(self) -> None:
         precision = self._products * (-1.0 / _FIXED)
         precision += self._precision_0
-        precision.ravel()[:: self.n_models + 1] += self._sums[0] / _FIXED + self._diagonal_0
+        diagonal, rhs = self._sums * (1.0 / _FIXED)
+        precision.ravel()[:: self.n_models + 1] += diagonal
+        rhs += self._rhs_0
         self._cov = np.linalg.inv(precision)
-        self._mu = self._cov @ (self._sums[1] / _FIXED + self._rhs_0)
-        self._var = self._cov.diagonal()
+        self._mu: list[float] = (self._cov @ rhs).tolist()
+        self._var: list[float] = self._cov.diagonal().tolist()
         self._stale = False
         self._cache.clear()
 
@@ -182,25 +184,27 @@ class CrossedPosterior:
         if self._stale:
             self._solve()
         cached = self._cache.get(task_class)
-        if cached is not None:
-            return cached
+        if cached is None:
+            cached = self._cache[task_class] = self._marginals(task_class)
+        return cached
+
+    def _marginals(self, task_class: int) -> Marginals:
+        """Combine a class's own evidence with the abilities; in lists, which are quicker than arrays for few models."""
         if task_class < self.class_capacity:
-            n, y, w = self._n[task_class], self._y[task_class], self._w[task_class]
+            n, y, w = self._n[task_class], self._y[task_class].tolist(), self._w[task_class].tolist()
         else:
-            n = y = w = np.zeros(self.n_models)
-        seen = w * self._interaction  # the share of the class's own evidence, in [0, 1)
-        unseen = np.maximum(1.0 - seen, _LEAST_UNSEEN)
-        difficulty_precision = self._class_precision + float(np.add.reduce(w))
-        g = w / difficulty_precision
-        difficulty = float(g @ (y - self._mu))
-        mean = seen * y + unseen * (self._mu + difficulty)
-        cov_g = self._cov @ g
-        shared = self._var - 2.0 * cov_g
-        shared += float(g @ cov_g) + 1.0 / difficulty_precision
-        shared *= unseen
-        shared += self._interaction
-        shared *= unseen
-        evidence = n if self._decay is None else n * self._decay
-        result = Marginals(mean, np.sqrt(shared), evidence.copy())
-        self._cache[task_class] = result
-        return result
+            n = np.zeros(self.n_models)
+            y = w = n.tolist()
+        difficulty_precision = self._class_precision + sum(w)
+        g = [w_m / difficulty_precision for w_m in w]
+        cov_g: list[float] = (self._cov @ np.array(g)).tolist()
+        difficulty = sum([g_m * (y_m - mu_m) for g_m, y_m, mu_m in zip(g, y, self._mu, strict=True)])
+        common = sum([g_m * c_m for g_m, c_m in zip(g, cov_g, strict=True)]) + 1.0 / difficulty_precision
+        interaction = self._interaction
+        means, sds = [], []
+        for w_m, y_m, mu_m, var_m, c_m in zip(w, y, self._mu, self._var, cov_g, strict=True):
+            seen = w_m * interaction  # the share of the class's own evidence, in [0, 1)
+            unseen = max(1.0 - seen, _LEAST_UNSEEN)
+            means.append(seen * y_m + unseen * (mu_m + difficulty))
+            sds.append(math.sqrt(unseen * (interaction + unseen * (var_m - 2.0 * c_m + common))))
+        return Marginals(means, sds, n if self._decay is None else n * self._decay)

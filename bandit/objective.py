@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import erfc, sqrt
 
-import numpy as np
-
-from naiad.bandit.thompson import Floats, mix_exploration, thompson_probabilities
+from naiad.bandit.thompson import best_probabilities, mix_exploration
 
 NANO = 1e9  # nano-USD in a USD
+_ROOT_2 = sqrt(2.0)
+_SMALLEST_SD = 1e-12
 
 
 class Strategy(IntEnum):
@@ -49,80 +49,90 @@ class Exploration:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What is believed of each eligible model for this request; all (n_models,)."""
+    """What is believed of each eligible model for this request; all of length n_models."""
 
-    quality: Floats
-    quality_sd: Floats
-    cost: Floats  # nano-USD
-    cost_sd: Floats
-    latency: Floats  # seconds
-    latency_sd: Floats
+    quality: list[float]
+    quality_sd: list[float]
+    cost: list[float]  # nano-USD
+    cost_sd: list[float]
+    latency: list[float]  # seconds
+    latency_sd: list[float]
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Serving probabilities and what they rest on; all (n_models,)."""
+    """Serving probabilities and what they rest on; all of length n_models."""
 
-    probabilities: Floats
-    thompson: Floats  # before floors, allowances and the share of exploration
-    utility: Floats  # by which alternatives are ranked; USD for BALANCED, the quantity compared otherwise
-    utility_sd: Floats
+    probabilities: list[float]
+    thompson: list[float]  # before floors, allowances and the share of exploration
+    utility: list[float]  # by which alternatives are ranked; USD for BALANCED, the quantity compared otherwise
+    utility_sd: list[float]
     floor_met: bool = True  # False when no model reaches the quality floor with the confidence asked for
 
 
 def serve(objective: Objective, seen: Predictions, exploration: Exploration) -> Serving:
     """Return the serving probabilities of the eligible models under an objective."""
     if objective.strategy == Strategy.BALANCED:
-        worth = objective.usd_per_quality
-        value = worth * seen.quality - seen.cost / NANO - objective.usd_per_second * seen.latency
-        return _sample(value, worth * seen.quality_sd, exploration)
+        worth, second = objective.usd_per_quality, objective.usd_per_second
+        value = [
+            worth * quality - cost / NANO - second * latency
+            for quality, cost, latency in zip(seen.quality, seen.cost, seen.latency, strict=True)
+        ]
+        return _sample(value, seen.quality_sd, worth, exploration)
     if objective.strategy == Strategy.QUALITY_FIRST:
-        return _sample(seen.quality - objective.margin * _unit(seen.cost), seen.quality_sd, exploration)
+        margin = objective.margin
+        value = [quality - margin * cost for quality, cost in zip(seen.quality, _unit(seen.cost), strict=True)]
+        return _sample(value, seen.quality_sd, 1.0, exploration)
     price = seen.cost if objective.strategy == Strategy.COST_OPTIMIZED else seen.latency
     return _above_floor(objective, seen, price, exploration)
 
 
-def _sample(value: Floats, sd: Floats, exploration: Exploration) -> Serving:
-    sd = sd * exploration.temper
-    p = thompson_probabilities(value, sd)
+def _sample(value: list[float], quality_sd: list[float], worth: float, exploration: Exploration) -> Serving:
+    """Sample by Thompson; worth: utility of one unit of quality, the only thing that is random in it."""
+    scale = worth * exploration.temper
+    sd = [scale * s for s in quality_sd]
+    p = best_probabilities(value, sd)
     return Serving(mix_exploration(p, exploration.floor), p, value, sd)
 
 
-def _unit(cost: Floats) -> Floats:
+def _unit(cost: list[float]) -> list[float]:
     """Scale costs to [0, 1]; zeros when they are all equal."""
-    low = cost.min()
-    span = cost.max() - low
-    return np.asarray((cost - low) / span) if span > 0.0 else np.zeros_like(cost)
+    low = min(cost)
+    span = max(cost) - low
+    return [(c - low) / span for c in cost] if span > 0.0 else [0.0] * len(cost)
 
 
-def reach_probability(seen: Predictions, floor: float) -> Floats:
-    """Return P(quality >= floor) for each model, (n_models,); 1 for a floor of 0, which no quality lies below."""
+def reach_probability(seen: Predictions, floor: float) -> list[float]:
+    """Return P(quality >= floor) for each model; 1 for a floor of 0, which no quality lies below."""
     if floor <= 0.0:
-        return np.ones_like(seen.quality)
-    gaps = ((floor - seen.quality) / np.maximum(seen.quality_sd, 1e-12)).tolist()
-    return np.array([0.5 * erfc(gap / sqrt(2.0)) for gap in gaps])
+        return [1.0] * len(seen.quality)
+    return [
+        0.5 * erfc((floor - quality) / (_ROOT_2 * max(sd, _SMALLEST_SD)))
+        for quality, sd in zip(seen.quality, seen.quality_sd, strict=True)
+    ]
 
 
-def _above_floor(objective: Objective, seen: Predictions, price: Floats, exploration: Exploration) -> Serving:
+def _above_floor(objective: Objective, seen: Predictions, price: list[float], exploration: Exploration) -> Serving:
     """Serve the cheapest (or fastest) model that is safe; spend the allowance on cheaper ones that may be.
 
     Where no model is safe yet, quality decides, so that the floor is approached from above.
     """
     reach = reach_probability(seen, objective.quality_floor)
-    safe = reach >= objective.confidence
-    if not safe.any():
-        sampled = _sample(seen.quality, seen.quality_sd, exploration)
-        return replace(sampled, floor_met=False)
-    value = np.where(safe, 1.0 - _unit(price) * 0.5, reach * 0.5)  # safe first and cheap first, then by reach
-    choice = int(np.argmax(value))
-    hopes = np.where(~safe & (price < price[choice]), reach, 0.0)
-    total = float(hopes.sum())
-    outside = exploration.allowance * min(1.0, total)  # shrinks to nothing as the hopes do
-    p = np.zeros_like(value)
-    p[choice] = 1.0 - outside - exploration.floor
-    p[safe] += exploration.floor / int(safe.sum())
-    if total > 0.0:
-        p += outside * hopes / total
-    certain = np.zeros_like(value)
+    safe = [r >= objective.confidence for r in reach]
+    if not any(safe):
+        return replace(_sample(seen.quality, seen.quality_sd, 1.0, exploration), floor_met=False)
+    # safe first and cheap first, then by the chance to be good enough
+    value = [1.0 - 0.5 * c if s else 0.5 * r for c, s, r in zip(_unit(price), safe, reach, strict=True)]
+    choice = value.index(max(value))
+    hopes = [r if not s and c < price[choice] else 0.0 for r, s, c in zip(reach, safe, price, strict=True)]
+    hope = sum(hopes)
+    outside = exploration.allowance * min(1.0, hope)  # shrinks to nothing as the hopes do
+    share = exploration.floor / sum(safe)
+    p = [share if s else 0.0 for s in safe]
+    p[choice] += 1.0 - outside - exploration.floor
+    if hope > 0.0:
+        p = [own + outside * h / hope for own, h in zip(p, hopes, strict=True)]
+    total = sum(p)
+    certain = [0.0] * len(p)
     certain[choice] = 1.0
-    return Serving(np.asarray(p / p.sum()), certain, value, np.zeros_like(value))
+    return Serving([own / total for own in p], certain, value, [0.0] * len(p))

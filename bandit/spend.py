@@ -7,23 +7,19 @@ the learned noise of one observation, so an unknown model is predicted with the 
 
 from __future__ import annotations
 
-import numpy as np
-
-from naiad.bandit.thompson import Floats
+import math
 
 _LARGEST_LOG = 25.0  # e^25 = 7e10 tokens or seconds: keeps a wild belief finite
 
 
-def log_normal(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    """Return (E[X], sd[X]) for log X ~ N(mean, variance); all (n_models,)."""
-    expected = np.exp(np.minimum(mean + 0.5 * variance, _LARGEST_LOG))
-    return expected, np.asarray(expected * np.sqrt(np.expm1(np.minimum(variance, _LARGEST_LOG))))
+def log_normal(mean: float, variance: float) -> tuple[float, float]:
+    """Return (E[X], sd[X]) for log X ~ N(mean, variance)."""
+    expected = math.exp(min(mean + 0.5 * variance, _LARGEST_LOG))
+    return expected, expected * math.sqrt(math.expm1(min(variance, _LARGEST_LOG)))
 
 
 def cost(
-    input_tokens: float, tokens: Floats, tokens_sd: Floats, input_price: Floats, output_price: Floats
-) -> tuple[Floats, Floats]:
-    """Return expected cost and its sd in nano-USD; prices in nano-USD per token, all (n_models,)."""
-    expected = tokens * output_price
-    expected += input_price * input_tokens
-    return expected, tokens_sd * output_price
+    input_tokens: float, tokens: float, tokens_sd: float, input_price: float, output_price: float
+) -> tuple[float, float]:
+    """Return expected cost and its sd in nano-USD; prices in nano-USD per token."""
+    return input_tokens * input_price + tokens * output_price, tokens_sd * output_price

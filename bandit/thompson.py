@@ -50,40 +50,46 @@ def thompson_probabilities(mean: Floats, sd: Floats) -> Floats:
     """Return p (n_arms,), the probability that each independent N(mean, sd^2) utility is the largest.
 
     mean, sd: (n_arms,), same unit, finite; an sd of 0 is a point mass (ties of point masses share equally).
-    Cost: about 30 us + 5 us an arm. Source: BANDITS 2.5; the quadrature is ours.
+    Cost: about 40 us for 10 arms, linear in arms. The law is Thompson (1933); the quadrature is ours.
     """
-    mean = mean - np.maximum.reduce(mean)  # from the best, so that closeness survives any common level
-    means, sds = mean.tolist(), sd.tolist()
+    return np.array(best_probabilities(mean.tolist(), sd.tolist()))
+
+
+def best_probabilities(means: list[float], sds: list[float]) -> list[float]:
+    """Return the same for lists, which are quicker than arrays for the few arms of a decision."""
+    best = max(means)
+    means = [m - best for m in means]  # from the best, so that closeness survives any common level
     n = len(means)
     scale = max(sds) - min(means)
     if n == 1 or scale < _SMALLEST_SCALE:
-        return np.full(n, 1.0 / n)
+        return [1.0 / n] * n
     smallest = scale * _SMALLEST_SD
     sds = [max(s, smallest - _RESOLUTION * m) for m, s in zip(means, sds, strict=True)]
     lowest = max([m - _REACH * s for m, s in zip(means, sds, strict=True)])  # below it the best Phi is 3e-7
-    alive = [i for i in range(n) if means[i] + _REACH * sds[i] > lowest]
+    alive = [i for i, m in enumerate(means) if m + _REACH * sds[i] > lowest]
     if len(alive) < n:
         means, sds = [means[i] for i in alive], [sds[i] for i in alive]
     if len(alive) == 1:
-        found = np.ones(1)
+        found = [1.0]
     elif len(alive) == 2:
         found = _two(means, sds)
     else:
         found = _many(means, sds, lowest)
     if len(alive) == n:
         return found
-    p = np.zeros(n)
-    p[alive] = found
+    p = [0.0] * n
+    for i, share in zip(alive, found, strict=True):
+        p[i] = share
     return p
 
 
-def _two(means: list[float], sds: list[float]) -> Floats:
+def _two(means: list[float], sds: list[float]) -> list[float]:
     """Return the probabilities for two arms in closed form."""
     first = 0.5 * erfc((means[1] - means[0]) / (_ROOT_2 * hypot(sds[0], sds[1])))
-    return np.array((first, 1.0 - first))
+    return [first, 1.0 - first]
 
 
-def _many(means: list[float], sds: list[float], lowest: float) -> Floats:
+def _many(means: list[float], sds: list[float], lowest: float) -> list[float]:
     """Return the probabilities for three arms or more, on a uniform grid or on panels."""
     highest = max([m + _REACH * s for m, s in zip(means, sds, strict=True)])
     step = _SPACING * min(sds)
@@ -96,7 +102,7 @@ def _many(means: list[float], sds: list[float], lowest: float) -> Floats:
     return _integrate(means, sds, (left + width * _NODES).ravel(), (width * _WEIGHTS).ravel())
 
 
-def _integrate(means: list[float], sds: list[float], nodes: Floats, weights: Floats | None) -> Floats:
+def _integrate(means: list[float], sds: list[float], nodes: Floats, weights: Floats | None) -> list[float]:
     """Return the normalised integrals of phi_a * prod_{b != a} Phi_b; weights None stands for equal ones."""
     scale = 1.0 / np.array(sds)
     z = nodes - np.array(means)[:, None]
@@ -112,8 +118,9 @@ def _integrate(means: list[float], sds: list[float], nodes: Floats, weights: Flo
     np.exp(z, out=z)
     p = np.add.reduce(z, axis=1) if weights is None else z @ weights
     p *= scale
-    p /= np.add.reduce(p)
-    return np.asarray(p)
+    shares: list[float] = p.tolist()
+    total = sum(shares)
+    return [share / total for share in shares]
 
 
 def _panel_edges(means: list[float], sds: list[float], lowest: float, highest: float) -> list[float]:
@@ -139,27 +146,26 @@ def _panel_edges(means: list[float], sds: list[float], lowest: float, highest: f
     return edges
 
 
-def mix_exploration(p: Floats, exploration: float) -> Floats:
+def mix_exploration(p: list[float], exploration: float) -> list[float]:
     """Return (1 - exploration) * p + exploration * uniform: every arm keeps a propensity above zero.
 
     p: (n_arms,) sums to 1 over the permitted arms; exploration: share of traffic in [0, 1].
     """
-    mixed = p * (1.0 - exploration)
-    mixed += exploration / p.shape[0]
-    mixed /= np.add.reduce(mixed)
-    return mixed
+    kept, floor = 1.0 - exploration, exploration / len(p)
+    mixed = [kept * share + floor for share in p]
+    total = sum(mixed)
+    return [share / total for share in mixed]
 
 
-def draw(p: Floats, uniform: float) -> int:
+def draw(p: list[float], uniform: float) -> int:
     """Return the arm that the stored uniform in [0, 1) picks from p by inverse CDF.
 
     An arm with probability 0 is never returned, whatever the rounding of the cumulative sum.
     """
-    weights = p.tolist()
-    target = uniform * sum(weights)
+    target = uniform * sum(p)
     reached = 0.0
     last = 0
-    for index, weight in enumerate(weights):
+    for index, weight in enumerate(p):
         if weight > 0.0:
             reached += weight
             if reached > target:

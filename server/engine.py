@@ -35,7 +35,7 @@ from naiad.server.traffic import Traffic
 
 DEFAULT_TENANT = 0  # the only tenant until there is identity; part of every key from the first schema on
 _SESSIONS = 100_000
-_UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and lists by time are ranges
+UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and lists by time are ranges
 NO_OVERRIDE = ObjectiveSpec()
 
 
@@ -147,7 +147,7 @@ class Engine:
         ordinals = [self._ordinals.get(m, 0) for m in models]
         self._ordinals[model] = ordinals[chosen] + 1
         self._remember(query.session, model)
-        self.last_uid = uid = max(self.last_uid + 1, at_ms << _UID_TIME_SHIFT)
+        self.last_uid = uid = max(self.last_uid + 1, at_ms << UID_TIME_SHIFT)
         record = Decided(
             at_ms=at_ms,
             uid=uid,

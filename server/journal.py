@@ -210,6 +210,7 @@ class Journal:
                 # Work runs before anything of its item is numbered or queued, so a defect in it ends one call only.
                 if item.committed:
                     raise
+                log.error("work_failed", error=type(error).__name__, awaited=item.done is not None, exc_info=True)
                 item.error = error
         return batch
 
@@ -238,34 +239,35 @@ class Journal:
                 raise request_id_reused(request.request_id, request.method)
             item.result = _replayed(known[request.request_id], request, item.reply_type)
             return
-        reply = item.reply
+        reply, events, entry = item.reply, item.events, None
         if item.ticket is not None and item.work is not None:
-            ticket = item.ticket
-            entry = self._entries.get(ticket.uid) or Entry(
-                uid=ticket.uid, task_class=ticket.task_class, model=ticket.model, ordinal=ticket.ordinal,
-                propensity=ticket.propensity, policy=ticket.policy, at_ms=ticket.at_ms,
-            )  # fmt: skip
-            amended = item.work(entry, self._decided.get(ticket.uid), self._sequence + 1)
-            if amended.event is not None:
-                self._add(item, amended.event, batch)
-                batch.entries[ticket.uid] = msgspec.json.encode(amended.entry)
-                self._keep(self._entries, ticket.uid, amended.entry)
-            item.result = reply = amended.reply
-        else:
-            for event in item.events:
-                self._add(item, event, batch)
-            item.result = self._sequence
+            amended = item.work(self._entry(item.ticket), self._decided.get(item.ticket.uid), self._sequence + 1)
+            reply, entry = amended.reply, amended.entry
+            events = () if amended.event is None else (amended.event,)
+        # Everything is encoded before anything is numbered: what cannot be encoded leaves no gap.
+        rows = [_row(self._sequence + 1 + i, event) for i, event in enumerate(events)]
+        kept = None
         if request and request.request_id and reply is not None:
-            row = ReplyRow(
+            kept = ReplyRow(
                 request.request_id, request.method, request.digest, msgspec.json.encode(reply), self._now_ms()
             )
-            batch.replies.append(row)
-            known[request.request_id] = row
+        if entry is not None and rows:
+            batch.entries[entry.uid] = msgspec.json.encode(entry)
+            self._keep(self._entries, entry.uid, entry)
+        if kept is not None:
+            batch.replies.append(kept)
+            known[kept.request_id] = kept
+        self._sequence += len(rows)
+        batch.events.extend(rows)
+        item.committed.extend((row.sequence, event) for row, event in zip(rows, events, strict=True))
+        item.result = self._sequence if item.work is None else reply
 
-    def _add(self, item: _Item, event: Event, batch: Batch) -> None:
-        self._sequence += 1
-        batch.events.append(_row(self._sequence, event))
-        item.committed.append((self._sequence, event))
+    def _entry(self, ticket: Ticket) -> Entry:
+        """Return what is known of a decision, an empty entry if that is nothing."""
+        return self._entries.get(ticket.uid) or Entry(
+            uid=ticket.uid, task_class=ticket.task_class, model=ticket.model, ordinal=ticket.ordinal,
+            propensity=ticket.propensity, policy=ticket.policy, at_ms=ticket.at_ms,
+        )  # fmt: skip
 
     def _publish(self, items: list[_Item]) -> None:
         """Fold what was committed and answer those who wait."""

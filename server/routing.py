@@ -13,7 +13,7 @@ import msgspec
 
 from naiad.server.completion import Completer, Completion, Done, Task
 from naiad.server.decision_id import Ticket
-from naiad.server.engine import Decision, Engine, Query
+from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
 from naiad.server.errors import reply_not_available, request_id_reused
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal, Request
@@ -119,7 +119,9 @@ class Routing:
     async def remember_decisions(self, store: Store) -> None:
         """Take the latest decisions with request ids from the log, so that a restart does not forget them."""
         oldest = self._now_ms() - WINDOW_S * 1000
-        rows = await store.list_decisions(DecisionFilter(start_ms=oldest), _WINDOW_ITEMS)
+        rows = await store.list_decisions(
+            DecisionFilter(start_ms=oldest, from_uid=oldest << UID_TIME_SHIFT), _WINDOW_ITEMS
+        )
         for row in reversed(rows):
             record = decode(row.payload)
             if isinstance(record, Decided) and record.request_id:

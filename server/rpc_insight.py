@@ -12,7 +12,7 @@ from naiad.bandit.objective import Objective, Strategy
 from naiad.bandit.statistics import Measure
 from naiad.server import render
 from naiad.server.convert import model_name, name, text_id, time_ms
-from naiad.server.engine import Engine
+from naiad.server.engine import UID_TIME_SHIFT, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.ledger import Entry, counting
 from naiad.server.paging import decode, encode, page_size, slice_page
@@ -100,6 +100,7 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
             model=catalog.model(model_name(request.model, "model")).model if request.model else None,
             workflow=text_id(request.workflow, "workflow") or None,
             session=text_id(request.session_id, "session_id") or None,
+            from_uid=None if start_ms is None else max(0, start_ms) << UID_TIME_SHIFT,
             start_ms=start_ms,
             end_ms=end_ms,
         )

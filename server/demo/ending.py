@@ -19,7 +19,7 @@ from naiad.server.demo.live import short
 from naiad.server.demo.outcomes import Table, group_of
 from naiad.server.demo.references import Result, best_by_class, best_quality, references
 from naiad.server.demo.settings import OBJECTIVE, PRICE_FACTOR
-from naiad.server.report.screen import PLAIN_WIDTH, plural, say, share, table, usd
+from naiad.server.report.screen import NARROW, PLAIN_WIDTH, plural, say, share, table, usd
 
 NAIAD = "Naiad, from nothing"
 
@@ -74,7 +74,7 @@ def show(ending: Ending, out: Console) -> None:
     """Print the results."""
     out.rule("what it came to", align="left")
     for title, outcomes, steps in ending.acts:
-        out.print(_results(title, outcomes, steps))
+        out.print(_results(title, outcomes, steps, narrow=out.width < NARROW))
     _honestly(ending, out)
     out.print()
     out.rule("who was asked", align="left")
@@ -82,12 +82,12 @@ def show(ending: Ending, out: Console) -> None:
     _moved(ending, out)
 
 
-def _results(title: str, outcomes: Table, steps: Sequence[Step]) -> Grid:
+def _results(title: str, outcomes: Table, steps: Sequence[Step], *, narrow: bool = False) -> Grid:
     ours = naiad(outcomes, steps)
     rows = [ours, *references(outcomes, OBJECTIVE, ours.spend_usd)]
     dearest = float(outcomes.cost_usd.sum(axis=0).max())
     numbers = ("quality", "spend", "of dearest", "worth a prompt")
-    made = table(title, "who chooses", *numbers, "", numbers=numbers)
+    made = table(title, "who chooses", *numbers, *([] if narrow else [""]), numbers=numbers)
     for row in rows:
         made.add_row(
             Text(row.name, style="bold" if row is ours else ""),
@@ -95,7 +95,7 @@ def _results(title: str, outcomes: Table, steps: Sequence[Step]) -> Grid:
             usd(row.spend_usd),
             share(row.spend_usd / dearest),
             f"${row.utility_usd:.4f}",
-            Text(row.note, style="dim"),
+            *([] if narrow else [Text(row.note, style="dim")]),
         )
     return made
 

@@ -10,7 +10,19 @@ from rich.text import Text
 
 from naiad.client import CandidateExplanation, Client, DecisionRecord
 from naiad.client.results import Feedback
-from naiad.server.report.screen import asking, clean, console, nano_usd, number, plural, say, table, usd
+from naiad.server.report.screen import (
+    NARROW,
+    PLAIN_WIDTH,
+    asking,
+    clean,
+    console,
+    nano_usd,
+    number,
+    plural,
+    say,
+    table,
+    usd,
+)
 from naiad.server.report.words import in_money, objective_in_words
 
 _NANO = 1e9
@@ -50,7 +62,7 @@ def explain(record: DecisionRecord, out: Console) -> None:
         _section(out, title, list(sentences))
     if record.candidates:
         out.print()
-        out.print(candidates(record))
+        out.print(candidates(record, out.width))
     for title, sentences in (
         ("The choice", choice(record)),
         ("Excluded", excluded(record)),
@@ -89,25 +101,29 @@ def asked(record: DecisionRecord) -> Iterator[str]:
         yield f"It was a turn of session {clean(record.session_id)}."
 
 
-def candidates(record: DecisionRecord) -> Table:
-    """Return the table of what each candidate was believed to be worth, in the order of the draw."""
-    money = in_money(record.objective)
-    worth = "worth" if money else "compared by"
+def candidates(record: DecisionRecord, width: int = PLAIN_WIDTH) -> Table:
+    """Return the table of what each candidate was believed to be worth, in the order of the draw.
+
+    width: of the screen, in characters; a narrow one does without providers, chances to be best and sds of worth.
+    """
+    money, narrow = in_money(record.objective), width < NARROW
+    numbers = ["quality", "cost", "latency", "worth" if money else "compared by", "probability"]
+    if not narrow:
+        numbers.insert(-1, "chance to be best")
     made = table(
-        "What each candidate was believed to be worth",
-        "model", "quality", "cost", "latency", worth, "chance to be best", "probability",
-        numbers=("quality", "cost", "latency", worth, "chance to be best", "probability"),
+        "What each candidate was believed to be worth", "model", *numbers, numbers=tuple(numbers)
     )  # fmt: skip
     for one in record.candidates:
         seen = one.candidate
-        here = seen.model == record.model
+        here, sd = seen.model == record.model, f" ± {one.utility_sd:.5f}"
+        name = clean(seen.model.partition("/")[2] if narrow else seen.model)
         made.add_row(
-            Text(("> " if here else "  ") + clean(seen.model), style="bold" if here else ""),
+            Text(("> " if here else "  ") + name, style="bold" if here else ""),
             f"{seen.quality:.3f} ± {seen.quality_sd:.3f}",
             nano_usd(seen.cost_nano_usd),
             f"{number(seen.latency_s)} s",
-            (f"${one.utility:.5f} ± {one.utility_sd:.5f}" if money else f"{one.utility:.4f}"),
-            _probability(one.thompson_probability),
+            (f"${one.utility:.5f}" if money else f"{one.utility:.4f}") + ("" if narrow or not money else sd),
+            *([] if narrow else [_probability(one.thompson_probability)]),
             _probability(seen.propensity),
         )
     return made

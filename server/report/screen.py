@@ -17,6 +17,7 @@ from naiad.client import Client, DeadlineExceeded, NaiadError, Timeouts, Unavail
 from naiad.client.settings import DEFAULT_TARGET
 
 PLAIN_WIDTH = 132  # columns where the output is a file or a pipe
+NARROW = 110  # columns below which tables leave out what can be missed
 _INSIGHT_S = 30.0
 NANO = 1_000_000_000
 
@@ -50,7 +51,7 @@ def table(title: str = "", *columns: str, numbers: tuple[str, ...] = ()) -> Tabl
         header_style="bold",
     )
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left")
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     return made
 
 

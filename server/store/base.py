@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-UID_TIME_SHIFT = 20  # a decision's unique number is at least its wall time in milliseconds, shifted by this
-
 
 class StoreError(Exception):
     """The store cannot be used; the message names the file, the rule and the remedy."""
@@ -73,6 +71,7 @@ class DecisionFilter:
     """Which decisions to list, newest first; unset fields do not filter."""
 
     before_uid: int | None = None
+    from_uid: int | None = None
     task_class: int | None = None
     model: int | None = None
     workflow: str | None = None

@@ -65,6 +65,7 @@ class MemoryStore:
             row = self._decisions[uid]
             if (
                 (wanted.before_uid is None or uid < wanted.before_uid)
+                and (wanted.from_uid is None or uid >= wanted.from_uid)
                 and (wanted.task_class is None or row.task_class == wanted.task_class)
                 and (wanted.model is None or row.model == wanted.model)
                 and (wanted.workflow is None or row.workflow == wanted.workflow)

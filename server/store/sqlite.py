@@ -18,7 +18,6 @@ from typing import IO, Any
 import aiosqlite
 
 from naiad.server.store.base import (
-    UID_TIME_SHIFT,
     Batch,
     DecisionFilter,
     EventRow,
@@ -58,6 +57,7 @@ class SqliteStore:
         """
         lock = _lock(path)
         try:
+            sqlite3.connect(path).close()  # fails here, where no thread has begun, if it cannot be opened
             connection = await aiosqlite.connect(path, isolation_level=None, check_same_thread=False)
         except (sqlite3.Error, OSError) as error:
             lock.close()
@@ -181,7 +181,7 @@ class SqliteStore:
             ("model = ?", wanted.model),
             ("workflow = ?", wanted.workflow),
             ("session = ?", wanted.session),
-            ("uid >= ?", None if wanted.start_ms is None else max(0, wanted.start_ms) << UID_TIME_SHIFT),
+            ("uid >= ?", wanted.from_uid),
             ("at_ms >= ?", wanted.start_ms),
             ("at_ms < ?", wanted.end_ms),
         ):

@@ -1,0 +1,53 @@
+"""`naiad arms`: a row for each model in each task class, with what is believed and how often it was used."""
+
+from __future__ import annotations
+
+import pytest
+
+from naiad.server.report import print_arms
+from tests.report.conftest import Running
+
+
+@pytest.fixture(scope="module")
+def taught(running: Running) -> Running:
+    for score in (1.0, 0.9, 1.0):
+        done = running.client.complete("hello", task_class="sum.ticket", allowed_models=["echo/large"])
+        running.client.report_feedback(done, score)
+    running.client.complete("hello", task_class="sum.mail", allowed_models=["echo/small"])
+    return running
+
+
+def rows(text: str, model: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if model in line]
+
+
+def test_every_arm_has_its_row(taught: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_arms(taught.address, "") == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert text.index("sum.ticket") < text.index("sum.mail")
+    for model in ("echo/small", "echo/large", "echo/off", "echo/tiny"):
+        assert len(rows(text, model)) == 2
+    assert "2 task classes, 4 models, 3 judgements counted" in text
+
+
+def test_a_row_agrees_with_the_arm(taught: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_arms(taught.address, "sum.ticket") == 0
+    text = capsys.readouterr().out
+    assert "sum.mail" not in text
+    arm = next(taught.client.list_arms(task_class="sum.ticket", model="echo/large"))
+    (row,) = rows(text, "echo/large")
+    assert row[1] == f"{arm.quality.mean:.3f}"
+    assert row[2] == f"{arm.quality.standard_deviation:.3f}"
+    assert "█" in row[3]
+    assert row[-6:-3] == ["3", "100%", "100%"]
+    assert row[-1] == "s"
+    (unused,) = rows(text, "echo/small")
+    assert unused[-6:-3] == ["0", "0%", "0%"]
+
+
+def test_no_arms_and_no_server_are_told_apart(taught: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_arms(taught.address, "nope") == 1
+    assert "'nope'" in capsys.readouterr().err
+    assert print_arms("127.0.0.1:1", "") == 1
+    assert "no answer from 127.0.0.1:1" in capsys.readouterr().err

@@ -1,0 +1,140 @@
+"""`naiad explain`: the draw, the probabilities, the exclusions and what happened afterwards agree with the record."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from naiad.client import AttemptError, Objective
+from naiad.server.report import print_explanation
+from naiad.server.report.explanation import choice, drawn_interval, explain, verdict
+from tests.report.conftest import Running
+
+
+def explained(running: Running, decision_id: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert print_explanation(running.address, decision_id) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    return " ".join(text.split())
+
+
+def test_a_completed_decision_reads_as_a_story(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    done = running.client.complete("Why does this fail?", task_class="code.debug", workflow="triage")
+    running.client.report_feedback(done, 0.875, source="judge", rater_id="strict")
+    text = explained(running, done.decision_id, capsys)
+    record = running.client.get_decision(done.decision_id)
+    for fact in ("class code.debug", "workflow triage", "policy version 1"):
+        assert fact in text
+    assert "One point of quality (a perfect answer rather than a useless one) is worth $0.05" in text
+    for one in record.candidates:
+        shown = re.escape(one.candidate.model) + rf" {one.candidate.quality:.3f} ± {one.candidate.quality_sd:.3f} \$"
+        assert re.search(shown, text)
+        assert f"{one.candidate.propensity:.4f}" in text
+    drawn = re.search(r"The uniform number (0\.\d{4}) fell into \[(\d\.\d{4}), (\d\.\d{4})\)", text)
+    assert drawn is not None
+    assert float(drawn[1]) == pytest.approx(record.uniform_draw, abs=6e-5)
+    assert float(drawn[3]) - float(drawn[2]) == pytest.approx(record.propensity, abs=2e-4)
+    assert "echo/off: disabled (disabled in the catalogue)." in text
+    assert "echo/tiny: too small (needs" in text
+    assert f"Attempt 1: {done.model} answered after" in text
+    assert "The judge 'strict' said 0.875: it counts." in text
+    assert "The score that counts is 0.875." in text
+
+
+def test_the_draw_lies_in_the_part_of_the_model_chosen(running: Running) -> None:
+    for _ in range(40):
+        decision = running.client.decide("hello", task_class="drawn")
+        record = running.client.get_decision(decision)
+        low, high = drawn_interval(record)
+        assert low <= record.uniform_draw < high
+        assert high - low == pytest.approx(record.propensity)
+        assert sum(c.candidate.propensity for c in record.candidates) == pytest.approx(1.0)
+
+
+def test_feedback_that_does_not_count_says_why(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    done = running.client.complete("hello", task_class="code.debug")
+    running.client.report_feedback(done, 0.25, source="judge")
+    running.client.report_feedback(done, thumb="up", source="human", rater_id="ann", comment="fine\x1b[2J")
+    running.client.retract_feedback(running.client.report_feedback(done, 0.5, source="user"))
+    text = explained(running, done.decision_id, capsys)
+    assert "The judge said 0.250: superseded by a source that ranks higher." in text
+    assert "The human 'ann' said thumb up (fine [2J): it counts." in text
+    assert "The user said 0.500: retracted." in text
+    assert "The score that counts is 1.000." in text
+
+
+def test_failures_and_silence_are_told(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    decision = running.client.decide("hello", task_class="code.debug", allowed_models=["echo/small"])
+    text = explained(running, decision.decision_id, capsys)
+    assert "No outcome is known" in text
+    assert "No judgement counts" in text
+    assert "echo/large: not allowed by the request" in text
+    error = AttemptError(kind="rate_limited", detail="slow down", http_status=429)
+    running.client.report_outcome(decision, error=error, latency_s=0.5)
+    text = explained(running, decision.decision_id, capsys)
+    assert "Attempt 1, echo/small, failed after 0.5 s (rate limited, HTTP status 429: slow down)." in text
+
+
+def test_a_session_that_kept_its_model_was_no_draw(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    first = running.client.decide("hello", task_class="code.debug", session_id="s1")
+    again = running.client.decide("hello", task_class="code.debug", session_id="s1")
+    text = explained(running, again.decision_id, capsys)
+    assert f"Nothing was drawn: the session's earlier model, {first.model}, was kept." in text
+    assert "fell into" not in text
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        (
+            Objective("cost_optimized", quality_floor=0.75, confidence=0.95),
+            "cheapest model whose quality is at least 0.75",
+        ),
+        (Objective("quality_first", margin=0.02), "only among those within 0.02"),
+        (Objective("latency_optimized"), "fastest model"),
+    ],
+)
+def test_every_strategy_has_its_words(
+    running: Running, capsys: pytest.CaptureFixture[str], objective: Objective, words: str
+) -> None:
+    decision = running.client.decide("hello", task_class="worded", objective=objective)
+    text = explained(running, decision.decision_id, capsys)
+    assert words in text
+    assert "was worth" not in text
+
+
+def test_exploring_is_called_so_and_only_then(running: Running) -> None:
+    record = running.client.get_decision(running.client.decide("hello", task_class="drawn"))
+    best = max(record.candidates, key=lambda one: one.utility).candidate.model
+    worst = min(record.candidates, key=lambda one: one.utility).candidate.model
+    assert any("It explored" in line for line in choice(replace(record, model=worst)))
+    assert not any("It explored" in line for line in choice(replace(record, model=best)))
+
+
+def test_the_worth_of_the_answer_follows_from_the_facts(running: Running) -> None:
+    done = running.client.complete("hello", task_class="code.debug")
+    running.client.report_feedback(done, 0.5)
+    record = running.client.get_decision(done)
+    spent, waited = record.attempts[0].cost.usd, record.attempts[0].latency_s or 0.0
+    line = next(line for line in verdict(record) if "was worth" in line)
+    assert f"${0.05 * 0.5 - spent - 0.0001 * waited:.5f}" in line
+
+
+def test_a_decision_known_by_its_id_only_claims_no_more(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    record = running.client.get_decision(running.client.decide("hello", task_class="code.debug"))
+    lost = replace(record, restored_from_id=True, candidates=(), excluded=(), ranking=(), uniform_draw=0.0)
+    explain(lost, Console(width=200))
+    text = capsys.readouterr().out
+    assert "lost in a crash" in text
+    for claim in ("fell into", "could be used", "One point of quality"):
+        assert claim not in text
+
+
+def test_an_id_that_is_none_fails_with_its_reason(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_explanation(running.address, "nonsense") == 1
+    caught = capsys.readouterr()
+    assert caught.out == ""
+    assert "decision_id" in caught.err

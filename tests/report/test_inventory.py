@@ -1,0 +1,83 @@
+"""`naiad check`: everything of the inventory is there, and each thing that looks wrong has its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from naiad.server.config import parse
+from naiad.server.report import print_inventory
+from naiad.server.report.inventory import advise
+from tests.report.conftest import MODELS, config_in
+
+
+def test_the_inventory_is_printed_plainly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = config_in(
+        tmp_path,
+        policy={"usd_per_quality": 0.02, "exploration": 0.03},
+        models=[*MODELS, {"name": "acme/unlisted", "endpoint": "echo"}],
+        task_classes=[{"name": "code.debug", "objective": {"strategy": "cost_optimized", "quality_floor": 0.7}}],
+    )
+    print_inventory(config)
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    large = next(line for line in text.splitlines() if "echo/large" in line)
+    assert "1.25" in large
+    assert "10" in large
+    assert "configuration" in large  # the price version
+    assert "tools" in large
+    assert "disabled" in next(line for line in text.splitlines() if "echo/off" in line)
+    assert "no price" in next(line for line in text.splitlines() if "acme/unlisted" in line)
+    assert "never chosen: acme/unlisted" in text
+    for fact in ("worth $0.02", "second of waiting costs $0.0001", "3% of traffic", "code.debug", "at least 0.7"):
+        assert fact in " ".join(text.split())
+    assert str(tmp_path / "naiad.db") in text
+    assert "127.0.0.1:0" in text
+
+
+GOOD: dict[str, Any] = {"models": MODELS[:2]}
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"models": []}, "no model can be chosen"),
+        ({"models": MODELS[:1]}, "nothing to learn"),
+        ({"models": [*MODELS, {"name": "acme/x", "endpoint": "echo"}]}, "acme/x has no price"),
+        (
+            {"models": [*MODELS, {"name": "acme/x", "input_usd_per_million": 1.0, "output_usd_per_million": 1.0}]},
+            "endpoint 'acme', which is not configured",
+        ),
+        ({"policy": {"models": ["echo/off"]}, "models": MODELS}, "no model can be chosen"),
+        ({"policy": {"exploration": 0.0}}, "exploration is 0"),
+        ({"policy": {"exploration": 0.5}}, "without regard to what was learned"),
+        ({"policy": {"usd_per_quality": 0.0}}, "the cheapest model always wins"),
+        ({"policy": {"create_task_classes": False}}, "no task class is configured"),
+        ({"storage": {"path": ":memory:"}}, "lost when the server stops"),
+        ({"storage": {"path": "/nowhere/at/all/naiad.db"}}, "does not exist yet"),
+        ({"server": {"allow_plaintext_beyond_loopback": True}}, "read on the way"),
+    ],
+)
+def test_what_looks_wrong_is_said_and_only_that(
+    sections: dict[str, Any], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    usual = set(advise(parse(GOOD, "test.toml")))
+    assert not any(expected in line for line in usual)
+    found = [line for line in advise(parse({**GOOD, **sections}, "test.toml")) if line not in usual]
+    assert any(expected in line for line in found), found
+
+
+def test_nothing_wrong_is_said_too(tmp_path: Path, capsys: pytest.CaptureFixture[str], replay_like: None) -> None:
+    print_inventory(parse({"storage": {"path": str(tmp_path / "naiad.db")}}, "test.toml"))
+    assert "Nothing looks wrong." in capsys.readouterr().out
+
+
+@pytest.fixture
+def replay_like() -> None:
+    from naiad.adapters.replay_records import replay_available
+
+    if not replay_available():
+        pytest.skip("the recorded outcomes are not installed")
