@@ -7,18 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from naiad.bandit.belief import DEFAULT_PRIORS, Belief, BeliefSettings
+from naiad.bandit.belief import DEFAULT_PRIORS, BeliefSettings
 from naiad.bandit.crossed import Floats
 from naiad.bandit.statistics import Measure, Observation, Statistics, to_fixed
-from tests.bandit.worlds import believe, fold, observed, scores
+from tests.bandit.worlds import ArrayBelief, believe, fold, observed, scores
 
 PRIOR = DEFAULT_PRIORS[Measure.QUALITY]
 
 
-def assert_sound(belief: Belief, n_classes: int) -> None:
+def assert_sound(belief: ArrayBelief, n_classes: int) -> None:
     for measure in Measure:
         for task_class in range(n_classes):
-            seen = belief.marginals(task_class, measure)
+            seen = belief.arrays(task_class, measure)
             assert np.isfinite(seen.mean).all()
             assert np.isfinite(seen.sd).all()
             assert (seen.sd > 0.0).all()
@@ -45,11 +45,11 @@ def test_sound_with_a_thousand_classes_of_one_event_each() -> None:
 
 
 def test_sound_without_any_evidence_and_without_models() -> None:
-    belief = Belief()
+    belief = ArrayBelief()
     assert_sound(belief, 2)
     belief.resize(Statistics(), 3, 2)
     assert_sound(belief, 4)
-    seen = belief.marginals(0, Measure.QUALITY)
+    seen = belief.arrays(0, Measure.QUALITY)
     np.testing.assert_allclose(seen.mean, PRIOR.mean)
     spread = math.hypot(PRIOR.mean_sd, PRIOR.model_sd, PRIOR.class_sd, PRIOR.interaction_sd)
     np.testing.assert_allclose(seen.sd, spread)
@@ -57,7 +57,7 @@ def test_sound_without_any_evidence_and_without_models() -> None:
 
 def test_sound_after_everything_was_taken_back() -> None:
     seen = observed([0.1, 0.9, 0.4], 0, 0)
-    statistics, belief = fold(seen), Belief()
+    statistics, belief = fold(seen), ArrayBelief()
     belief.resize(statistics, 1, 1)
     belief.refresh(statistics, statistics.groups())
     for s in seen:
@@ -94,7 +94,7 @@ def test_intervals_cover_the_truth_at_their_stated_rate(noise: float) -> None:
         ]
         belief = believe(fold(seen), BeliefSettings(), n_classes, n_models)
         for k in range(n_classes):
-            got = belief.marginals(k, Measure.QUALITY)
+            got = belief.arrays(k, Measure.QUALITY)
             z.extend(np.abs((got.mean - theta[k]) / got.sd))
     allowed = 4.0 * math.sqrt(0.05 * 0.95 / (worlds * n_models))
     assert abs(np.mean(np.array(z) < 1.96) - 0.95) < allowed
@@ -109,7 +109,7 @@ def test_intervals_cover_models_and_classes_never_seen() -> None:
         theta = truth_of(rng, 4, 5)
         seen = [s for k in range(3) for m in range(4) for s in observed(scores(rng, theta[k, m], 0.05, 30), k, m)]
         belief = believe(fold(seen), BeliefSettings(), 4, 5)
-        newcomer, unseen = belief.marginals(0, Measure.QUALITY), belief.marginals(3, Measure.QUALITY)
+        newcomer, unseen = belief.arrays(0, Measure.QUALITY), belief.arrays(3, Measure.QUALITY)
         z += [
             (newcomer.mean[4] - theta[0, 4]) / newcomer.sd[4],
             (unseen.mean[0] - theta[3, 0]) / unseen.sd[0],
@@ -147,7 +147,7 @@ def test_more_data_narrows() -> None:
     rng = np.random.default_rng(5)
     values = scores(rng, 0.7, 0.05, 3000)
     sds = [
-        believe(fold(observed(values[:count], 0, 0)), BeliefSettings(), 1, 2).marginals(0, Measure.QUALITY).sd[0]
+        believe(fold(observed(values[:count], 0, 0)), BeliefSettings(), 1, 2).arrays(0, Measure.QUALITY).sd[0]
         for count in (0, 3, 30, 300, 3000)
     ]
     assert sds == sorted(sds, reverse=True)
@@ -160,7 +160,7 @@ def test_trust_weighs_a_source() -> None:
     both = fold(good + bad)
 
     def read(trust: dict[int, float]) -> tuple[float, float]:
-        got = believe(both, BeliefSettings(trust=trust), 1, 1).marginals(0, Measure.QUALITY)
+        got = believe(both, BeliefSettings(trust=trust), 1, 1).arrays(0, Measure.QUALITY)
         return float(got.evidence[0]), float(got.mean[0])
 
     assert read({})[0] == 20.0
@@ -175,7 +175,7 @@ def aged(half_life: float, head: int, ordinals: range) -> float:
     seen = [Observation(0, 0, Measure.QUALITY, 0, o, to_fixed(0.5)) for o in ordinals]
     statistics = fold(seen, {0: head})
     belief = believe(statistics, BeliefSettings(half_life=half_life), 1, 1)
-    return float(belief.marginals(0, Measure.QUALITY).evidence[0])
+    return float(belief.arrays(0, Measure.QUALITY).evidence[0])
 
 
 @pytest.mark.parametrize("half_life", [500.0, 2000.0, 10_000.0])
@@ -203,7 +203,7 @@ def test_forgetting_follows_a_change() -> None:
     seen = observed([0.9] * 2000 + [0.4] * 1000, 0, 0)
     statistics = fold(seen, {0: 3000})
     never, soon = (
-        believe(statistics, BeliefSettings(half_life=h), 1, 1).marginals(0, Measure.QUALITY).mean[0]
+        believe(statistics, BeliefSettings(half_life=h), 1, 1).arrays(0, Measure.QUALITY).mean[0]
         for h in (math.inf, 200.0)
     )
     assert abs(soon - 0.4) < 0.05
@@ -214,7 +214,7 @@ def test_each_models_evidence_ages_by_its_own_decisions() -> None:
     """A model that nobody asked keeps what is known of it, however often others were asked."""
     seen = observed([0.5] * 10, 0, 0) + observed([0.5] * 10, 0, 1)
     belief = believe(fold(seen, {0: 10, 1: 500_000}), BeliefSettings(half_life=500.0), 1, 2)
-    evidence = belief.marginals(0, Measure.QUALITY).evidence
+    evidence = belief.arrays(0, Measure.QUALITY).evidence
     assert evidence[0] > 9.0
     assert evidence[1] < 1e-9
 
@@ -223,6 +223,6 @@ def test_measures_do_not_touch_each_other() -> None:
     quality = believe(fold(observed([1.0] * 50, 0, 0)), BeliefSettings(), 1, 2)
     nothing = believe(Statistics(), BeliefSettings(), 1, 2)
     for measure in set(Measure) - {Measure.QUALITY}:
-        a, b = quality.marginals(0, measure), nothing.marginals(0, measure)
+        a, b = quality.arrays(0, measure), nothing.arrays(0, measure)
         assert a.mean.tobytes() == b.mean.tobytes()
         assert a.sd.tobytes() == b.sd.tobytes()

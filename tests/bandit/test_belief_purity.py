@@ -126,7 +126,7 @@ class Following(RuleBasedStateMachine):
 
 TestFollowing = Following.TestCase
 TestFollowing.settings = settings(
-    max_examples=60, stateful_step_count=30, suppress_health_check=list(HealthCheck), deadline=None
+    max_examples=50, stateful_step_count=30, suppress_health_check=list(HealthCheck), deadline=None
 )
 
 small = observations.filter(lambda s: s.weight <= 10**6)

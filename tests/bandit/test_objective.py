@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,21 +10,54 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from naiad.bandit.objective import (
-    NANO,
-    Exploration,
-    Objective,
-    Predictions,
-    Serving,
-    Strategy,
-    reach_probability,
-    serve,
-)
+from naiad.bandit import objective as core
+from naiad.bandit.objective import NANO, Exploration, Objective, Strategy
 from naiad.bandit.thompson import Floats
 
 FLOORED = [Strategy.COST_OPTIMIZED, Strategy.LATENCY_OPTIMIZED]
 QUIET = Exploration(floor=0.0, allowance=0.0)
 SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The core's predictions as arrays, each (n_models,)."""
+
+    quality: Floats
+    quality_sd: Floats
+    cost: Floats  # nano-USD
+    cost_sd: Floats
+    latency: Floats  # seconds
+    latency_sd: Floats
+
+    def lists(self) -> core.Predictions:
+        return core.Predictions(*(getattr(self, name).tolist() for name in core.Predictions.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The core's answer as arrays, each (n_models,)."""
+
+    probabilities: Floats
+    thompson: Floats
+    utility: Floats
+    utility_sd: Floats
+    floor_met: bool
+
+
+def serve(objective: Objective, seen: Predictions, exploration: Exploration) -> Serving:
+    got = core.serve(objective, seen.lists(), exploration)
+    return Serving(
+        np.array(got.probabilities),
+        np.array(got.thompson),
+        np.array(got.utility),
+        np.array(got.utility_sd),
+        got.floor_met,
+    )
+
+
+def reach_probability(seen: Predictions, floor: float) -> Floats:
+    return np.array(core.reach_probability(seen.lists(), floor))
 
 
 def seen_of(
@@ -88,7 +121,7 @@ def safe_of(objective: Objective, seen: Predictions) -> np.ndarray[tuple[int], n
 
 
 @given(objectives, predictions(), explorations)
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_every_strategy_ends_in_a_distribution(objective: Objective, seen: Predictions, how: Exploration) -> None:
     served = serve(objective, seen, how)
     for vector in (served.probabilities, served.thompson, served.utility, served.utility_sd):
@@ -101,7 +134,7 @@ def test_every_strategy_ends_in_a_distribution(objective: Objective, seen: Predi
 
 
 @given(predictions(), explorations, objectives, st.data())
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_renaming_the_models_renames_the_probabilities(
     seen: Predictions, how: Exploration, objective: Objective, data: st.DataObject
 ) -> None:
@@ -121,7 +154,7 @@ def test_renaming_the_models_renames_the_probabilities(
 
 
 @given(predictions(), objectives)
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_balanced_takes_the_best_utility_when_nothing_is_uncertain(seen: Predictions, objective: Objective) -> None:
     objective = replace(objective, strategy=Strategy.BALANCED)
     utility = objective.usd_per_quality * seen.quality - seen.cost / NANO - objective.usd_per_second * seen.latency
@@ -170,7 +203,7 @@ def test_a_price_changes_the_choice_at_once(seen: Predictions, which: int, strat
 
 
 @given(predictions(), st.sampled_from([0.0, 0.01, 0.1, 0.5]), st.floats(0.0, 0.2))
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_quality_first_gives_up_at_most_its_margin(seen: Predictions, margin: float, floor: float) -> None:
     sure = replace(seen, quality_sd=np.full_like(seen.quality, 1e-12))
     served = serve(Objective(Strategy.QUALITY_FIRST, margin=margin), sure, Exploration(floor=floor))
@@ -195,7 +228,7 @@ def test_quality_first_ignores_costs_that_are_equal() -> None:
 
 
 @given(predictions(), objectives, explorations, st.sampled_from(FLOORED))
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_the_floor_holds(seen: Predictions, objective: Objective, how: Exploration, strategy: Strategy) -> None:
     """Outside the safe set: at most the allowance, only on cheaper models; inside: the cheapest."""
     objective = replace(objective, strategy=strategy, quality_floor=objective.quality_floor or 0.3)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
 
 from naiad.bandit.belief import Belief, BeliefSettings
-from naiad.bandit.crossed import Floats
+from naiad.bandit.crossed import CrossedPosterior, Floats, Marginals
 from naiad.bandit.statistics import BUCKET_WIDTH, ERA, UNIT_WEIGHT, Measure, Observation, Statistics, to_fixed
 
 CLASSES, MODELS, SOURCES = 4, 3, 3
@@ -44,9 +45,36 @@ def fold(seen: Iterable[Observation], at: dict[int, int] | None = None) -> Stati
     return statistics
 
 
-def believe(statistics: Statistics, settings: BeliefSettings, n_classes: int, n_models: int) -> Belief:
+@dataclass(frozen=True)
+class Arrays:
+    """Marginals as arrays, each (n_models,)."""
+
+    mean: Floats
+    sd: Floats
+    evidence: Floats
+
+
+def _arrays(seen: Marginals) -> Arrays:
+    return Arrays(np.array(seen.mean), np.array(seen.sd), np.array(seen.evidence))
+
+
+class ArrayPosterior(CrossedPosterior):
+    """A posterior that also answers in arrays."""
+
+    def arrays(self, task_class: int) -> Arrays:
+        return _arrays(self.marginals(task_class))
+
+
+class ArrayBelief(Belief):
+    """A belief that also answers in arrays."""
+
+    def arrays(self, task_class: int, measure: Measure) -> Arrays:
+        return _arrays(self.marginals(task_class, measure))
+
+
+def believe(statistics: Statistics, settings: BeliefSettings, n_classes: int, n_models: int) -> ArrayBelief:
     """Return the belief computed from final statistics in one go."""
-    belief = Belief(settings)
+    belief = ArrayBelief(settings)
     belief.resize(statistics, n_classes, n_models)
     return belief
 
