@@ -50,9 +50,7 @@ class Rates:
         for name in ("input", "output", "cached_input", "cache_write"):
             value = getattr(self, name)
             if value is not None and value < 0:
-                raise ValueError(
-                    f"price {name} is {value} nano-USD per million tokens; it must not be negative"
-                )
+                raise ValueError(f"price {name} is {value} nano-USD per million tokens; it must not be negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +147,7 @@ class ModelFacts:
     price_version: str  # e.g. "genai-prices 0.2.3": recorded with each bill
     listed_as: str  # the entry that matched, e.g. "openai/gpt-5-mini"
     context_window: int | None  # tokens, None where the list has none
-    not_covered: tuple[
-        str, ...
-    ]  # things billed on top that `Price` has no field for, e.g. "web_searches_kcount"
+    not_covered: tuple[str, ...]  # things billed on top that `Price` has no field for, e.g. "web_searches_kcount"
 
 
 def price_of(provider: str, upstream_model: str, *, at: datetime | None = None) -> ModelFacts | None:
@@ -206,9 +202,7 @@ def _price(listed: ModelPrice) -> Price | None:
     return Price(
         **{name: _rate(value, None) for name, value in stated.items()},
         tiers=tuple(
-            PriceTier(
-                above_input_tokens=start, **{name: _rate(value, start) for name, value in stated.items()}
-            )
+            PriceTier(above_input_tokens=start, **{name: _rate(value, start) for name, value in stated.items()})
             for start in starts
         ),
     )

@@ -120,10 +120,7 @@ class Replay:
         self._closed = False
 
     def __repr__(self) -> str:
-        return (
-            f"Replay(prompts={len(self._outcomes)}, models={list(self.models)}, "
-            f"seed={self.seed}, wait={self.wait})"
-        )
+        return f"Replay(prompts={len(self._outcomes)}, models={list(self.models)}, seed={self.seed}, wait={self.wait})"
 
     async def complete(self, request: Request, *, timeout_s: float) -> Answer:
         """Answer with the recorded outcome; raise `ModelNotFound`, `UnrecordedPrompt` or `Timeout`."""

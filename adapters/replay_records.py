@@ -97,9 +97,7 @@ def recorded_files() -> tuple[Path, ...]:
     paths = tuple(Path(str(wheel.locate_file(name))) for name in _FILES)
     for path in paths:
         if not path.is_file():
-            raise ReplayDataMissing(
-                f"{DISTRIBUTION} {VERSION} lacks {path.name}: {INSTALL} --force-reinstall"
-            )
+            raise ReplayDataMissing(f"{DISTRIBUTION} {VERSION} lacks {path.name}: {INSTALL} --force-reinstall")
     return paths
 
 

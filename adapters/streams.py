@@ -38,9 +38,7 @@ def parts_of(deltas: Iterable[Delta]) -> tuple[Part, ...]:
             parts.append(ToolCallPart("", "", ""))
         call = parts[at]
         assert isinstance(call, ToolCallPart)  # noqa: S101 - place only ever points at tool calls
-        parts[at] = ToolCallPart(
-            call.id or delta.id, call.name or delta.name, call.arguments + delta.arguments
-        )
+        parts[at] = ToolCallPart(call.id or delta.id, call.name or delta.name, call.arguments + delta.arguments)
     return tuple(parts)
 
 

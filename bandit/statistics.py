@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-SCALE = 1 << 20  # fixed point: a value v is stored as round(v * SCALE)
+SCALE = 1_000_000  # fixed point: a value v is stored as round(v * SCALE); decimal, so that 0.9 reads back as 0.9
 UNIT_WEIGHT = 1000  # the weight of one full observation
 BUCKET_WIDTH = 64  # ordinals
 ERA = 16 * BUCKET_WIDTH  # ordinals between two merges

@@ -60,9 +60,7 @@ def type_of(field: FieldDescriptorProto, owner: DescriptorProto) -> str:
     return name
 
 
-def service_lines(
-    service: ServiceDescriptorProto, comments: Comments, path: tuple[int, ...]
-) -> Iterator[str]:
+def service_lines(service: ServiceDescriptorProto, comments: Comments, path: tuple[int, ...]) -> Iterator[str]:
     """A service as a heading and a table of its methods."""
     yield from (
         f"## {service.name}",

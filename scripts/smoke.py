@@ -83,9 +83,7 @@ def exercise(channel: grpc.Channel) -> str:
     check(status == health_pb2.HealthCheckResponse.SERVING, "health SERVING", status)
 
     router: Any = router_service_pb2_grpc.RouterServiceStub(channel)
-    task = router_service_pb2.DecideRequest(
-        task_class="smoke.test", input_tokens=200, request_id="smoke-decide-1"
-    )
+    task = router_service_pb2.DecideRequest(task_class="smoke.test", input_tokens=200, request_id="smoke-decide-1")
     decision = router.Decide(task, timeout=CALL_S)
     check(0 < decision.propensity <= 1, "a propensity above 0 and at most 1", decision.propensity)
     ranked = [candidate.model for candidate in decision.ranking]
@@ -129,9 +127,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 def run(naiad: Path, data_dir: Path, log: IO[str]) -> str:
     """Start the server, exercise it, stop it; return the line that says what happened."""
     command = [str(naiad), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
-    )
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         with grpc.insecure_channel(address_of(process)) as channel:
             summary = exercise(channel)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable
-from random import SystemRandom
-from types import ModuleType
+from random import Random
 
 import grpc
 import structlog
@@ -21,7 +22,7 @@ from naiad.server.config import Config, split_address
 from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
 from naiad.server.feedback import Feedback
-from naiad.server.guard import MEBIBYTE, Guard
+from naiad.server.guard import MEBIBYTE, Guard, handlers_of
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal, fold
 from naiad.server.records import PolicySet
@@ -37,17 +38,11 @@ from naiad.server.store.memory import MemoryStore
 from naiad.server.store.sqlite import SqliteStore
 from naiad.v1 import (
     admin_service_pb2,
-    admin_service_pb2_grpc,
     catalog_service_pb2,
-    catalog_service_pb2_grpc,
     feedback_service_pb2,
-    feedback_service_pb2_grpc,
     insight_service_pb2,
-    insight_service_pb2_grpc,
     policy_service_pb2,
-    policy_service_pb2_grpc,
     router_service_pb2,
-    router_service_pb2_grpc,
 )
 
 log = structlog.get_logger(__name__)
@@ -135,7 +130,7 @@ class Server:
             completer,
             now_ms=wall_ms,
             monotonic=time.monotonic,
-            uniform=SystemRandom().random,
+            uniform=Random(secrets.randbits(256)).random,  # noqa: S311 - draws a model, keeps no secret
             create_task_classes=self.config.file.policy.create_task_classes,
             decide_waits=self.config.file.storage.decide_waits,
         )
@@ -150,34 +145,21 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ]
         )
-        protect = self.guard.protect
-        router_service_pb2_grpc.add_RouterServiceServicer_to_server(
-            protect(RouterServicer(routing), *_service(router_service_pb2, "RouterService")), server
-        )
-        feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server(
-            protect(
+        for servicer, module, name in (
+            (RouterServicer(routing, limits.default_deadline_s), router_service_pb2, "RouterService"),
+            (
                 FeedbackServicer(routing, Feedback(self.journal, self.engine, wall_ms)),
-                *_service(feedback_service_pb2, "FeedbackService"),
+                feedback_service_pb2,
+                "FeedbackService",
             ),
-            server,
-        )
-        catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(
-            protect(CatalogServicer(self.engine.catalog, inventory), *_service(catalog_service_pb2, "CatalogService")),
-            server,
-        )
-        policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(
-            protect(PolicyServicer(), *_service(policy_service_pb2, "PolicyService")), server
-        )
-        insight_service_pb2_grpc.add_InsightServiceServicer_to_server(
-            protect(InsightServicer(routing, self.store), *_service(insight_service_pb2, "InsightService")), server
-        )
-        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
-            protect(
-                AdminServicer(self.journal, self.engine, self.store, self.config),
-                *_service(admin_service_pb2, "AdminService"),
-            ),
-            server,
-        )
+            (CatalogServicer(self.engine.catalog, inventory), catalog_service_pb2, "CatalogService"),
+            (PolicyServicer(), policy_service_pb2, "PolicyService"),
+            (InsightServicer(routing, self.store), insight_service_pb2, "InsightService"),
+            (AdminServicer(self.journal, self.engine, self.store, self.config), admin_service_pb2, "AdminService"),
+        ):
+            service = module.DESCRIPTOR.services_by_name[name]
+            self.guard.protect(servicer, name, [method.name for method in service.methods])
+            server.add_generic_rpc_handlers((handlers_of(servicer, service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host, port = split_address(self.config.file.server)
         try:
@@ -208,10 +190,10 @@ class Server:
 
     async def stop(self) -> bool:
         """Refuse new calls, finish those in flight, write everything, close; return whether all went well."""
-        self.guard.draining = True
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self.guard.drain(self.config.file.server.drain_s)
         if self._grpc is not None:
-            await self._grpc.stop(grace=self.config.file.server.drain_s)
+            await self._grpc.stop(grace=0.5)  # a health watch, which never ends by itself, is not waited for
         failed = self.journal.failed.is_set()
         await self.journal.close()
         for adapter in self._adapters.values():
@@ -221,9 +203,12 @@ class Server:
         return not failed
 
 
-def _service(module: ModuleType, service: str) -> tuple[str, list[str]]:
-    """Return a service's name and its methods, from its descriptor."""
-    return service, [method.name for method in module.DESCRIPTOR.services_by_name[service].methods]
+def _settle_interpreter() -> None:
+    """Keep the pauses short: collect seldom and not what start-up left, and hand the interpreter over quickly."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+    sys.setswitchinterval(0.0005)  # the store's thread must not hold up the loop
 
 
 async def run(config: Config, ready: Callable[[str], None]) -> int:
@@ -233,6 +218,7 @@ async def run(config: Config, ready: Callable[[str], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     server = await Server.start(config)
+    _settle_interpreter()
     log.info(
         "serving", address=server.address, models=len(server.engine.catalog.live), sequence=server.engine.sequence,
         configuration=config.source,

@@ -45,6 +45,7 @@ _KINDS: tuple[tuple[type[provider.ProviderError], int], ...] = (
     (provider.ServerError, 5),
     (provider.ContextTooLong, 7),
     (provider.InvalidRequest, 6),
+    (provider.UnrecordedPrompt, 6),  # the replay provider knows recorded prompts only
     (provider.AuthenticationFailed, 8),
     (provider.ModelNotFound, 9),
     (provider.Truncated, 10),

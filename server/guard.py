@@ -7,6 +7,7 @@ clients take for their own. Refusals carry RetryInfo.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from typing import Any, TypeVar
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 
 from naiad.server.authorization import REQUIRED
 from naiad.server.errors import NaiadError, not_implemented
@@ -50,6 +53,7 @@ class Guard:
         self._backlog = backlog
         self.in_flight = 0
         self.draining = False
+        self._idle = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"Guard(in_flight={self.in_flight}, draining={self.draining})"
@@ -64,6 +68,14 @@ class Guard:
             handler = getattr(servicer, method) if own is not None else None
             setattr(servicer, method, self._wrap(name, handler) if handler else _unimplemented(name))
         return servicer
+
+    async def drain(self, patience_s: float) -> None:
+        """Refuse new calls and wait for those in flight, so long and no longer."""
+        self.draining = True
+        if self.in_flight:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._idle.wait()
 
     def _wrap(self, name: str, handler: Method) -> Method:
         largest = (self._limits.large_message_mib if name in _LARGE else self._limits.message_mib) * MEBIBYTE
@@ -97,6 +109,8 @@ class Guard:
                 )
             finally:
                 self.in_flight -= 1
+                if self.draining and not self.in_flight:
+                    self._idle.set()
 
         return call
 
@@ -118,6 +132,11 @@ class Guard:
         left = context.time_remaining()
         if left is not None and left <= 0.0:
             raise _too_late(name)
+        if isinstance(request, _Malformed):
+            rule = f"the bytes of one request message of {name}"
+            raise NaiadError(
+                "INVALID_FORMAT", f"the request cannot be read; send {rule}", metadata={"rule": rule}, field="request"
+            )
         size = request.ByteSize()
         if size > largest:
             raise NaiadError(
@@ -126,6 +145,48 @@ class Guard:
                 code="RESOURCE_EXHAUSTED", metadata={"size": size, "maximum": largest, "method": name},
             )  # fmt: skip
         return limits.default_deadline_s if left is None else min(left, limits.longest_deadline_s)
+
+
+class _Malformed(Exception):
+    """Stands for a request whose bytes are no message of its type."""
+
+    @staticmethod
+    def ByteSize() -> int:
+        return 0
+
+
+def handlers_of(servicer: object, service: ServiceDescriptor) -> grpc.GenericRpcHandler:
+    """Return the methods of a protected servicer for gRPC; unreadable bytes reach the guard, which refuses them.
+
+    gRPC itself would end such a call as UNKNOWN without details.
+    """
+    makers = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    return grpc.method_handlers_generic_handler(
+        service.full_name,
+        {
+            method.name: makers[method.client_streaming, method.server_streaming](
+                getattr(servicer, method.name),
+                request_deserializer=_reader(GetMessageClass(method.input_type)),
+                response_serializer=GetMessageClass(method.output_type).SerializeToString,
+            )
+            for method in service.methods
+        },
+    )
+
+
+def _reader(message_type: type[Message]) -> Callable[[bytes], Message | _Malformed]:
+    def read(data: bytes) -> Message | _Malformed:
+        try:
+            return message_type.FromString(data)
+        except DecodeError:
+            return _Malformed()
+
+    return read
 
 
 def _too_late(name: str) -> NaiadError:

@@ -28,7 +28,7 @@ from naiad.server.store.base import Batch, EventRow, ReplyRow, Store, StoreCorru
 
 log = structlog.get_logger(__name__)
 
-_GATHER_S = 0.002  # how long a batch that nobody waits for is gathered
+_GATHER_S = 0.002  # how long a batch is gathered: one sync for all that came meanwhile
 _BATCH = 256  # events a transaction
 _RECENT = 4_000  # decisions and ledger entries kept in memory to spare reads
 _SNAPSHOT_EVERY = 50_000  # events
@@ -82,11 +82,11 @@ class Journal:
         self._now_ms = now_ms
         self._queue: deque[_Item] = deque()
         self._wake = asyncio.Event()
-        self._waiters = 0
         self._sequence = engine.sequence
         self._snapshot_at = engine.sequence
         self._entries: OrderedDict[int, Entry] = OrderedDict()
         self._decided: OrderedDict[int, Decided] = OrderedDict()
+        self._fresh: set[int] = set()  # decisions of this process that have no ledger entry yet: none to be read
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self.failed = asyncio.Event()  # set when a commit failed: the server must stop
@@ -105,6 +105,7 @@ class Journal:
     def record(self, decided: Decided) -> None:
         """Queue a decision's event without waiting for it."""
         self._keep(self._decided, decided.uid, decided)
+        self._fresh.add(decided.uid)
         self._put(_Item(events=(decided,)))
 
     async def append(self, *events: Event, request: Request | None = None, reply: msgspec.Struct | None = None) -> int:
@@ -145,18 +146,14 @@ class Journal:
 
     async def _submit(self, item: _Item) -> Any:
         item.done = asyncio.get_running_loop().create_future()
-        self._waiters += 1
-        try:
-            self._put(item)
-            return await item.done
-        finally:
-            self._waiters -= 1
+        self._put(item)
+        return await item.done
 
     def _keep(self, cache: OrderedDict[int, Any], uid: int, value: Any) -> None:
         cache[uid] = value
         cache.move_to_end(uid)
         if len(cache) > _RECENT:
-            cache.popitem(last=False)
+            self._fresh.discard(cache.popitem(last=False)[0])
 
     # -- the writer ------------------------------------------------------------------------------------------------
 
@@ -168,7 +165,7 @@ class Journal:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if not self._waiters and not self._closing and len(self._queue) < _BATCH:
+            if not self._closing and len(self._queue) < _BATCH:
                 await asyncio.sleep(_GATHER_S)
             items = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
             try:
@@ -217,7 +214,7 @@ class Journal:
     async def _load(self, items: list[_Item]) -> None:
         """Bring the ledger entries and decisions that the items need into memory."""
         uids = {item.ticket.uid for item in items if item.ticket is not None}
-        entries = [uid for uid in uids if uid not in self._entries]
+        entries = [uid for uid in uids if uid not in self._entries and uid not in self._fresh]
         if entries:
             for uid, payload in (await self._store.entries(entries)).items():
                 self._keep(self._entries, uid, _entry_decoder.decode(payload))
@@ -254,6 +251,7 @@ class Journal:
         if entry is not None and rows:
             batch.entries[entry.uid] = msgspec.json.encode(entry)
             self._keep(self._entries, entry.uid, entry)
+            self._fresh.discard(entry.uid)
         if kept is not None:
             batch.replies.append(kept)
             known[kept.request_id] = kept

@@ -35,7 +35,7 @@ class Predictor:
             costs.append(mean + rate.request)
             cost_sds.append(sd)
         return Predictions(
-            [quality.mean[model] for model in models],
+            [min(1.0, max(0.0, quality.mean[model])) for model in models],  # a belief may reach beyond the scale
             [quality.sd[model] for model in models],
             costs,
             cost_sds,

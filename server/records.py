@@ -115,7 +115,7 @@ class PolicySet(Record, frozen=True, kw_only=True, omit_defaults=True, tag="poli
     digest: str = ""
 
 
-class Exclusion(msgspec.Struct, frozen=True, array_like=True):
+class Exclusion(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A model that the request could not use, with the reason's number and its detail."""
 
     model: int
@@ -161,7 +161,7 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     request_digest: str = ""
 
 
-class Change(msgspec.Struct, frozen=True, array_like=True):
+class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One observation added to (weight > 0) or taken from (weight < 0) the statistics."""
 
     task_class: int
@@ -179,7 +179,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Tokens of one attempt; None is unknown."""
 
     input_tokens: int | None = None
@@ -190,7 +190,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     estimated: bool = False
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What an attempt cost by kind of token, nano-USD; `billed` is what the provider or the caller said."""
 
     total: int = 0
@@ -203,7 +203,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_version: str = ""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The facts of one attempt."""
 
     model: int
@@ -220,7 +220,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_ms: int = 0
 
 
-class Rating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Rating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One rater's judgement of one attempt."""
 
     source: int

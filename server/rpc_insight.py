@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from naiad.bandit.objective import Objective, Strategy
-from naiad.bandit.statistics import Measure
+from naiad.bandit.statistics import SCALE, Measure
 from naiad.server import render
 from naiad.server.convert import model_name, name, text_id, time_ms
 from naiad.server.engine import UID_TIME_SHIFT, Engine
@@ -137,7 +137,7 @@ def arms(engine: Engine, pairs: Sequence[tuple[int, int]]) -> list[insight_pb2.A
         arm = insight_pb2.Arm(
             task_class=catalog.task_classes[task_class].name,
             model=catalog.models[model].name,
-            quality=belief(quality.mean, quality.sd, quality.evidence),
+            quality=belief([min(1.0, max(0.0, q)) for q in quality.mean], quality.sd, quality.evidence),
             success=belief(success.mean, success.sd, success.evidence),
             output_tokens=belief([m for m, _ in written], [sd for _, sd in written], tokens.evidence),
             latency_s=belief(seen.latency, seen.latency_sd, latency.evidence),
@@ -236,7 +236,7 @@ def effective_score(entry: Entry) -> float | None:
     answered = entry.find(entry.answered())
     counted = counting(answered.ratings) if answered is not None else None
     failed = answered is not None and answered.outcome is not None and answered.outcome.failed
-    return None if counted is None or failed else counted.value / (1 << 20)
+    return None if counted is None or failed else counted.value / SCALE
 
 
 def _summary(engine: Engine, row: EventRow, payload: bytes | None) -> insight_pb2.DecisionSummary:

@@ -48,14 +48,14 @@ _FINISH = {
     FinishReason.CONTENT_FILTER: content_pb2.FINISH_REASON_CONTENT_FILTER,
     FinishReason.REFUSAL: content_pb2.FINISH_REASON_REFUSAL,
 }
-_DEFAULT_TIMEOUT_S = 60.0
 
 
 class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     """Choosing a model, and calling it."""
 
-    def __init__(self, routing: Routing) -> None:
+    def __init__(self, routing: Routing, default_timeout_s: float) -> None:
         self._routing = routing
+        self._default_timeout_s = default_timeout_s
 
     async def Decide(self, request: Any, context: Any) -> router_service_pb2.DecideResponse:
         """Choose a model."""
@@ -70,7 +70,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         left = context.time_remaining()
         completion, created = await self._routing.complete(
             query, task, request_of("RouterService/Complete", request),
-            timeout_s=_DEFAULT_TIMEOUT_S if left is None else left,
+            timeout_s=self._default_timeout_s if left is None else left,
         )  # fmt: skip
         return self._completed(completion, created)
 

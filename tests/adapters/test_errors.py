@@ -56,11 +56,7 @@ def everything_under(kind: type[ProviderError]) -> set[type[ProviderError]]:
 
 
 def test_the_policy_is_stated_for_every_error() -> None:
-    shipped = {
-        value
-        for value in vars(errors).values()
-        if isinstance(value, type) and issubclass(value, ProviderError)
-    }
+    shipped = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, ProviderError)}
     assert shipped == set(POLICY)
     assert shipped == everything_under(ProviderError)
 

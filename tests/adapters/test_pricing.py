@@ -91,9 +91,7 @@ def test_a_tier_bills_all_tokens_and_starts_above_its_threshold() -> None:
     price = Price(input=1_000_000, output=2_000_000, cached_input=0, tiers=(tier,))
     assert bill(Usage(200, 10), price) == CostBreakdown(200, 0, 0, 20)
     assert bill(Usage(201, 10), price) == CostBreakdown(804, 0, 0, 60)
-    assert bill(Usage(201, 0, cached_input_tokens=1), price).cached_input == 4, (
-        "a tier has its own cache rate"
-    )
+    assert bill(Usage(201, 0, cached_input_tokens=1), price).cached_input == 4, "a tier has its own cache rate"
 
 
 def test_impossible_prices_are_refused() -> None:

@@ -130,9 +130,7 @@ async def test_latency_is_a_pure_function_of_seed_prompt_and_model() -> None:
 
 def test_latency_follows_the_stated_law() -> None:
     logs = [math.log(latency_of(0, f"prompt {n}", LLAMA, 100)) for n in range(4000)]
-    assert statistics.fmean(logs) == pytest.approx(
-        math.log(MEDIAN_LATENCY_S[LLAMA]), abs=4 * 0.25 / 4000**0.5
-    )
+    assert statistics.fmean(logs) == pytest.approx(math.log(MEDIAN_LATENCY_S[LLAMA]), abs=4 * 0.25 / 4000**0.5)
     assert statistics.stdev(logs) == pytest.approx(0.25, rel=4 / (2 * 4000) ** 0.5)
     ratio = latency_of(0, "p", LLAMA, 1009) / latency_of(0, "p", LLAMA, 100)
     assert math.log(ratio) / math.log(10) == pytest.approx(0.62)

@@ -63,9 +63,7 @@ def test_fragments_of_interleaved_tool_calls_find_their_call() -> None:
 
 
 def test_an_answer_of_many_words_comes_in_many_pieces() -> None:
-    assert [
-        delta.text for delta in deltas_of([TextPart(" one two\n\nthree ")]) if isinstance(delta, TextDelta)
-    ] == [
+    assert [delta.text for delta in deltas_of([TextPart(" one two\n\nthree ")]) if isinstance(delta, TextDelta)] == [
         " ",
         "one ",
         "two\n\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -50,6 +51,16 @@ class Following(RuleBasedStateMachine):
         self.live.append(seen)
 
     @precondition(lambda self: self.live)
+    @rule(data=st.data(), values=st.lists(values, min_size=2, max_size=6))
+    def observe_again(self, data: st.DataObject, values: list[int]) -> None:
+        """See an arm several times more: the spread inside its cell moves the noise of every class."""
+        old = data.draw(st.sampled_from(self.live))
+        for value in values:
+            seen = replace(old, value=value)
+            self._apply(seen, +1)
+            self.live.append(seen)
+
+    @precondition(lambda self: self.live)
     @rule(data=st.data())
     def retract(self, data: st.DataObject) -> None:
         self._apply(self.live.pop(data.draw(st.integers(0, len(self.live) - 1))), -1)
@@ -59,7 +70,7 @@ class Following(RuleBasedStateMachine):
     def revise(self, data: st.DataObject, value: int) -> None:
         i = data.draw(st.integers(0, len(self.live) - 1))
         old = self.live[i]
-        new = Observation(old.task_class, old.model, old.measure, old.source, old.ordinal, value, old.weight)
+        new = replace(old, value=value)
         self._apply(old, -1)
         self._apply(new, +1)
         self.live[i] = new
@@ -158,6 +169,20 @@ def test_the_order_of_the_log_leaves_no_trace(
     at = {model: max([at.get(model, 0)] + [s.ordinal for s in seen if s.model == model]) for model in range(3)}
     shuffled = fold(data.draw(st.permutations(seen)), at)
     assert believe(shuffled, how, 4, 3).digest(5) == believe(fold(seen, at), how, 4, 3).digest(5)
+
+
+def test_noise_learned_in_one_class_reaches_every_class_at_once() -> None:
+    """Evidence that was folded in under another noise is folded in again."""
+    seen = [Observation(k, k, Measure.QUALITY, 0, i, to_fixed(0.5)) for k in range(2) for i in range(5)]
+    statistics = fold(seen)
+    belief = believe(statistics, BeliefSettings(), 2, 2)
+    belief.marginals(1, Measure.QUALITY)
+    before = belief.noise(Measure.QUALITY)
+    for i in range(40):
+        statistics.add(Observation(0, 0, Measure.QUALITY, 0, i, to_fixed(3.0 * (i % 2))))
+    belief.refresh(statistics, [(0, 0, Measure.QUALITY)])
+    assert belief.noise(Measure.QUALITY) > 4.0 * before
+    assert belief.digest(3) == believe(statistics, BeliefSettings(), 2, 2).digest(3)
 
 
 @pytest.mark.parametrize("half_life", [math.inf, 400.0])

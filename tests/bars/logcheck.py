@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.bars.load import Write, uid_of
 
-_SCALE = 1 << 20
+_SCALE = 1_000_000
 
 
 class LogView:

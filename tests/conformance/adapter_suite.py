@@ -49,16 +49,12 @@ class AdapterSuite(ABC):
         """Count what calls still hold in this adapter: connections, permits, buffers."""
         return 0
 
-    async def events(
-        self, adapter: Adapter, request: Request, timeout_s: float = PATIENCE_S
-    ) -> list[StreamEvent]:
+    async def events(self, adapter: Adapter, request: Request, timeout_s: float = PATIENCE_S) -> list[StreamEvent]:
         """Read a whole stream."""
         async with aclosing(adapter.stream(request, timeout_s=timeout_s)) as stream:
             return [event async for event in stream]
 
-    async def ask(
-        self, how: str, adapter: Adapter, request: Request, timeout_s: float = PATIENCE_S
-    ) -> Answer:
+    async def ask(self, how: str, adapter: Adapter, request: Request, timeout_s: float = PATIENCE_S) -> Answer:
         """Ask by `complete` or by `stream`, whose answer is that of its last event."""
         if how == "complete":
             return await adapter.complete(request, timeout_s=timeout_s)

@@ -112,8 +112,6 @@ def test_recorded_outcomes_are_read_never_imported() -> None:
 def test_a_forbidden_import_is_noticed(tmp_path: Path) -> None:
     """The laws above can fail, at any depth of the file."""
     path = tmp_path / "belief.py"
-    path.write_text(
-        "import numpy as np\n\n\ndef f():\n    from time import monotonic\n    import scipy.special\n"
-    )
+    path.write_text("import numpy as np\n\n\ndef f():\n    from time import monotonic\n    import scipy.special\n")
     assert foreign(path, PURE | {"numpy"}) == {"time", "scipy"}
     assert undeclared(path, {"numpy"}) == {"scipy"}

@@ -36,7 +36,7 @@ def decide(
 
     Args:
         messages: the conversation: a string, (role, text) pairs or messages. May be empty with input_tokens.
-        task_class: what kind of work it is, "code.debug"; empty lets Naiad infer it.
+        task_class: what kind of work it is, "code.debug"; empty takes the class `unclassified`.
         workflow: to which the cost is charged.
         features: numbers that the task class declares.
         allowed_models: models that the caller accepts; empty accepts all that the policy permits.

@@ -1,0 +1,311 @@
+"""The documents say what is so: links resolve, commands parse, snippets run, keys and exit codes are complete."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import dataclasses
+import re
+import shlex
+import sys
+import tomllib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from naiad.bandit.objective import Objective
+from naiad.server import cli, providers
+from naiad.server import config as configuration
+from naiad.server.app import Server
+
+ROOT = Path(__file__).resolve().parents[2]
+ADDRESS = "127.0.0.1:50051"
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+WRITTEN = [path for path in DOCUMENTS if path.name != "api.md"]  # by hand
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "[server]": configuration.ServerSection,
+    "[storage]": configuration.StorageSection,
+    "[policy]": configuration.PolicySection,
+    "[learning]": configuration.LearningSection,
+    "[[models]]": configuration.ModelSection,
+    "[[task_classes]]": configuration.TaskClassSection,
+    "[task_classes.objective]": configuration.ObjectiveSection,
+    "[endpoints.NAME]": configuration.EndpointSection,
+}
+
+
+def text_of(path: str) -> str:
+    """Return a document of the repository."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def label(path: Path) -> str:
+    """Return a document's path for the name of a test."""
+    return str(path.relative_to(ROOT))
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def prose(text: str) -> str:
+    """Return a document without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of the headings, as a reader of Markdown makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def tables(text: str) -> dict[str, list[list[str]]]:
+    """Return the rows of the tables below each heading, their cells without the head."""
+    found: dict[str, list[list[str]]] = {}
+    heading = ""
+    for line in prose(text).splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+        elif line.startswith("|"):
+            found.setdefault(heading, []).append([cell.strip() for cell in line.strip("|").split("|")])
+    return {heading: [row for row in rows if not set("".join(row)) <= set("-")][1:] for heading, rows in found.items()}
+
+
+# -- links and commands ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
+def test_links_resolve(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(text)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (path.parent / name).resolve() if name else path
+        assert linked.exists(), f"{label(path)} links to {target}, which does not exist"
+        assert linked.is_relative_to(ROOT), f"{label(path)} links to {target}, outside of the repository"
+        if anchor:
+            assert anchor in anchors(linked.read_text(encoding="utf-8")), f"{label(path)} links to {target}"
+
+
+def commands(text: str) -> list[str]:
+    """Return the command lines of a document: lines of shell blocks, and code inside of sentences."""
+    lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
+    return [line.split(" #")[0].strip() for line in [*lines, *re.findall(r"`([^`\n]+)`", prose(text))] if line.strip()]
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=label)
+def test_commands_exist(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    makefile = text_of("Makefile")
+    for command in commands(path.read_text(encoding="utf-8")):
+        words = shlex.split(command) if command.startswith(("naiad ", "make ")) else [""]
+        if words[0] == "make":
+            for target in (word for word in words[1:] if re.fullmatch(r"[a-z-]+", word)):
+                assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{label(path)}: {command}"
+        if words[0] == "naiad" and words[1] != "listening":  # what the server prints
+            assert parses([_value(word) for word in words[1:]]), f"{label(path)}: {command}: {capsys.readouterr().err}"
+
+
+def parses(arguments: list[str]) -> bool:
+    """Return whether the command line takes the arguments; --help counts as well."""
+    try:
+        cli.parser().parse_args(arguments)
+    except SystemExit as stop:
+        return stop.code == 0
+    return True
+
+
+def _value(word: str) -> str:
+    return "127.0.0.1:0" if word == "HOST:PORT" else word
+
+
+def test_every_command_is_documented() -> None:
+    parser = cli.parser()
+    known = {name for action in parser._actions if isinstance(action.choices, dict) for name in action.choices}
+    written = {cells[0].strip("`").split()[1] for cells in tables(text_of("docs/operations.md"))["Commands"]}
+    assert written == known
+
+
+def test_modules_that_are_run_exist() -> None:
+    for path in WRITTEN:
+        for module in re.findall(r"python -m (benchmarks[\w.]*)", path.read_text(encoding="utf-8")):
+            assert (ROOT / (module.replace(".", "/") + ".py")).exists(), f"{label(path)}: {module}"
+        for script in re.findall(r"python (tests/[\w/]+\.py)", path.read_text(encoding="utf-8")):
+            assert (ROOT / script).exists(), f"{label(path)}: {script}"
+
+
+def test_figures_are_left_open_in_their_table_only() -> None:
+    for path in WRITTEN:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert "TODO-FIGURE" not in line or (path.name == "README.md" and line.startswith("|")), label(path)
+
+
+def test_nothing_names_the_machine_it_was_written_on() -> None:
+    for path in WRITTEN:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"/(root|work|tmp|home|Users)/", text), label(path)
+
+
+# -- snippets ----------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def serving(data: dict[str, Any] | None = None) -> AsyncIterator[str]:
+    """Serve in this process, in memory, on a free port; data: the file's content, None for the built-in defaults."""
+    config = configuration.load(None) if data is None else configuration.parse(data, "docs")
+    file = msgspec.structs.replace(
+        config.file,
+        server=msgspec.structs.replace(config.file.server, listen="127.0.0.1:0"),
+        storage=msgspec.structs.replace(config.file.storage, path=":memory:"),
+    )
+    server = await Server.start(dataclasses.replace(config, file=file))
+    try:
+        yield server.address
+    finally:
+        assert await server.stop()
+
+
+async def run(code: str, address: str) -> str:
+    """Run a snippet against a server, warnings being errors; return what it printed."""
+    assert ADDRESS in code, f"snippets talk to {ADDRESS}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", code.replace(ADDRESS, address),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), 60.0)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
+
+
+async def test_snippets_of_the_readme_run_against_the_defaults() -> None:
+    snippets = blocks(text_of("README.md"), "python")
+    assert len(snippets) == 2
+    async with serving() as address:
+        for snippet in snippets:
+            model, propensity, state = (await run(snippet, address)).split()
+            assert "/" in model
+            assert 0.0 < float(propensity) <= 1.0
+            assert state == "effective"
+
+
+async def test_snippets_of_the_quickstart_run_against_its_configuration() -> None:
+    text = text_of("docs/quickstart.md")
+    (file,) = blocks(text, "toml")
+    first, second = blocks(text, "python")
+    async with serving(tomllib.loads(file)) as address:
+        decided = await run(first, address)
+        assert "feedback:   effective 0.8999996" in decided  # as the text says
+        answered = (await run(second, address)).splitlines()
+    assert "Summarise: the parser drops the last line." in answered[0]
+    assert [round(float(line), 3) for line in answered[1:]] == [0.2, 1.0]
+
+
+async def test_the_health_probe_runs() -> None:
+    (probe,) = blocks(text_of("docs/operations.md"), "python")
+    async with serving() as address:
+        assert (await run(probe, address)).strip() == "SERVING"
+
+
+# -- configuration -----------------------------------------------------------------------------------------------------
+
+
+def keys(data: dict[str, Any], where: str = "") -> set[str]:
+    """Return the keys of a TOML document with their sections, as the headings name them."""
+    found: set[str] = set()
+    for key, value in data.items():
+        if isinstance(value, dict) and (not where or key == "objective"):
+            name = "[endpoints.NAME]" if key == "endpoints" else f"[{key}]"
+            name = "[task_classes.objective]" if key == "objective" else name
+            inner = value.values() if key == "endpoints" else [value]
+            found |= {key_ for part in inner for key_ in keys(part, name)}
+            found |= {f"{where} {key}"} if where else set()
+        elif isinstance(value, list) and not where:
+            found |= {key_ for part in value for key_ in keys(part, f"[[{key}]]")}
+        else:
+            found.add(f"{where} {key}")
+    return found
+
+
+def test_the_complete_example_is_complete_and_loads(tmp_path: Path) -> None:
+    (example,) = blocks(text_of("docs/configuration.md"), "toml")
+    path = tmp_path / "naiad.toml"
+    path.write_text(example, encoding="utf-8")
+    config = configuration.load(path)
+    assert [model.name for model in config.models] == ["acme/small", "acme/large"]
+    known = {f"{name} {field.name}" for name, kind in SECTIONS.items() for field in msgspec.structs.fields(kind)}
+    optional = {f"[task_classes.objective] {name}" for name in ("usd_per_quality", "usd_per_second", "margin")}
+    assert known - optional <= keys(tomllib.loads(example)) <= known
+
+
+def test_the_sections_are_those_of_the_file() -> None:
+    documented = {re.split(r"[.\]]", name.strip("["))[0] for name in SECTIONS}
+    assert documented == {field.name for field in msgspec.structs.fields(configuration.File)}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_documented_with_its_default(section: str) -> None:
+    rows = {cells[0].strip("`"): cells[1] for cells in tables(text_of("docs/configuration.md"))[section]}
+    fields = {field.name: field for field in msgspec.structs.fields(SECTIONS[section])}
+    assert rows.keys() == fields.keys()
+    for name, written in rows.items():
+        field = fields[name]
+        default = field.default if field.default is not msgspec.NODEFAULT else None
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        if section == "[policy]" and default is None:  # where the policy is silent too, the core's value holds
+            default = getattr(Objective(), name)
+            default = default.name.lower() if name == "strategy" else default
+        if field.required:
+            assert written == "required", name
+        elif default is None:
+            assert written == ("the policy's" if "objective" in section else "none"), name
+        elif isinstance(default, msgspec.Struct):
+            assert written == "the policy's", name
+        else:
+            assert tomllib.loads(f"x = {written.strip('`')}")["x"] == default, name
+
+
+def test_every_choice_is_documented() -> None:
+    text = text_of("docs/configuration.md")
+    for name in (*configuration.STRATEGIES, *configuration.CAPABILITIES, *providers.KINDS):
+        assert f'`"{name}"`' in text, name
+
+
+# -- operations --------------------------------------------------------------------------------------------------------
+
+
+def test_exit_codes_are_documented_and_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tables(text_of("docs/operations.md"))["Exit codes"]
+    assert [int(cells[0]) for cells in rows] == [cli.OK, cli.FAILED, cli.USAGE, 130]
+    tree = ast.parse(text_of("server/cli.py"))
+    returned = {node.value.value for node in ast.walk(tree) if isinstance(node, ast.Return)
+                and isinstance(node.value, ast.Constant)}  # fmt: skip
+    assert returned == {130}
+    typo = tmp_path / "naiad.toml"
+    typo.write_text("[server]\nlisen = 'x'\n", encoding="utf-8")
+    assert cli.main(["check"]) == cli.OK
+    assert cli.main(["replay", "--data-dir", str(tmp_path)]) == cli.FAILED
+    assert capsys.readouterr().err.startswith("naiad: ")
+    assert cli.main(["check", "--config", str(typo)]) == cli.USAGE
+    assert capsys.readouterr().err.startswith("naiad: ")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["nonsense"])
+    assert stop.value.code == cli.USAGE
+
+
+def test_every_event_of_the_log_is_documented() -> None:
+    rows = {(cells[1], cells[0].strip("`")) for cells in tables(text_of("docs/operations.md"))["Logs"]}
+    written = set()
+    for path in (ROOT / "server").rglob("*.py"):
+        written |= set(re.findall(r"\blog\.(\w+)\(\s*\"(\w+)\"", path.read_text(encoding="utf-8")))
+    assert rows == written

@@ -1,0 +1,161 @@
+"""ReportOutcome, ReportFeedback and RetractFeedback do what their comments in feedback_service.proto say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.live import Caller
+
+EFFECTIVE, SUPERSEDED, RETRACTED = 1, 2, 3
+HUMAN, JUDGE, CHECK, USER = 1, 2, 3, 4
+RETRACT = "FeedbackService/RetractFeedback"
+
+
+def record(api: Caller, decision_id: str) -> Any:
+    """Return a decision's record once it is written."""
+    api.settle()
+    return api.call("InsightService/GetDecision", decision_id=decision_id).decision
+
+
+def test_an_outcome_is_priced_and_learned_from(api: Caller) -> None:
+    made = api.decide("fb.outcome", allowed_models=["echo/large"])
+    reply = api.outcome(made.decision_id, input_tokens=1_000_000, output_tokens=1_000)
+    assert reply.attempt_id == "1"
+    assert reply.cost.input_nano_usd == 1_000_000_000
+    assert reply.cost.output_nano_usd == 4_000_000
+    assert reply.cost.total_nano_usd == 1_004_000_000
+    arm = api.arms(task_class="fb.outcome", model="echo/large").arms[0]
+    assert arm.output_tokens.effective_observations == pytest.approx(1.0)
+    assert arm.latency_s.effective_observations == pytest.approx(1.0)
+    assert arm.quality.effective_observations == 0.0
+    assert api.arms(task_class="fb.outcome").sequence == reply.sequence
+
+
+def test_what_was_billed_is_the_total(api: Caller) -> None:
+    made = api.decide("fb.outcome", allowed_models=["echo/large"])
+    cost = api.outcome(made.decision_id, cost_nano_usd=7).cost
+    assert (cost.total_nano_usd, cost.billed_nano_usd) == (7, 7)
+
+
+def test_a_failure_teaches_availability_never_quality(api: Caller) -> None:
+    made = api.decide("fb.failure", allowed_models=["echo/small"])
+    api.call("FeedbackService/ReportOutcome", decision_id=made.decision_id, error={"kind": 4, "detail": "busy"})
+    api.score(made.decision_id, 0.0)
+    arm = api.arms(task_class="fb.failure", model="echo/small").arms[0]
+    assert arm.failures == 1
+    assert arm.success.mean < 1.0
+    assert arm.quality.effective_observations == 0.0
+    assert not record(api, made.decision_id).HasField("effective_score")
+
+
+def test_the_same_outcome_twice_is_one(api: Caller) -> None:
+    made = api.decide("fb.twice")
+    first = api.outcome(made.decision_id, attempt_id="a")
+    again = api.outcome(made.decision_id, attempt_id="a")
+    assert again.cost == first.cost
+    assert sum(a.success.effective_observations for a in api.arms(task_class="fb.twice").arms) == pytest.approx(1.0)
+
+
+def test_attempts_without_an_id_get_one_each(api: Caller) -> None:
+    made = api.decide("fb.attempts")
+    assert [api.outcome(made.decision_id, model=m).attempt_id for m in ("echo/small", "echo/large")] == ["1", "2"]
+    assert [a.model for a in record(api, made.decision_id).attempts] == ["echo/small", "echo/large"]
+
+
+def test_sources_supersede_each_other_in_any_order(api: Caller) -> None:
+    made = api.decide("fb.rank")
+    user = api.score(made.decision_id, 0.1, USER)
+    assert (user.state, user.effective_score) == (EFFECTIVE, pytest.approx(0.1, abs=1e-6))
+    human = api.score(made.decision_id, 1.0, HUMAN)
+    assert (human.state, human.effective_score) == (EFFECTIVE, 1.0)
+    judge = api.score(made.decision_id, 0.5, JUDGE)
+    assert (judge.state, judge.effective_score) == (SUPERSEDED, 1.0)
+    arms = api.arms(task_class="fb.rank").arms
+    assert sum(a.quality.effective_observations for a in arms) == pytest.approx(1.0), "one judgement counts"
+    taken = api.call(RETRACT, feedback_id=human.feedback_id)
+    assert taken.feedback.state == RETRACTED
+    assert taken.feedback.decision_id == made.decision_id
+    assert taken.effective_score == 0.5, "the judge's counts again"
+    states = {f.source: f.state for f in record(api, made.decision_id).feedback}
+    assert states == {USER: SUPERSEDED, HUMAN: RETRACTED, JUDGE: EFFECTIVE}
+
+
+def test_one_rater_revises(api: Caller) -> None:
+    made = api.decide("fb.revise")
+    first = api.score(made.decision_id, 0.0, rater_id="ann")
+    assert not first.revised
+    second = api.score(made.decision_id, 1.0, rater_id="ann")
+    assert (second.revised, second.feedback_id, second.effective_score) == (True, first.feedback_id, 1.0)
+    other = api.score(made.decision_id, 0.0, rater_id="bob")
+    assert (other.revised, other.effective_score) == (False, 0.5)
+    kept = [f for f in record(api, made.decision_id).feedback if f.rater_id == "ann"]
+    assert [(f.score, f.revisions) for f in kept] == [(1.0, 1)]
+
+
+def test_retracting_everything_leaves_what_was_there(api: Caller) -> None:
+    api.decide("fb.undo")
+    made = api.decide("fb.undo")
+
+    def beliefs() -> list[tuple[float, float]]:
+        return [(a.quality.mean, a.quality.standard_deviation) for a in api.arms(task_class="fb.undo").arms]
+
+    before = beliefs()
+    given = [api.score(made.decision_id, s, source).feedback_id for s, source in ((0.9, 1), (0.2, 2), (0.4, 4))]
+    assert beliefs() != before
+    for feedback_id in given:
+        reply = api.call(RETRACT, feedback_id=feedback_id, comment="by mistake")
+        assert reply.feedback.comment == "by mistake"
+    assert not reply.HasField("effective_score")
+    assert beliefs() == before, "to the bit"
+    again = api.call(RETRACT, feedback_id=given[0])
+    assert again.feedback.state == RETRACTED, "retracting what is retracted succeeds"
+
+
+def test_thumbs_count_as_scores(api: Caller) -> None:
+    for thumb, value in ((1, 1.0), (2, 0.0)):
+        made = api.decide("fb.thumb")
+        reply = api.call(
+            "FeedbackService/ReportFeedback", decision_id=made.decision_id, thumb=thumb, source=USER, comment="ok"
+        )
+        assert reply.effective_score == value
+        kept = record(api, made.decision_id).feedback[0]
+        assert (kept.thumb, kept.value, kept.comment) == (thumb, value, "ok")
+
+
+def test_a_preference_between_two_attempts(api: Caller) -> None:
+    made = api.decide("fb.prefer")
+    for attempt, model in (("a", "echo/small"), ("b", "echo/large")):
+        api.outcome(made.decision_id, attempt_id=attempt, model=model)
+    reply = api.call(
+        "FeedbackService/ReportFeedback", decision_id=made.decision_id, source=HUMAN,
+        preference={"preferred_attempt_id": "b", "other_attempt_id": "a"},
+    )  # fmt: skip
+    arms = {a.model: a.quality for a in api.arms(task_class="fb.prefer").arms}
+    assert arms["echo/large"].mean > arms["echo/small"].mean
+    assert [a.effective_observations for a in arms.values()] == pytest.approx([0.5, 0.5])
+    api.call(RETRACT, feedback_id=reply.feedback_id)
+    assert all(a.quality.effective_observations == 0.0 for a in api.arms(task_class="fb.prefer").arms)
+
+
+def test_feedback_is_known_to_the_decision_after_its_reply(api: Caller) -> None:
+    for _ in range(20):
+        made = api.decide("fb.learn", allowed_models=["echo/small"])
+        before = made.ranking[0].quality
+        api.score(made.decision_id, 0.0)
+        assert api.decide("fb.learn", allowed_models=["echo/small"]).ranking[0].quality != before
+
+
+@pytest.mark.parametrize("method", ["ReportOutcome", "ReportFeedback", "RetractFeedback"])
+def test_a_repeated_request_id_repeats_the_reply(api: Caller, method: str) -> None:
+    made = api.decide("fb.repeat")
+    fields: dict[str, Any] = {"decision_id": made.decision_id}
+    if method == "ReportFeedback":
+        fields |= {"score": 0.5, "source": USER}
+    elif method == "RetractFeedback":
+        fields = {"feedback_id": api.score(made.decision_id, 0.3).feedback_id}
+    first = api.call(f"FeedbackService/{method}", **fields, request_id=f"same-{method}")
+    sequence = api.arms().sequence
+    assert api.call(f"FeedbackService/{method}", **fields, request_id=f"same-{method}") == first
+    assert api.arms().sequence == sequence, "no second event"

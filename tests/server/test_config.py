@@ -1,0 +1,237 @@
+"""The configuration: what is wrong is refused with the file, the key, the rule and the remedy."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from naiad.server import config, providers
+from naiad.server.config import Config, ConfigError, load, parse, split_address
+
+WHOLE: dict[str, Any] = {
+    "server": {"listen": "127.0.0.1:0"},
+    "storage": {"path": ":memory:"},
+    "policy": {"strategy": "balanced", "models": ["echo/a"], "usd_per_quality": 1.0},
+    "learning": {"half_life_decisions": 1000},
+    "models": [{
+        "name": "echo/a", "endpoint": "mine", "input_usd_per_million": 1.0, "output_usd_per_million": 2.0,
+        "capabilities": ["tools"], "labels": {"any": "thing"},
+    }],
+    "task_classes": [{"name": "code.debug", "objective": {"strategy": "quality_first"}}],
+    "endpoints": {"mine": {"kind": "echo"}},
+}  # fmt: skip
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Return WHOLE with the value at a path of keys and positions; a missing last key is added."""
+    data = copy.deepcopy(WHOLE)
+    *way, last = path.split(".")
+    at: Any = data
+    for step in way:
+        at = at[int(step) if isinstance(at, list) else step]
+    at[int(last) if isinstance(at, list) else last] = value
+    return data
+
+
+def refused(data: dict[str, Any], *words: str) -> str:
+    """Assert that a configuration is refused with these words and the name of its source."""
+    with pytest.raises(ConfigError) as caught:
+        parse(data, "my.toml")
+    message = str(caught.value)
+    assert message.startswith("my.toml")
+    for word in words:
+        assert word in message, message
+    return message
+
+
+def test_the_whole_is_accepted() -> None:
+    found = parse(WHOLE, "my.toml")
+    assert [m.name for m in found.models] == ["echo/a"]
+    prices = found.models[0].prices
+    assert prices is not None
+    assert (prices.input, prices.output) == (1_000_000_000, 2_000_000_000)
+    assert found.database is None
+    assert found.policy.models == ("echo/a",)
+    assert found.endpoints["mine"] == "echo"
+    assert found.task_classes[0].objective is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("serve", "server"),
+        ("server.listne", "listen"),
+        ("server.concurent_calls", "concurrent_calls"),
+        ("storage.paht", "path"),
+        ("policy.strategie", "strategy"),
+        ("policy.usd_per_qualty", "usd_per_quality"),
+        ("learning.half_life_decision", "half_life_decisions"),
+        ("models.0.input_usd_per_milion", "input_usd_per_million"),
+        ("models.0.capabilites", "capabilities"),
+        ("task_classes.0.descripton", "description"),
+        ("task_classes.0.objective.confidance", "confidence"),
+        ("endpoints.mine.knd", "kind"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_one(path: str, near: str) -> None:
+    message = refused(changed(path, 1), "unknown key", f"did you mean {near!r}?")
+    assert path.rpartition(".")[2] in message
+    parts = [part for part in path.split(".") if not part.isdigit()]
+    assert all(part in message for part in parts), "the message says where"
+
+
+def test_an_unknown_key_that_resembles_none_lists_those_that_exist() -> None:
+    refused(changed("storage.zzz", 1), "zzz", "decide_waits, path")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("server", 3),
+        ("server.listen", 50051),
+        ("server.concurrent_calls", "many"),
+        ("server.concurrent_calls", 1.5),
+        ("server.drain_s", "long"),
+        ("storage.decide_waits", "yes"),
+        ("policy.models", "echo/a"),
+        ("policy.create_task_classes", 1),
+        ("models", {"name": "echo/a"}),
+        ("models.0", "echo/a"),
+        ("models.0.labels", {"a": 1}),
+        ("models.0.context_window", 1.5),
+        ("task_classes.0.objective", "balanced"),
+        ("endpoints", "echo"),
+        ("endpoints.mine", "echo"),
+    ],
+)
+def test_a_wrong_type_is_refused(path: str, value: Any) -> None:
+    refused(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("policy.strategy", "balancd", ["policy.strategy", "did you mean 'balanced'?"]),
+        ("task_classes.0.objective.strategy", "qualityfirst", ["did you mean 'quality_first'?"]),
+        ("policy.strategy", "", ["policy.strategy", "balanced"]),
+        ("models.0.endpoint", "min", ["endpoint", "did you mean 'mine'?"]),
+        ("models.0.capabilities", ["tool"], ["did you mean 'tools'?"]),
+        ("endpoints.mine.kind", "ecko", ["endpoints.mine.kind", "did you mean 'echo'?"]),
+        ("server.log", "jsn", ["server.log", "did you mean 'json'?"]),
+        ("server.log_level", "warn", ["server.log_level", "did you mean 'warning'?"]),
+        ("policy.models", ["echo/b"], ["policy.models", "'echo/b'", "did you mean 'echo/a'?"]),
+        ("server.concurrent_calls", 0, ["server.concurrent_calls", "1"]),
+        ("server.message_mib", 0, ["server.message_mib"]),
+        ("server.drain_s", -1.0, ["server.drain_s"]),
+        ("server.longest_deadline_s", float("nan"), ["server.longest_deadline_s", "nan"]),
+        ("policy.exploration", 1.1, ["policy.exploration"]),
+        ("policy.temper", float("inf"), ["policy.temper"]),
+        ("policy.usd_per_quality", -1.0, ["policy.usd_per_quality"]),
+        ("policy.usd_per_quality", float("nan"), ["policy.usd_per_quality", "nan"]),
+        ("policy.confidence", 1.0, ["policy.confidence"]),
+        ("learning.half_life_decisions", -1.0, ["learning.half_life_decisions"]),
+        ("models.0.input_usd_per_million", -0.1, ["input_usd_per_million", "echo/a"]),
+        ("models.0.input_usd_per_million", float("nan"), ["input_usd_per_million"]),
+        ("models.0.usd_per_request", -1.0, ["usd_per_request"]),
+        ("models.0.context_window", 0, ["context_window"]),
+        ("models.0.name", "a", ["provider/model"]),
+        ("models.0.name", "", ["models[0]"]),
+        ("models.0.name", "echo/a b", ["echo/a b"]),
+        ("models.0.name", "echo/" + "x" * 252, ["256"]),
+        ("task_classes.0.name", "", ["task_classes[0]"]),
+        ("task_classes.0.name", "a b", ["a b"]),
+        ("task_classes.0.name", "x" * 129, ["128"]),
+        ("server.listen", "127.0.0.1", ["HOST:PORT"]),
+        ("server.listen", "127.0.0.1:http", ["HOST:PORT"]),
+        ("server.listen", "127.0.0.1:65536", ["HOST:PORT"]),
+        ("server.listen", ":50051", ["HOST:PORT"]),
+    ],
+)
+def test_a_wrong_value_is_refused(path: str, value: Any, words: list[str]) -> None:
+    refused(changed(path, value), *words)
+
+
+def test_names_must_be_unique() -> None:
+    refused(changed("models", WHOLE["models"] * 2), "'echo/a'", "twice")
+    refused(changed("task_classes", WHOLE["task_classes"] * 2), "'code.debug'", "twice")
+
+
+def test_required_keys() -> None:
+    refused(changed("models", [{}]), "name")
+    refused(changed("task_classes", [{}]), "name")
+    refused(changed("endpoints", {"mine": {}}), "kind")
+
+
+def test_one_price_without_the_other_is_refused() -> None:
+    data = changed("models", [{"name": "echo/a", "input_usd_per_million": 1.0}])
+    refused(data, "both input_usd_per_million and output_usd_per_million")
+
+
+def test_a_model_without_prices_takes_the_list_s_or_none() -> None:
+    data = changed("models", [{"name": "openai/gpt-4o"}, {"name": "custom/own"}])
+    data["policy"] = {}
+    listed, own = parse(data, "my.toml").models
+    assert listed.prices is not None
+    assert listed.prices.version
+    assert listed.prices.input > 0
+    assert own.prices is None
+    assert (own.upstream_model, own.endpoint) == ("own", "custom")
+
+
+def listening(address: str, *, flag: bool = False) -> Config:
+    """Return a configuration that listens there."""
+    data = changed("server.listen", address)
+    data["server"]["allow_plaintext_beyond_loopback"] = flag
+    return parse(data, "my.toml")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "127.8.8.8:1", "[::1]:50051", "localhost:50051"])
+def test_loopback_needs_no_flag(address: str) -> None:
+    assert split_address(listening(address).file.server)[1] == int(address.rpartition(":")[2])
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "192.168.1.2:50051", "example.org:443", "8.8.8.8:0"])
+def test_plaintext_beyond_loopback_needs_the_flag(address: str) -> None:
+    refused(changed("server.listen", address), address, "plaintext", "--allow-plaintext-beyond-loopback")
+    assert listening(address, flag=True).file.server.listen == address
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml.*--config"):
+        load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot read"):
+        load(tmp_path)
+    (tmp_path / "bad.toml").write_text("listen = [", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"bad\.toml is not valid TOML"):
+        load(tmp_path / "bad.toml")
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    with pytest.raises(ConfigError, match=r"latin\.toml is not UTF-8"):
+        load(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize("available", [True, False], ids=["with the recorded outcomes", "without"])
+def test_the_built_in_default_works(monkeypatch: pytest.MonkeyPatch, available: bool) -> None:
+    monkeypatch.setattr(providers, "replay_available", lambda: available)
+    found = load(None)
+    assert found.source == "built-in defaults"
+    assert len(found.models) >= 2
+    assert ("replay" in found.endpoints) is available
+    for model in found.models:
+        assert model.prices is not None
+        assert model.endpoint in found.endpoints
+        assert model.config_digest
+
+
+def test_digests_tell_changes_of_an_entry() -> None:
+    before = parse(WHOLE, "a.toml")
+    again = parse(copy.deepcopy(WHOLE), "b.toml")
+    dearer = parse(changed("models.0.output_usd_per_million", 3.0), "a.toml")
+    other = parse(changed("policy.usd_per_quality", 2.0), "a.toml")
+    assert before.models == again.models
+    assert before.policy == again.policy
+    assert before.models[0].config_digest != dearer.models[0].config_digest
+    assert before.policy.digest != other.policy.digest
+    assert config.STRATEGIES.keys() == {"balanced", "cost_optimized", "quality_first", "latency_optimized"}
