@@ -135,7 +135,8 @@ class Routing:
                 return await self._again(*kept)
         if not query.task_class:
             query = replace(query, task_class=UNCLASSIFIED)
-        if not self._waits and self.engine.catalog.find_task_class(query.task_class) is not None:
+        known = self.engine.catalog.find_task_class(query.task_class) is not None
+        if known and not self._waits and query.request_id not in self._deciding:
             chosen = self._choose(query)  # nothing awaited since the window was asked
             if query.request_id:
                 self._keep(query, chosen)

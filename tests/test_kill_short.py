@@ -20,7 +20,7 @@ def test_nothing_acknowledged_is_lost_by_a_kill(capsys: pytest.CaptureFixture[st
     figures = json.loads(capsys.readouterr().out)
     assert (code, figures["examples"]) == (0, []), figures
     assert figures["trials"] == KILLS
-    assert figures["least_writes_in_flight"] == 16
+    assert figures["least_writes_in_flight"] >= 16
     assert figures["acked"] > 100  # the load was one
     assert figures["drains"] == 1
 

@@ -198,6 +198,13 @@ def test_fresh_evidence_never_counts_more_than_it_is(half_life: float) -> None:
         assert aged(half_life, head, range(max(0, head - 32), head + 1)) <= min(33, head + 1) * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("halvings", [1_000, 3_000, 100_000])
+def test_relative_weights_do_not_overflow_after_many_half_lives(halvings: int) -> None:
+    """What was seen thousands of half-lives after the first decision counts as it would have at the start."""
+    head = 64 * halvings
+    assert aged(64.0, head, range(head, head + 1)) == aged(64.0, 0, range(1))
+
+
 def test_forgetting_follows_a_change() -> None:
     """After a silent drop from 0.9 to 0.4 a belief that forgets comes down; another stays half-way."""
     seen = observed([0.9] * 2000 + [0.4] * 1000, 0, 0)

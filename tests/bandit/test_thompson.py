@@ -235,6 +235,7 @@ def test_the_draw_inverts_the_cdf_and_never_takes_the_impossible(weights: list[f
 def test_the_ends_of_the_unit_interval_take_the_first_and_the_last_possible_arm(uniform: float) -> None:
     assert draw([0.0, 0.0, 0.4, 0.0, 0.6, 0.0], uniform) == (2 if uniform == 0.0 else 4)
     assert draw([1.0], uniform) == 0
+    assert draw([0.5, 0.0, 0.5], 0.5) == 2  # each arm's stretch of the interval is closed on the left only
     assert draw([0.1] * 10, uniform) == (0 if uniform == 0.0 else 9)
 
 

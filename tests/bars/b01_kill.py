@@ -35,7 +35,7 @@ import grpc
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from naiad.v1 import admin_service_pb2, admin_service_pb2_grpc, insight_service_pb2, insight_service_pb2_grpc
-from tests.bars.load import WRITERS, Book, Load, Write, uid_of
+from tests.bars.load import IN_FLIGHT, Book, Load, Write, uid_of
 from tests.bars.logcheck import LogView
 from tests.bars.process import ServerDied, ServerProcess
 
@@ -70,7 +70,7 @@ class Bar:
         self.failures: list[str] = []
         self.evidence: list[str] = []
         self.counts = {"acked": 0, "decisions": 0, "rows_lost": 0, "retried": 0, "events": 0, "drains": 0}
-        self.least_in_flight = WRITERS
+        self.least_in_flight = 1 << 30
 
     async def run(self) -> None:
         """Kill until there were enough, or until the mutant was caught."""
@@ -114,7 +114,7 @@ class Bar:
         load.begin()
         await asyncio.sleep(self.rng.uniform(_SHORTEST_S, _LONGEST_S))
         for _ in range(200):  # the first calls pay for the connection; later there are nearly always sixteen
-            if load.in_flight >= WRITERS or not server.alive:
+            if load.in_flight >= IN_FLIGHT or not server.alive:
                 break
             await asyncio.sleep(0.001)
         self.least_in_flight = min(self.least_in_flight, load.in_flight)

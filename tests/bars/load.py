@@ -17,7 +17,8 @@ from naiad.v1 import feedback_service_pb2 as feedback
 from naiad.v1 import feedback_service_pb2_grpc, router_service_pb2_grpc
 from naiad.v1 import router_service_pb2 as router
 
-WRITERS = 16
+IN_FLIGHT = 16  # acknowledged writes under way at each kill
+WRITERS = 24  # more, for a group commit answers many at once
 DECIDERS = 2
 _AHEAD = 48  # decisions kept ready for the writers
 _CALL_S = 30.0

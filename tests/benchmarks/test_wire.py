@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -96,10 +98,35 @@ async def test_more_than_the_servers_window_goes_out_in_order(address: str) -> N
     assert {reply.status for reply in replies} == {"0"}
 
 
-async def test_only_data_counts_against_the_window(address: str) -> None:
-    """Were heads counted too, which the server never gives back, the window would close for good."""
-    replies = await in_thread(address, [(ECHO, b"small")] * 3_000)
-    assert {(reply.status, reply.message) for reply in replies} == {("0", b"small")}
+def data_bytes(peer: socket.socket) -> int:
+    """Read what has arrived after the preface and return how many bytes of DATA payload it holds."""
+    peer.settimeout(0.3)
+    read = bytearray()
+    with contextlib.suppress(TimeoutError):
+        for _ in range(10_000):
+            read += peer.recv(1 << 16)
+    at, total = 24 if read.startswith(b"PRI ") else 0, 0
+    while at < len(read):
+        length = int.from_bytes(read[at : at + 3], "big")
+        total += length if read[at + 3] == 0 else 0
+        at += 9 + length
+    return total
+
+
+def test_data_and_nothing_else_counts_against_the_window() -> None:
+    """Heads counted too would close the window for good; messages sent beyond it would break the protocol."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection(f"127.0.0.1:{listener.getsockname()[1]}")
+        peer, _ = listener.accept()
+        with peer, contextlib.closing(connection):
+            for _ in range(1_000):
+                connection.send(ECHO, bytes(100))  # 105 bytes of data each
+            connection.receive(0.0)
+            assert data_bytes(peer) == 65_535 // 105 * 105
+            peer.sendall(b"\x00\x00\x04\x08\x00" + bytes(4) + (3 * 105).to_bytes(4, "big"))  # WINDOW_UPDATE
+            connection.receive(5.0)
+            connection.receive(0.0)
+            assert data_bytes(peer) == 3 * 105
 
 
 async def test_a_server_that_goes_away_is_an_error(address: str) -> None:

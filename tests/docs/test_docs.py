@@ -204,7 +204,7 @@ async def test_snippets_of_the_quickstart_run_against_its_configuration() -> Non
     first, second = blocks(text, "python")
     async with serving(tomllib.loads(file)) as address:
         decided = await run(first, address)
-        assert "feedback:   effective 0.8999996" in decided  # as the text says
+        assert "feedback:   effective 0.9" in decided  # as the text says
         answered = (await run(second, address)).splitlines()
     assert "Summarise: the parser drops the last line." in answered[0]
     assert [round(float(line), 3) for line in answered[1:]] == [0.2, 1.0]
