@@ -48,31 +48,25 @@ class Belief:
         self.settings = settings or BeliefSettings()
         half_life = self.settings.half_life
         self._step = None if math.isinf(half_life) else max(float(BUCKET_WIDTH), half_life / 16.0)
-        self._reset(1, 0)
+        self._reset(0)
 
-    def _reset(self, class_capacity: int, n_models: int) -> None:
+    def _reset(self, n_models: int) -> None:
         self.n_models = n_models
-        self._decay = np.ones(n_models)
+        self._decay = [1.0] * n_models
         self._ticks: dict[int, tuple[int, int]] = {}
         self._references: dict[int, float] = {}  # model -> ordinal at which its relative weights are 1
         self._now: dict[int, float] = {}  # model -> ordinal of its last tick; nothing counts as younger
-        self._measures = [
-            CrossedPosterior(self.settings.priors[measure], class_capacity, n_models) for measure in Measure
-        ]
+        self._measures = [CrossedPosterior(self.settings.priors[measure], n_models) for measure in Measure]
 
     # -- taking over evidence --------------------------------------------------------------------------------------
 
-    def resize(self, statistics: Statistics, n_classes: int, n_models: int) -> None:
-        """Make room for classes and models whose integers lie below the given counts."""
-        capacity = self._measures[0].class_capacity
+    def resize(self, statistics: Statistics, n_models: int) -> None:
+        """Make room for models whose integers lie below a count."""
         if n_models > self.n_models:
-            self._reset(max(n_classes, capacity), n_models)
+            self._reset(n_models)
             for model in statistics.heads():
                 self.advance(statistics, model)
             self.refresh(statistics, statistics.groups())
-        elif n_classes > capacity:
-            for posterior in self._measures:
-                posterior.grow(max(n_classes, 2 * capacity))
 
     def refresh(self, statistics: Statistics, groups: Iterable[GroupKey]) -> None:
         """Take over the cells of the named (task class, model, measure) groups."""

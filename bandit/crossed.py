@@ -61,15 +61,38 @@ class Marginals:
 
     mean: list[float]
     sd: list[float]
-    evidence: Floats  # effective number of observations in this very class, as of now: a view
+    n: list[float]  # observations in this very class, before decay
+    decay: list[float]
+
+    @property
+    def evidence(self) -> Floats:
+        """The effective number of observations in this very class, (n_models,)."""
+        return np.array(self.n) * np.array(self.decay)
+
+
+class _Row:
+    """One task class's evidence, and its term as last folded into the sums; lists of length n_models."""
+
+    __slots__ = ("n", "rhs", "u", "w", "w_fixed", "y")
+
+    def __init__(self, n_models: int) -> None:
+        self.n = [0.0] * n_models  # effective observations, before decay
+        self.y = [0.0] * n_models  # their mean
+        self.w = [0.0] * n_models
+        self.u = [0.0] * n_models
+        self.w_fixed = [0] * n_models
+        self.rhs = [0] * n_models
 
 
 class CrossedPosterior:
-    """Evidence of one measure, and the Gaussian posterior that follows from it."""
+    """Evidence of one measure, and the Gaussian posterior that follows from it.
 
-    def __init__(self, prior: Prior, class_capacity: int, n_models: int) -> None:
+    The few numbers of one class are kept in lists, which are quicker than arrays; what is quadratic in the models, and
+    its inverse, in arrays.
+    """
+
+    def __init__(self, prior: Prior, n_models: int) -> None:
         self.prior = prior
-        self.class_capacity = class_capacity
         self.n_models = n_models
         self._interaction = prior.interaction_sd**2
         self._class_precision = 1.0 / prior.class_sd**2
@@ -78,36 +101,24 @@ class CrossedPosterior:
         self._precision_0 = np.full((n_models, n_models), -(model_precision**2) / field)
         self._precision_0.ravel()[:: n_models + 1] += model_precision
         self._rhs_0 = (model_precision - n_models * model_precision**2 / field) * prior.mean
-        shape = (class_capacity, n_models)
-        self._n = np.zeros(shape)  # effective observations, before decay
-        self._y = np.zeros(shape)  # their mean
-        self._w = np.zeros(shape)  # as last folded into the sums
-        self._u = np.zeros(shape)  # as last folded into the sums
-        self._terms = np.zeros((class_capacity, 2, n_models), dtype=np.int64)  # w and right-hand side
-        self._sums = np.zeros((2, n_models), dtype=np.int64)
+        self._rows: dict[int, _Row] = {}
+        self._nothing = _Row(n_models)
+        self._w_sum = [0] * n_models  # sums over classes, fixed point
+        self._rhs_sum = [0] * n_models
         self._products = np.zeros((n_models, n_models), dtype=np.int64)  # sum of u u'
         self._spread: dict[tuple[int, int], tuple[int, int]] = {}  # within-cell squares, degrees of freedom
         self._squares = self._freedom = 0
         self._noise_index = self._index()
         self.noise = 2.0 ** (self._noise_index / _STEPS)
-        self._decay: Floats | None = None
+        self._decay = [1.0] * n_models
         self._dirty: set[int] = set()
         self._rebuild = False
         self._stale = True
         self._cache: dict[int, Marginals] = {}
 
-    def grow(self, class_capacity: int) -> None:
-        """Make room for more task classes."""
-        extra = class_capacity - self.class_capacity
-        self.class_capacity = class_capacity
-        pad = ((0, extra), (0, 0))
-        self._n, self._y, self._w = np.pad(self._n, pad), np.pad(self._y, pad), np.pad(self._w, pad)
-        self._u = np.pad(self._u, pad)
-        self._terms = np.pad(self._terms, ((0, extra), (0, 0), (0, 0)))
-
-    def set_decay(self, decay: Floats) -> None:
-        """Weigh every model's evidence by its decay in (0, 1]; decay (n_models,)."""
-        self._decay = decay
+    def set_decay(self, decay: list[float]) -> None:
+        """Weigh every model's evidence by its decay in (0, 1]; of length n_models."""
+        self._decay = list(decay)
         self._rebuild = True
 
     def put(self, task_class: int, model: int, n: float, mean: float, squares: int, freedom: int) -> None:
@@ -115,8 +126,11 @@ class CrossedPosterior:
 
         squares: weighted squares around the mean, in UNIT_WEIGHT * SCALE^2; freedom: degrees of freedom in UNIT_WEIGHT.
         """
-        self._n[task_class, model] = n
-        self._y[task_class, model] = mean
+        row = self._rows.get(task_class)
+        if row is None:
+            row = self._rows[task_class] = _Row(self.n_models)
+        row.n[model] = n
+        row.y[model] = mean
         self._dirty.add(task_class)
         key = (task_class, model)
         old_squares, old_freedom = self._spread.get(key, (0, 0))
@@ -135,43 +149,42 @@ class CrossedPosterior:
         variance = pooled / (self._freedom / UNIT_WEIGHT + prior.noise_weight)
         return round(_STEPS * math.log2(max(variance, prior.noise_floor)))
 
-    def _fold(self, row: int) -> None:
+    def _fold(self, row: _Row) -> None:
         """Replace one class's term in the sums over classes."""
-        n, y = self._n[row], self._y[row]
-        if self._decay is not None:
-            n = n * self._decay
-        w = n / (self._interaction * n + self.noise)
-        u = w * (1.0 / math.sqrt(self._class_precision + float(np.add.reduce(w))))
-        scaled = np.empty((2, self.n_models))
-        np.multiply(w, _FIXED, out=scaled[0])
-        np.multiply(w * y - u * float(np.add.reduce(u * y)), _FIXED, out=scaled[1])
-        terms = np.rint(scaled, out=scaled).astype(np.int64)
-        self._sums += terms - self._terms[row]
-        both = np.array((u, self._u[row]))
+        interaction, noise = self._interaction, self.noise
+        n = [n_m * decay for n_m, decay in zip(row.n, self._decay, strict=True)]
+        w = [n_m / (interaction * n_m + noise) for n_m in n]
+        scale = 1.0 / math.sqrt(self._class_precision + sum(w))
+        u = [w_m * scale for w_m in w]
+        level = sum([u_m * y_m for u_m, y_m in zip(u, row.y, strict=True)])
+        w_fixed = [round(w_m * _FIXED) for w_m in w]
+        rhs = [round((w_m * y_m - u_m * level) * _FIXED) for w_m, y_m, u_m in zip(w, row.y, u, strict=True)]
+        self._w_sum = [s + new - old for s, new, old in zip(self._w_sum, w_fixed, row.w_fixed, strict=True)]
+        self._rhs_sum = [s + new - old for s, new, old in zip(self._rhs_sum, rhs, row.rhs, strict=True)]
+        both = np.array((u, row.u))
         products = both[:, :, None] * both[:, None, :]
         products *= _FIXED
         rounded = np.rint(products, out=products).astype(np.int64)  # the same u always gives the same integers
         self._products += rounded[0] - rounded[1]
-        self._w[row], self._u[row], self._terms[row] = w, u, terms
+        row.w, row.u, row.w_fixed, row.rhs = w, u, w_fixed, rhs
 
     def settle(self) -> None:
         """Fold the changed classes into the sums over classes."""
         if self._rebuild:
-            self._dirty.update(np.flatnonzero(self._n.any(axis=1)).tolist())
+            self._dirty.update(self._rows)
             self._rebuild = False
         if not self._dirty:
             return
-        for row in self._dirty:
-            self._fold(row)
+        for task_class in self._dirty:
+            self._fold(self._rows[task_class])
         self._dirty.clear()
         self._stale = True
 
     def _solve(self) -> None:
         precision = self._products * (-1.0 / _FIXED)
         precision += self._precision_0
-        diagonal, rhs = self._sums * (1.0 / _FIXED)
-        precision.ravel()[:: self.n_models + 1] += diagonal
-        rhs += self._rhs_0
+        precision.ravel()[:: self.n_models + 1] += [w / _FIXED for w in self._w_sum]
+        rhs = np.array([r / _FIXED + self._rhs_0 for r in self._rhs_sum])
         self._cov = np.linalg.inv(precision)
         self._mu: list[float] = (self._cov @ rhs).tolist()
         self._var: list[float] = self._cov.diagonal().tolist()
@@ -179,7 +192,7 @@ class CrossedPosterior:
         self._cache.clear()
 
     def marginals(self, task_class: int) -> Marginals:
-        """Return the posterior of theta in one task class; a class beyond capacity is one never seen."""
+        """Return the posterior of theta in one task class; one never seen is believed from the others."""
         self.settle()
         if self._stale:
             self._solve()
@@ -189,22 +202,18 @@ class CrossedPosterior:
         return cached
 
     def _marginals(self, task_class: int) -> Marginals:
-        """Combine a class's own evidence with the abilities; in lists, which are quicker than arrays for few models."""
-        if task_class < self.class_capacity:
-            n, y, w = self._n[task_class], self._y[task_class].tolist(), self._w[task_class].tolist()
-        else:
-            n = np.zeros(self.n_models)
-            y = w = n.tolist()
-        difficulty_precision = self._class_precision + sum(w)
-        g = [w_m / difficulty_precision for w_m in w]
-        cov_g: list[float] = (self._cov @ np.array(g)).tolist()
-        difficulty = sum([g_m * (y_m - mu_m) for g_m, y_m, mu_m in zip(g, y, self._mu, strict=True)])
+        """Combine a class's own evidence with the abilities."""
+        row = self._rows.get(task_class, self._nothing)
+        difficulty_precision = self._class_precision + sum(row.w)
+        g = [w_m / difficulty_precision for w_m in row.w]
+        cov_g: list[float] = (self._cov @ g).tolist()
+        difficulty = sum([g_m * (y_m - mu_m) for g_m, y_m, mu_m in zip(g, row.y, self._mu, strict=True)])
         common = sum([g_m * c_m for g_m, c_m in zip(g, cov_g, strict=True)]) + 1.0 / difficulty_precision
         interaction = self._interaction
         means, sds = [], []
-        for w_m, y_m, mu_m, var_m, c_m in zip(w, y, self._mu, self._var, cov_g, strict=True):
+        for w_m, y_m, mu_m, var_m, c_m in zip(row.w, row.y, self._mu, self._var, cov_g, strict=True):
             seen = w_m * interaction  # the share of the class's own evidence, in [0, 1)
             unseen = max(1.0 - seen, _LEAST_UNSEEN)
             means.append(seen * y_m + unseen * (mu_m + difficulty))
             sds.append(math.sqrt(unseen * (interaction + unseen * (var_m - 2.0 * c_m + common))))
-        return Marginals(means, sds, n if self._decay is None else n * self._decay)
+        return Marginals(means, sds, list(row.n), self._decay)

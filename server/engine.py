@@ -254,15 +254,11 @@ class Engine:
 
     def _apply_model(self, event: ModelPut) -> None:
         self.catalog.put_model(event)
-        self._resize()
+        self.belief.resize(self.statistics, len(self.catalog.models))
 
     def _apply_task_class(self, event: TaskClassPut) -> None:
         self.catalog.put_task_class(event)
         self._objectives.clear()
-        self._resize()
-
-    def _resize(self) -> None:
-        self.belief.resize(self.statistics, len(self.catalog.task_classes), len(self.catalog.models))
 
     def _apply_policy(self, event: PolicySet) -> None:
         self.policy = event

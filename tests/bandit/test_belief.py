@@ -47,7 +47,7 @@ def test_sound_with_a_thousand_classes_of_one_event_each() -> None:
 def test_sound_without_any_evidence_and_without_models() -> None:
     belief = ArrayBelief()
     assert_sound(belief, 2)
-    belief.resize(Statistics(), 3, 2)
+    belief.resize(Statistics(), 2)
     assert_sound(belief, 4)
     seen = belief.arrays(0, Measure.QUALITY)
     np.testing.assert_allclose(seen.mean, PRIOR.mean)
@@ -58,7 +58,7 @@ def test_sound_without_any_evidence_and_without_models() -> None:
 def test_sound_after_everything_was_taken_back() -> None:
     seen = observed([0.1, 0.9, 0.4], 0, 0)
     statistics, belief = fold(seen), ArrayBelief()
-    belief.resize(statistics, 1, 1)
+    belief.resize(statistics, 1)
     belief.refresh(statistics, statistics.groups())
     for s in seen:
         statistics.subtract(s)

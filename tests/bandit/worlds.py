@@ -75,7 +75,7 @@ class ArrayBelief(Belief):
 def believe(statistics: Statistics, settings: BeliefSettings, n_classes: int, n_models: int) -> ArrayBelief:
     """Return the belief computed from final statistics in one go."""
     belief = ArrayBelief(settings)
-    belief.resize(statistics, n_classes, n_models)
+    belief.resize(statistics, n_models)
     return belief
 
 
