@@ -67,7 +67,7 @@ class Marginals:
     @property
     def evidence(self) -> Floats:
         """The effective number of observations in this very class, (n_models,)."""
-        return np.multiply(np.array(self.n), np.array(self.decay))
+        return np.array([n * decay for n, decay in zip(self.n, self.decay, strict=True)])
 
 
 class _Row:
