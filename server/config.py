@@ -234,6 +234,7 @@ def _build(file: File, source: str) -> Config:
     _between(policy.temper, 0.0, 10.0, "policy.temper", source)
     _between(policy.exploration, 0.0, 1.0, "policy.exploration", source)
     _between(policy.allowance, 0.0, 1.0, "policy.allowance", source)
+    _between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
     _between(file.learning.half_life_decisions, 0.0, 1e9, "learning.half_life_decisions", source)
     endpoints = providers.default_profiles()
     for name, section in (file.endpoints or {}).items():

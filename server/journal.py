@@ -28,7 +28,7 @@ from naiad.server.store.base import Batch, EventRow, ReplyRow, Store, StoreCorru
 
 log = structlog.get_logger(__name__)
 
-_GATHER_S = 0.002  # how long a batch is gathered: one sync for all that came meanwhile
+_GATHER_S = 0.002  # how long a batch is gathered: one sync for all that came meanwhile; twice if nobody waits for it
 _BATCH = 256  # events a transaction
 _RECENT = 4_000  # decisions and ledger entries kept in memory to spare reads
 _SNAPSHOT_EVERY = 50_000  # events
@@ -87,6 +87,7 @@ class Journal:
         self._entries: OrderedDict[int, Entry] = OrderedDict()
         self._decided: OrderedDict[int, Decided] = OrderedDict()
         self._fresh: set[int] = set()  # decisions of this process that have no ledger entry yet: none to be read
+        self._awaited = False  # somebody waits for what is queued
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self.failed = asyncio.Event()  # set when a commit failed: the server must stop
@@ -146,6 +147,7 @@ class Journal:
 
     async def _submit(self, item: _Item) -> Any:
         item.done = asyncio.get_running_loop().create_future()
+        self._awaited = True
         self._put(item)
         return await item.done
 
@@ -165,8 +167,12 @@ class Journal:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if not self._closing and len(self._queue) < _BATCH:
-                await asyncio.sleep(_GATHER_S)
+            for _ in range(2):
+                if not self._closing and len(self._queue) < _BATCH:
+                    await asyncio.sleep(_GATHER_S)
+                if self._awaited:
+                    break
+            self._awaited = False
             items = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
             try:
                 batch = await self._resolve(items)
