@@ -6,7 +6,6 @@ import asyncio
 import gc
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Callable
 from random import Random
@@ -204,11 +203,10 @@ class Server:
 
 
 def _settle_interpreter() -> None:
-    """Keep the pauses short: collect seldom and not what start-up left, and hand the interpreter over quickly."""
+    """Keep the pauses short: collect garbage seldom, and never what start-up left."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
-    sys.setswitchinterval(0.0005)  # the store's thread must not hold up the loop
 
 
 async def run(config: Config, ready: Callable[[str], None]) -> int:
