@@ -1,4 +1,4 @@
-"""Output tokens, cost and latency from log-normal beliefs.
+"""Output tokens and latency from log-normal beliefs; cost follows from tokens and prices.
 
 Dollars are never learned: prices are configuration and known at once when they change; only tokens are learned.
 If log X ~ N(m, v) then E[X] = exp(m + v/2) and sd[X] = E[X] sqrt(exp(v) - 1); v is the posterior variance of m plus
@@ -16,10 +16,3 @@ def log_normal(mean: float, variance: float) -> tuple[float, float]:
     """Return (E[X], sd[X]) for log X ~ N(mean, variance)."""
     expected = math.exp(min(mean + 0.5 * variance, _LARGEST_LOG))
     return expected, expected * math.sqrt(math.expm1(min(variance, _LARGEST_LOG)))
-
-
-def cost(
-    input_tokens: float, tokens: float, tokens_sd: float, input_price: float, output_price: float
-) -> tuple[float, float]:
-    """Return expected cost and its sd in nano-USD; prices in nano-USD per token."""
-    return input_tokens * input_price + tokens * output_price, tokens_sd * output_price

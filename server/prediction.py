@@ -5,7 +5,7 @@ from __future__ import annotations
 from naiad.bandit.belief import Belief
 from naiad.bandit.crossed import Marginals
 from naiad.bandit.objective import Predictions
-from naiad.bandit.spend import cost, log_normal
+from naiad.bandit.spend import log_normal
 from naiad.bandit.statistics import Measure
 from naiad.server.catalog import Catalog
 
@@ -28,19 +28,22 @@ class Predictor:
         rates = self._catalog.rates
         costs, cost_sds = [], []
         for model in models:
-            rate = rates[model]
+            price, output_price, request, limit = rates[model]
             expected, spread = tokens[model]
-            limit = min(rate.output_limit, max_output_tokens)
-            mean, sd = cost(input_tokens, min(expected, limit), min(spread, limit), rate.input, rate.output)
-            costs.append(mean + rate.request)
-            cost_sds.append(sd)
+            if max_output_tokens < limit:
+                limit = max_output_tokens
+            costs.append(input_tokens * price + (expected if expected < limit else limit) * output_price + request)
+            cost_sds.append((spread if spread < limit else limit) * output_price)
+        means = quality.mean
         return Predictions(
-            [min(1.0, max(0.0, quality.mean[model])) for model in models],  # a belief may reach beyond the scale
-            [quality.sd[model] for model in models],
+            [
+                q if 0.0 <= q <= 1.0 else float(q > 0.5) for q in (means[m] for m in models)
+            ],  # beliefs may leave the scale
+            [quality.sd[m] for m in models],
             costs,
             cost_sds,
-            [latency[model][0] for model in models],
-            [latency[model][1] for model in models],
+            [latency[m][0] for m in models],
+            [latency[m][1] for m in models],
         )
 
     def output_tokens(self, task_class: int) -> Moments:

@@ -1,4 +1,4 @@
-"""Tokens, cost and latency follow the log-normal's moments and stay finite."""
+"""Tokens and latency follow the log-normal's moments and stay finite."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from naiad.bandit.spend import cost, log_normal
+from naiad.bandit.spend import log_normal
 
 logs = st.floats(-12.0, 12.0)
 wild = st.floats(-1e6, 1e6)
-amounts, prices = st.integers(0, 10**7), st.integers(0, 10**6)
 
 
 @given(logs, st.floats(1e-9, 8.0))
@@ -36,7 +35,7 @@ def test_wild_beliefs_stay_finite(mean: float, variance: float) -> None:
     """Whatever is believed, the moments are numbers, not below 0, and products with prices still are."""
     expected, sd = log_normal(mean, variance)
     usd_a_token = 1e9
-    for value in (expected, sd, *cost(1e7, expected, sd, usd_a_token, usd_a_token)):
+    for value in (expected, sd, expected * usd_a_token, sd * usd_a_token):
         assert math.isfinite(value)
         assert value >= 0.0
 
@@ -47,20 +46,3 @@ def test_less_certain_means_dearer_and_wider(mean: float, variance: float, more:
     narrow, wide = log_normal(mean, variance), log_normal(mean, variance + more)
     assert wide[0] >= narrow[0]
     assert wide[1] >= narrow[1]
-
-
-def test_cost_is_tokens_times_price() -> None:
-    """1,000 tokens in at 3 USD and 200 (sd 50) out at 15 USD a million: 6,000,000 nano-USD, sd 750,000."""
-    expected, sd = cost(1000.0, 200.0, 50.0, 3e3, 15e3)
-    assert expected == pytest.approx(6e6)
-    assert sd == pytest.approx(750_000.0)
-
-
-@given(amounts, amounts, amounts, prices, prices)
-def test_cost_is_linear_in_prices(tokens_in: int, out: int, out_sd: int, price_in: int, price_out: int) -> None:
-    expected, sd = cost(tokens_in, out, out_sd, price_in, price_out)
-    assert expected == pytest.approx(tokens_in * price_in + out * price_out)
-    assert sd == pytest.approx(out_sd * price_out)
-    tenfold, tenfold_sd = cost(tokens_in, out, out_sd, 10 * price_in, 10 * price_out)
-    assert tenfold == pytest.approx(10 * expected)
-    assert tenfold_sd == pytest.approx(10 * sd)
