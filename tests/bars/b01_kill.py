@@ -113,7 +113,7 @@ class Bar:
         load = Load(server.address, book, self.rng, f"k{self.done}")
         load.begin()
         await asyncio.sleep(self.rng.uniform(_SHORTEST_S, _LONGEST_S))
-        for _ in range(200):  # the first calls pay for the connection; later there are nearly always sixteen
+        for _ in range(5_000):  # the first calls pay for the connection; then wait for an instant with sixteen
             if load.in_flight >= IN_FLIGHT or not server.alive:
                 break
             await asyncio.sleep(0.001)
