@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +56,7 @@ class Prior:
     noise_weight: float = 10.0  # pseudo-observations behind `noise`
 
 
-@dataclass(frozen=True, slots=True)
-class Marginals:
+class Marginals(NamedTuple):
     """Posterior of theta for one task class; all of length n_models."""
 
     mean: list[float]

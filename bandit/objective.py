@@ -6,9 +6,11 @@ vector over the eligible models from which the choice is drawn, so its propensit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass
 from enum import IntEnum
+from functools import cached_property
 from math import erfc, sqrt
+from typing import NamedTuple
 
 from naiad.bandit.thompson import best_probabilities, mix_exploration
 
@@ -26,7 +28,7 @@ class Strategy(IntEnum):
     LATENCY_OPTIMIZED = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Objective:
     """One strategy and its parameters; parameters that a strategy does not read are ignored."""
 
@@ -36,6 +38,11 @@ class Objective:
     quality_floor: float = 0.8  # in [0, 1]
     confidence: float = 0.9  # a model is safe when P(quality >= floor) >= confidence
     margin: float = 0.01  # quality that quality_first gives up, at most, for the whole range of costs
+
+    @cached_property
+    def numbers(self) -> tuple[float, ...]:
+        """Strategy and parameters, in the order of the fields."""
+        return tuple(map(float, astuple(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +54,7 @@ class Exploration:
     allowance: float = 0.05  # share of traffic that may leave the floor set to look for a cheaper model
 
 
-@dataclass(frozen=True, slots=True)
-class Predictions:
+class Predictions(NamedTuple):
     """What is believed of each eligible model for this request; all of length n_models."""
 
     quality: list[float]
@@ -59,8 +65,7 @@ class Predictions:
     latency_sd: list[float]
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(NamedTuple):
     """Serving probabilities and what they rest on; all of length n_models."""
 
     probabilities: list[float]
@@ -120,7 +125,7 @@ def _above_floor(objective: Objective, seen: Predictions, price: list[float], ex
     reach = reach_probability(seen, objective.quality_floor)
     safe = [r >= objective.confidence for r in reach]
     if not any(safe):
-        return replace(_sample(seen.quality, seen.quality_sd, 1.0, exploration), floor_met=False)
+        return _sample(seen.quality, seen.quality_sd, 1.0, exploration)._replace(floor_met=False)
     # safe first and cheap first, then by the chance to be good enough
     value = [1.0 - 0.5 * c if s else 0.5 * r for c, s, r in zip(_unit(price), safe, reach, strict=True)]
     choice = value.index(max(value))

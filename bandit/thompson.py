@@ -23,27 +23,32 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _ROOT_2 = sqrt(2.0)
-_GRID = np.arange(161.0)  # nodes of the uniform grid
-_SPACING = 0.35  # of the uniform grid, in standard deviations of the narrowest arm
+_GRID = np.arange(129.0)  # nodes of the uniform grid
+_SPACING = 0.6  # of the uniform grid, in standard deviations of the narrowest arm
 _KNOTS = (-3.5, -1.1, 1.1, 3.5)  # panel edges, in standard deviations of each arm
 _LEGENDRE = np.polynomial.legendre.leggauss(4)
 _NODES, _WEIGHTS = 0.5 * (_LEGENDRE[0] + 1.0), 0.5 * _LEGENDRE[1]  # on a panel of width 1, from its left edge
-_REACH = 5.0  # standard deviations beyond which an arm's density is left out
+_REACH = 4.5  # standard deviations beyond which an arm's density is left out
 _TOP = 9.0  # above this many standard deviations log Phi is 0 to double precision
 _PER_UNIT = 2048  # table resolution; nearest entry, error of log Phi <= 0.5 / 2048 * |slope|
 _SMALLEST_SD = 1e-30  # in units of the whole scale
 _RESOLUTION = 1e-13  # smallest sd in units of the distance from the best mean, so that nodes can lie inside it
 _SMALLEST_SCALE = 1e-280  # below it all arms are equal
+_HOPELESS = 4.5**2  # squared z: an arm that beats the best one alone with probability below 3.4e-6 is left out
 
 
-def _log_phi_table() -> Floats:
-    """Tabulate log Phi on [-_REACH - 1, _TOP]; erfc is exact in both tails."""
+def _tables() -> tuple[Floats, Floats]:
+    """Tabulate log Phi and phi / Phi (but for a constant) on [-_REACH - 1, _TOP]; erfc is exact in both tails."""
     grid = np.arange(-(_REACH + 1.0) * _PER_UNIT, _TOP * _PER_UNIT + 1) / _PER_UNIT
-    return np.asarray(np.log(np.array([0.5 * erfc(-z / _ROOT_2) for z in grid.tolist()])))
+    cdf = np.array([0.5 * erfc(-z / _ROOT_2) for z in grid.tolist()])
+    hazard = np.exp(-0.5 * grid * grid) / cdf
+    hazard[-1] = 0.0  # the last entry stands for all beyond it
+    return np.log(cdf), hazard
 
 
-_LOG_PHI = _log_phi_table()
+_LOG_PHI, _HAZARD = _tables()
 _OFFSET = (_REACH + 1.0) * _PER_UNIT + 0.5
+_LAST = _TOP * _PER_UNIT + _OFFSET
 
 
 def thompson_probabilities(mean: Floats, sd: Floats) -> Floats:
@@ -57,28 +62,25 @@ def thompson_probabilities(mean: Floats, sd: Floats) -> Floats:
 
 def best_probabilities(means: list[float], sds: list[float]) -> list[float]:
     """Return the same for lists, which are quicker than arrays for the few arms of a decision."""
-    best = max(means)
-    means = [m - best for m in means]  # from the best, so that closeness survives any common level
     n = len(means)
-    scale = max(sds) - min(means)
+    best = max(means)
+    scale = max(sds) + best - min(means)
     if n == 1 or scale < _SMALLEST_SCALE:
         return [1.0 / n] * n
-    smallest = scale * _SMALLEST_SD
-    sds = [max(s, smallest - _RESOLUTION * m) for m, s in zip(means, sds, strict=True)]
-    lowest = max([m - _REACH * s for m, s in zip(means, sds, strict=True)])  # below it the best Phi is 3e-7
-    alive = [i for i, m in enumerate(means) if m + _REACH * sds[i] > lowest]
-    if len(alive) < n:
-        means, sds = [means[i] for i in alive], [sds[i] for i in alive]
-    if len(alive) == 1:
-        found = [1.0]
-    elif len(alive) == 2:
-        found = _two(means, sds)
-    else:
-        found = _many(means, sds, lowest)
+    if min(sds) < scale * _RESOLUTION:
+        smallest = scale * _SMALLEST_SD
+        sds = [max(s, smallest + _RESOLUTION * (best - m)) for m, s in zip(means, sds, strict=True)]
+    limit = sds[means.index(best)] ** 2
+    alive = [i for i in range(n) if (best - means[i]) ** 2 <= _HOPELESS * (sds[i] ** 2 + limit)]
+    gaps = [means[i] - best for i in alive]  # from the best, so that closeness survives any common level
     if len(alive) == n:
-        return found
+        return _two(gaps, sds) if n == 2 else _many(gaps, sds)
     p = [0.0] * n
-    for i, share in zip(alive, found, strict=True):
+    if len(alive) == 1:
+        p[alive[0]] = 1.0
+        return p
+    sds = [sds[i] for i in alive]
+    for i, share in zip(alive, _two(gaps, sds) if len(alive) == 2 else _many(gaps, sds), strict=True):
         p[i] = share
     return p
 
@@ -89,8 +91,9 @@ def _two(means: list[float], sds: list[float]) -> list[float]:
     return [first, 1.0 - first]
 
 
-def _many(means: list[float], sds: list[float], lowest: float) -> list[float]:
+def _many(means: list[float], sds: list[float]) -> list[float]:
     """Return the probabilities for three arms or more, on a uniform grid or on panels."""
+    lowest = max([m - _REACH * s for m, s in zip(means, sds, strict=True)])  # below it the best Phi is 3e-6
     highest = max([m + _REACH * s for m, s in zip(means, sds, strict=True)])
     step = _SPACING * min(sds)
     count = int((highest - lowest) / step) + 2
@@ -103,22 +106,17 @@ def _many(means: list[float], sds: list[float], lowest: float) -> list[float]:
 
 
 def _integrate(means: list[float], sds: list[float], nodes: Floats, weights: Floats | None) -> list[float]:
-    """Return the normalised integrals of phi_a * prod_{b != a} Phi_b; weights None stands for equal ones."""
-    scale = 1.0 / np.array(sds)
-    z = nodes - np.array(means)[:, None]
-    z *= scale[:, None]  # >= -_REACH by construction of `lowest`
-    index = np.minimum(z, _TOP)
-    index *= _PER_UNIT
-    index += _OFFSET
-    log_phi = _LOG_PHI.take(index.astype(np.int32))
-    z *= z
-    z *= -0.5
-    z -= log_phi
-    z += np.add.reduce(log_phi, axis=0)
-    np.exp(z, out=z)
-    p = np.add.reduce(z, axis=1) if weights is None else z @ weights
-    p *= scale
-    shares: list[float] = p.tolist()
+    """Return the normalised integrals of phi_a / Phi_a * prod_b Phi_b; weights None stands for equal ones."""
+    arms = np.array((means, sds))
+    scale = _PER_UNIT / arms[1]
+    z = nodes - arms[0][:, None]
+    z *= scale[:, None]  # >= -_REACH * _PER_UNIT by construction of the nodes
+    z += _OFFSET
+    entry = np.minimum(z, _LAST, out=z).astype(np.intp)
+    product = np.exp(np.add.reduce(_LOG_PHI.take(entry), axis=0))
+    if weights is not None:
+        product *= weights
+    shares: list[float] = ((_HAZARD.take(entry) @ product) * scale).tolist()
     total = sum(shares)
     return [share / total for share in shares]
 

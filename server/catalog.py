@@ -64,6 +64,7 @@ class Catalog:
 
     def _rebuild(self) -> None:
         self.rates = [_rate(model) for model in self.models]
+        self.model_names = [model.name for model in self.models]
         self.live = tuple(m for m in self.models if not m.deleted)
 
     def find_model(self, name: str) -> ModelPut | None:

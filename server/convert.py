@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -94,7 +94,8 @@ def optional_count(message: ProtoMessage, field: str, low: int = 0) -> int | Non
     """Return an optional whole number of the message, None when it is not set; raises NaiadError."""
     if not message.HasField(field):
         return None
-    return int(number(getattr(message, field), field, low, _MOST_TOKENS))
+    value: int = getattr(message, field)
+    return value if low <= value <= _MOST_TOKENS else int(number(value, field, low, _MOST_TOKENS))
 
 
 def text(value: str, field: str, longest: int) -> str:
@@ -184,6 +185,16 @@ def objective_spec(message: objective_pb2.Objective, field: str = "objective") -
 
 
 _NO_OBJECTIVE = ObjectiveSpec()
+_NONE: frozenset[Any] = frozenset()
+
+
+def _capabilities(wanted: Iterable[int]) -> frozenset[int]:
+    """Return the capabilities that a request asks for; raises NaiadError for one that is not known."""
+    capabilities = frozenset(wanted)
+    for capability in capabilities:
+        if capability not in list(Capability):
+            enum_value(capability, _CAPABILITIES, "required_capabilities")
+    return capabilities
 
 
 def query_from_proto(message: Any, task_class: TaskClassPut | None, method: str) -> Query:
@@ -192,22 +203,16 @@ def query_from_proto(message: Any, task_class: TaskClassPut | None, method: str)
     task_class: the class it names, if that exists already; features are checked against it.
     """
     explicit_output = optional_count(message, "max_output_tokens", 1)
-    messages = items(message.messages, "messages")
-    for index, turn in enumerate(messages):
-        enum_value(turn.role, content_pb2.Role, f"messages[{index}].role")
     input_tokens = optional_count(message, "input_tokens")
-    if input_tokens is None:
-        input_tokens = estimate_tokens(messages_from_proto(messages)) if messages else 0
-    capabilities = frozenset(message.required_capabilities)
-    for capability in capabilities:
-        if capability not in list(Capability):
-            enum_value(capability, _CAPABILITIES, "required_capabilities")
-    if (
-        messages
-        and Capability.VISION not in capabilities
-        and any(p.HasField("image") for m in messages for p in m.parts)
-    ):
-        capabilities |= {int(Capability.VISION)}
+    allowed, wanted, messages = message.allowed_models, message.required_capabilities, message.messages
+    capabilities = _capabilities(wanted) if wanted else _NONE
+    if messages:
+        for index, turn in enumerate(items(messages, "messages")):
+            enum_value(turn.role, content_pb2.Role, f"messages[{index}].role")
+        if input_tokens is None:
+            input_tokens = estimate_tokens(messages_from_proto(messages))
+        if any(p.HasField("image") for m in messages for p in m.parts):
+            capabilities |= {int(Capability.VISION)}
     request = request_of(method, message)
     return Query(
         task_class=message.task_class,
@@ -216,10 +221,10 @@ def query_from_proto(message: Any, task_class: TaskClassPut | None, method: str)
         data_class=text_id(message.data_class, "data_class"),
         objective=objective_spec(message.objective) if message.HasField("objective") else _NO_OBJECTIVE,
         needs=Needs(
-            input_tokens=input_tokens,
+            input_tokens=input_tokens or 0,
             max_output_tokens=DEFAULT_OUTPUT_TOKENS if explicit_output is None else explicit_output,
             explicit_output=explicit_output is not None,
-            allowed=frozenset(items(message.allowed_models, "allowed_models")),
+            allowed=frozenset(items(allowed, "allowed_models")) if allowed else _NONE,
             capabilities=capabilities,
         ),
         features=_features(message.features, task_class) if message.features else {},

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from naiad.server.errors import NaiadError
 
@@ -28,8 +28,7 @@ def _mac(secret: bytes, body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=_MAC_BYTES, key=secret, person=b"naiad decision").digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """What a decision id says about its decision."""
 
     tenant: int
@@ -56,8 +55,7 @@ class Signer:
     def issue(self, ticket: Ticket) -> str:
         """Return the id of a decision."""
         body = _BODY.pack(
-            _FORMAT, self._current, ticket.tenant, ticket.task_class, ticket.model, ticket.ordinal, ticket.policy,
-            ticket.propensity, ticket.at_ms, ticket.uid,
+            _FORMAT, self._current, *ticket,
         )  # fmt: skip
         mac = _mac(self._secret, body)
         return _PREFIX + base64.urlsafe_b64encode(body + mac).rstrip(b"=").decode("ascii")

@@ -6,8 +6,9 @@ unknown about a model counts against it where a rule needs it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from naiad.server.catalog import Catalog
 from naiad.server.errors import NaiadError
@@ -40,8 +41,7 @@ class Capability(IntEnum):
 _NO_LIMIT = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(NamedTuple):
     """What a request asks of a model."""
 
     input_tokens: int
@@ -132,7 +132,7 @@ class Eligibility:
 
     def _small(self, needs: Needs, policy_models: frozenset[str]) -> _Kept:
         """Split for a request so small that size excludes nothing, and note up to which size that holds."""
-        eligible, excluded = self._each(replace(needs, input_tokens=0, max_output_tokens=0), policy_models)
+        eligible, excluded = self._each(needs._replace(input_tokens=0, max_output_tokens=0), policy_models)
         models = [self._catalog.models[i] for i in eligible]
         return _Kept(
             eligible,

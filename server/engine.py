@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
 
 from naiad.bandit.belief import Belief, BeliefSettings
 from naiad.bandit.objective import Exploration, Objective, Serving, Strategy, serve
@@ -39,8 +42,7 @@ UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and
 NO_OVERRIDE = ObjectiveSpec()
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """One request for a decision, checked and in the engine's words."""
 
     task_class: str
@@ -48,14 +50,13 @@ class Query:
     session: str = ""
     data_class: str = ""
     objective: ObjectiveSpec = NO_OVERRIDE
-    needs: Needs = field(default_factory=lambda: Needs(0, 0))
-    features: dict[str, float] = field(default_factory=dict)
+    needs: Needs = Needs(0, 0)
+    features: dict[str, float] = {}
     request_id: str = ""
     request_digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A choice: its id, and the record that the log keeps of it."""
 
     decision_id: str
@@ -106,6 +107,7 @@ class Engine:
         self.predictor = Predictor(self.belief, self.catalog)
         self.traffic = Traffic()
         self.policy = PolicySet(version=0, objective=ObjectiveSpec(), temper=0.5, exploration=0.01, allowance=0.05)
+        self._exploration = Exploration(self.policy.temper, self.policy.exploration, self.policy.allowance)
         self.sequence = 0  # of the last event folded
         self.last_uid = 0
         self._ordinals: dict[int, int] = {}  # next decision ordinal of each model, decisions not yet committed included
@@ -130,11 +132,10 @@ class Engine:
         task_class = catalog.task_class(query.task_class)
         objective = self._objective(task_class, query.objective)
         models, excluded = self.eligibility.split(query.needs, self._policy_models, query.task_class)
-        policy = self.policy
         seen = self.predictor.predict(
             task_class.task_class, models, query.needs.input_tokens, query.needs.max_output_tokens
         )
-        serving = serve(objective, seen, Exploration(policy.temper, policy.exploration, policy.allowance))
+        serving = serve(objective, seen, self._exploration)
         kept = self._kept(query.session, models)
         probabilities = serving.probabilities
         if kept is None:
@@ -156,14 +157,11 @@ class Engine:
             ordinal=ordinals[chosen],
             propensity=probabilities[chosen],
             uniform=uniform,
-            policy=policy.version,
+            policy=self.policy.version,
             workflow=query.workflow,
             session=query.session,
             data_class=query.data_class,
-            objective=(
-                float(objective.strategy), objective.usd_per_quality, objective.usd_per_second,
-                objective.quality_floor, objective.confidence, objective.margin,
-            ),
+            objective=objective.numbers,
             input_tokens=query.needs.input_tokens,
             max_output_tokens=query.needs.max_output_tokens,
             features=query.features,
@@ -192,21 +190,12 @@ class Engine:
         """Raise NaiadError if no model may serve a request, before anything is created for it."""
         self.eligibility.split(query.needs, self._policy_models, query.task_class)
 
-    def decision_id(self, record: Decided) -> str:
-        """Return the id of a decision."""
+    def decision_id(self, record: Decided | Entry) -> str:
+        """Return the id of a decision, from its record or its ledger entry."""
         return self.signer.issue(
             Ticket(
                 self.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
                 record.at_ms, record.uid,
-            )
-        )  # fmt: skip
-
-    def entry_id(self, entry: Entry) -> str:
-        """Return the id of the decision that a ledger entry belongs to."""
-        return self.signer.issue(
-            Ticket(
-                self.tenant, entry.task_class, entry.model, entry.ordinal, entry.policy, entry.propensity,
-                entry.at_ms, entry.uid,
             )
         )  # fmt: skip
 
@@ -262,6 +251,7 @@ class Engine:
 
     def _apply_policy(self, event: PolicySet) -> None:
         self.policy = event
+        self._exploration = Exploration(event.temper, event.exploration, event.allowance)
         self._policy_models = frozenset(event.models)
         self._objectives.clear()
 
@@ -327,9 +317,10 @@ class Engine:
 
 def _rank(serving: Serving, chosen: int) -> list[int]:
     """Return positions in the order in which they are to be tried: the one drawn, then by falling utility."""
-    utility = serving.utility
-    rest = sorted((i for i in range(len(utility)) if i != chosen), key=utility.__getitem__, reverse=True)
-    return [chosen, *rest]
+    order = sorted(range(len(serving.utility)), key=serving.utility.__getitem__, reverse=True)
+    order.remove(chosen)
+    order.insert(0, chosen)
+    return order
 
 
 def check_objective(spec: ObjectiveSpec, field_name: str = "objective") -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from naiad.bandit.belief import Belief
 from naiad.bandit.crossed import Marginals
 from naiad.bandit.objective import Predictions
 from naiad.bandit.spend import log_normal
 from naiad.bandit.statistics import Measure
-from naiad.server.catalog import Catalog
+from naiad.server.catalog import Catalog, Rate
 
 Moments = list[tuple[float, float]]  # (expected value, sd) of each model
 
@@ -19,32 +21,56 @@ class Predictor:
         self._belief = belief
         self._catalog = catalog
         self._moments: dict[tuple[int, Measure], tuple[Marginals, Moments]] = {}
+        self._qualities: dict[int, _Quality] = {}
+        self._used: dict[int, _Resources] = {}
 
     def predict(self, task_class: int, models: list[int], input_tokens: int, max_output_tokens: int) -> Predictions:
         """Return predictions for the models, in their order."""
-        quality = self._belief.marginals(task_class, Measure.QUALITY)
+        quality, quality_sd = self._quality(task_class, models)
+        seen = self._resources(task_class, models)
+        limit = max_output_tokens
+        cost = [
+            input_tokens * price + (expected if expected < limit else limit) * output_price + request
+            for price, expected, output_price, request in seen.costs
+        ]
+        cost_sd = [(spread if spread < limit else limit) * output_price for spread, output_price in seen.cost_sds]
+        return Predictions(quality, quality_sd, cost, cost_sd, seen.latency, seen.latency_sd)
+
+    def _quality(self, task_class: int, models: list[int]) -> tuple[list[float], list[float]]:
+        """Return mean and sd of the models' quality in one class."""
+        seen = self._belief.marginals(task_class, Measure.QUALITY)
+        kept = self._qualities.get(task_class)
+        if kept is None or kept.models is not models or kept.source is not seen:
+            means = [seen.mean[model] for model in models]
+            clipped = [q if 0.0 <= q <= 1.0 else float(q > 0.5) for q in means]  # beliefs may leave the scale
+            kept = self._qualities[task_class] = _Quality(models, seen, clipped, [seen.sd[model] for model in models])
+        return kept.mean, kept.sd
+
+    def _resources(self, task_class: int, models: list[int]) -> _Resources:
+        """Return what the models are expected to use in one class, whatever is asked."""
         tokens = self.output_tokens(task_class)
         latency = self._log_normal(task_class, Measure.LATENCY)
         rates = self._catalog.rates
-        costs, cost_sds = [], []
-        for model in models:
-            price, output_price, request, limit = rates[model]
-            expected, spread = tokens[model]
-            if max_output_tokens < limit:
-                limit = max_output_tokens
-            costs.append(input_tokens * price + (expected if expected < limit else limit) * output_price + request)
-            cost_sds.append((spread if spread < limit else limit) * output_price)
-        means = quality.mean
-        return Predictions(
-            [
-                q if 0.0 <= q <= 1.0 else float(q > 0.5) for q in (means[m] for m in models)
-            ],  # beliefs may leave the scale
-            [quality.sd[m] for m in models],
-            costs,
-            cost_sds,
-            [latency[m][0] for m in models],
-            [latency[m][1] for m in models],
-        )
+        kept = self._used.get(task_class)
+        if (
+            kept is None
+            or kept.models is not models
+            or kept.tokens is not tokens
+            or kept.seconds is not latency
+            or kept.rates is not rates
+        ):
+            few = [(rates[model], *tokens[model]) for model in models]
+            kept = self._used[task_class] = _Resources(
+                models=models,
+                tokens=tokens,
+                seconds=latency,
+                rates=rates,
+                costs=[(r.input, min(expected, r.output_limit), r.output, r.request) for r, expected, _ in few],
+                cost_sds=[(min(spread, r.output_limit), r.output) for r, _, spread in few],
+                latency=[latency[model][0] for model in models],
+                latency_sd=[latency[model][1] for model in models],
+            )
+        return kept
 
     def output_tokens(self, task_class: int) -> Moments:
         """Return expected output tokens and their sd for every model in one class, before any limit."""
@@ -61,3 +87,25 @@ class Predictor:
                 moments = [(max(expected - 1.0, 0.0), spread) for expected, spread in moments]
             kept = self._moments[task_class, measure] = (seen, moments)
         return kept[1]
+
+
+class _Quality(NamedTuple):
+    """Quality of a list of models in one class, as long as the belief is the one it came from."""
+
+    models: list[int]
+    source: Marginals
+    mean: list[float]
+    sd: list[float]
+
+
+class _Resources(NamedTuple):
+    """Tokens, prices and latency of a list of models in one class, as long as they are what these came from."""
+
+    models: list[int]
+    tokens: Moments
+    seconds: Moments
+    rates: list[Rate]
+    costs: list[tuple[float, float, float, float]]  # price a token in, tokens out, their price, price of a request
+    cost_sds: list[tuple[float, float]]  # sd of tokens out, their price; all prices in nano-USD
+    latency: list[float]
+    latency_sd: list[float]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -36,20 +37,25 @@ def duration(seconds: float) -> Duration:
     return Duration(seconds=whole, nanos=nanos)
 
 
-def candidates(catalog: Catalog, record: Decided) -> list[decision_pb2.Candidate]:
-    """Return the eligible models of a decision in the order in which they are to be tried."""
-    models = catalog.models
+def candidates(catalog: Catalog, record: Decided) -> list[Mapping[str, Any]]:
+    """Return the eligible models of a decision in the order in which they are to be tried, as Candidates.
+
+    A message takes them as dicts a third quicker than as messages, which it would copy.
+    """
+    models, names = record.models, catalog.model_names
+    probabilities, quality, quality_sd = record.probabilities, record.quality, record.quality_sd
+    cost, cost_sd, latency, latency_sd = record.cost, record.cost_sd, record.latency, record.latency_sd
     return [
-        decision_pb2.Candidate(
-            model=models[record.models[i]].name,
-            propensity=record.probabilities[i],
-            quality=record.quality[i],
-            quality_sd=record.quality_sd[i],
-            cost_nano_usd=round(record.cost[i]),
-            cost_sd_nano_usd=round(record.cost_sd[i]),
-            latency_s=record.latency[i],
-            latency_sd_s=record.latency_sd[i],
-        )
+        {
+            "model": names[models[i]],
+            "propensity": probabilities[i],
+            "quality": quality[i],
+            "quality_sd": quality_sd[i],
+            "cost_nano_usd": round(cost[i]),
+            "cost_sd_nano_usd": round(cost_sd[i]),
+            "latency_s": latency[i],
+            "latency_sd_s": latency_sd[i],
+        }
         for i in record.rank
     ]
 
@@ -73,7 +79,7 @@ def decision_to_proto(
     record = decision.record
     return router_service_pb2.DecideResponse(
         decision_id=decision.decision_id,
-        model=catalog.models[record.model].name,
+        model=catalog.model_names[record.model],
         propensity=record.propensity,
         ranking=candidates(catalog, record),
         excluded=exclusions(catalog, record.excluded) if record.excluded else (),

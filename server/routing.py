@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,8 +25,7 @@ _WINDOW_ITEMS = 50_000
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A decision, and the task class that it created, if it did."""
 
     decision: Decision
@@ -134,7 +132,7 @@ class Routing:
             if kept is not None:
                 return await self._again(*kept)
         if not query.task_class:
-            query = replace(query, task_class=UNCLASSIFIED)
+            query = msgspec.structs.replace(query, task_class=UNCLASSIFIED)
         known = self.engine.catalog.find_task_class(query.task_class) is not None
         if known and not self._waits and query.request_id not in self._deciding:
             chosen = self._choose(query)  # nothing awaited since the window was asked
@@ -192,7 +190,8 @@ class Routing:
         began = self._monotonic()
         decision = self.engine.decide(query, at_ms=self._now_ms(), uniform=self._uniform())
         took_us = int((self._monotonic() - began) * 1e6)
-        return replace(decision, record=msgspec.structs.replace(decision.record, took_us=took_us))
+        msgspec.structs.force_setattr(decision.record, "took_us", took_us)  # nobody else has seen it yet
+        return decision
 
     async def complete(self, query: Query, task: Task, request: Request, *, timeout_s: float) -> tuple[Completion, str]:
         """Answer a task; return the completion and the task class that it created, if it did.
@@ -218,7 +217,7 @@ class Routing:
 
     async def _complete(self, query: Query, task: Task, request: Request, timeout_s: float) -> tuple[Completion, str]:
         began = self._monotonic()
-        chosen = await self.decide(replace(query, request_id="", request_digest=""), request.method)
+        chosen = await self.decide(msgspec.structs.replace(query, request_id="", request_digest=""), request.method)
         left = timeout_s - (self._monotonic() - began)
         return await self._completer.complete(chosen.decision, task, request, timeout_s=left), chosen.created
 

@@ -65,7 +65,7 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
         entry = receipt.entry
         rated = entry.find(receipt.attempt) or AttemptEntry(attempt=receipt.attempt)
         return feedback_service_pb2.RetractFeedbackResponse(
-            feedback=render.feedback(entry, rated, receipt.rating, self._routing.engine.entry_id(entry)),
+            feedback=render.feedback(entry, rated, receipt.rating, self._routing.engine.decision_id(entry)),
             effective_score=receipt.score,
             sequence=receipt.sequence,
         )

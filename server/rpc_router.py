@@ -76,11 +76,12 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
 
     def _query(self, request: Any, method: str) -> Query:
         catalog = self._routing.engine.catalog
-        if request.task_class:
+        task_class = catalog.find_task_class(request.task_class)
+        if task_class is None and request.task_class:
             name(request.task_class, "task_class")
         for index, model in enumerate(request.allowed_models):
             catalog.model(model_name(model, f"allowed_models[{index}]"), f"allowed_models[{index}]")
-        return query_from_proto(request, catalog.find_task_class(request.task_class), method)
+        return query_from_proto(request, task_class, method)
 
     def _completed(self, completion: Completion, created: str) -> router_service_pb2.CompleteResponse:
         catalog = self._routing.engine.catalog

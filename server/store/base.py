@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class StoreError(Exception):
@@ -31,8 +31,7 @@ class StoreCorrupt(StoreError):
     """What was read is not what was written: a checksum does not match."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(NamedTuple):
     """One event of the log with the columns that lists filter by."""
 
     sequence: int

@@ -37,10 +37,36 @@ _ROW = "(?,?,?,?,?,?,?,?,?,?,?)"
 _MAX_VARIABLES = 32_000  # SQLite's default limit is 32,766
 
 
+class _Connection(aiosqlite.Connection):
+    """A connection whose transactions take one trip to its thread: each trip is a hand-over of the interpreter lock."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(lambda: sqlite3.connect(path, isolation_level=None, check_same_thread=False), 64)
+
+    async def transact(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+        """Run statements as one transaction, all or nothing."""
+        await self._execute(self._transact, statements)  # type: ignore[no-untyped-call]
+
+    def _transact(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+        db = self._conn
+        if len(statements) == 1:  # commits by itself
+            db.execute(*statements[0])
+            return
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for sql, values in statements:
+                db.execute(sql, values)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+
 class SqliteStore:
     """The Store protocol on one SQLite file; open it with `SqliteStore.open`."""
 
-    def __init__(self, path: Path, connection: aiosqlite.Connection, lock: IO[str]) -> None:
+    def __init__(self, path: Path, connection: _Connection, lock: IO[str]) -> None:
         self._path = path
         self._db = connection
         self._lock = lock
@@ -58,7 +84,8 @@ class SqliteStore:
         lock = _lock(path)
         try:
             sqlite3.connect(path).close()  # fails here, where no thread has begun, if it cannot be opened
-            connection = await aiosqlite.connect(path, isolation_level=None, check_same_thread=False)
+            connection = _Connection(path)
+            await connection
         except (sqlite3.Error, OSError) as error:
             lock.close()
             raise StoreUnwritable(
@@ -117,20 +144,8 @@ class SqliteStore:
             return list(await self._db.execute_fetchall(sql, values))
 
     async def _write(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
-        """Run statements as one transaction; a lone one commits by itself, which saves trips to the thread."""
         async with self._whole:
-            if len(statements) == 1:
-                await self._db.execute(*statements[0])
-                return
-            await self._db.execute("BEGIN IMMEDIATE")
-            try:
-                for sql, values in statements:
-                    await self._db.execute(sql, values)
-                await self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    await self._db.execute("ROLLBACK")
-                raise
+            await self._db.transact(statements)
 
     async def commit(self, batch: Batch) -> None:
         """Write a batch; raises StoreError for what exists already, sqlite3.Error for a file that fails."""

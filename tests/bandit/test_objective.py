@@ -31,7 +31,7 @@ class Predictions:
     latency_sd: Floats
 
     def lists(self) -> core.Predictions:
-        return core.Predictions(*(getattr(self, name).tolist() for name in core.Predictions.__slots__))
+        return core.Predictions(*(getattr(self, name).tolist() for name in core.Predictions._fields))
 
 
 @dataclass(frozen=True, slots=True)

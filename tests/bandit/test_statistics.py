@@ -209,4 +209,4 @@ def test_big_weights_do_not_overflow() -> None:
 
 @given(st.floats(-1e6, 1e6))
 def test_fixed_point_is_the_nearest(value: float) -> None:
-    assert abs(to_fixed(value) / SCALE - value) <= 0.5 / SCALE
+    assert abs(to_fixed(value) - value * SCALE) <= 0.5

@@ -222,7 +222,7 @@ def ids(served: Live) -> dict[str, str]:
     database.close()
     signer = Signer(keys, max(keys))
     ticket = signer.verify(made, 0)
-    facts = {name: getattr(ticket, name) for name in type(ticket).__slots__}
+    facts = ticket._asdict()
     other_key = Signer({max(keys): bytes(32)}, max(keys))
     return {
         "$ID": made,

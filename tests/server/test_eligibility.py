@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,23 +18,23 @@ from tests.server.builders import model
 NEEDS = Needs(1_000, 100)
 ENDPOINTS = frozenset({"echo"})
 NONE: frozenset[str] = frozenset()
-EXPLICIT = replace(NEEDS, explicit_output=True)
+EXPLICIT = NEEDS._replace(explicit_output=True)
 
 CASES: dict[str, tuple[Reason | None, ModelPut, Needs, frozenset[str]]] = {
     "nothing against it": (None, model(0), NEEDS, NONE),
     "disabled": (Reason.DISABLED, model(0, disabled=True), NEEDS, NONE),
     "not in the policy": (Reason.POLICY, model(0), NEEDS, frozenset({"echo/other"})),
     "in the policy": (None, model(0), NEEDS, frozenset({"echo/m0"})),
-    "not allowed": (Reason.NOT_ALLOWED, model(0), replace(NEEDS, allowed=frozenset({"echo/m1"})), NONE),
+    "not allowed": (Reason.NOT_ALLOWED, model(0), NEEDS._replace(allowed=frozenset({"echo/m1"})), NONE),
     "no price": (Reason.NO_PRICE, model(0, prices=None), NEEDS, NONE),
     "no endpoint": (Reason.NO_ENDPOINT, model(0, endpoint="acme"), NEEDS, NONE),
     "empty endpoint": (Reason.NO_ENDPOINT, model(0, endpoint=""), NEEDS, NONE),
-    "no capability": (Reason.CAPABILITY, model(0), replace(NEEDS, capabilities=frozenset({1})), NONE),
+    "no capability": (Reason.CAPABILITY, model(0), NEEDS._replace(capabilities=frozenset({1})), NONE),
     "one capability of two": (
-        Reason.CAPABILITY, model(0, capabilities=(1,)), replace(NEEDS, capabilities=frozenset({1, 2})), NONE,
+        Reason.CAPABILITY, model(0, capabilities=(1,)), NEEDS._replace(capabilities=frozenset({1, 2})), NONE,
     ),
     "every capability": (
-        None, model(0, capabilities=(1, 2, 3)), replace(NEEDS, capabilities=frozenset({1, 2})), NONE,
+        None, model(0, capabilities=(1, 2, 3)), NEEDS._replace(capabilities=frozenset({1, 2})), NONE,
     ),
     "window one too small": (Reason.CONTEXT_WINDOW, model(0, context_window=1_099), NEEDS, NONE),
     "window just enough": (None, model(0, context_window=1_100), NEEDS, NONE),
