@@ -15,7 +15,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: help setup demo test lint format bars bench proto clean
+.PHONY: help setup demo test lint format bars bench peers proto clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,13 @@ bench: $(READY) ## measure; figures go to build/bench/*.json
 	  $(BIN)/python -m benchmarks.$$name --json $(BENCH)/$$name.json </dev/null || failed+=("$$name"); \
 	done; \
 	if (( $${#failed[@]} )); then echo "failed: $${failed[*]}" >&2; exit 1; fi
+
+peers: .venv-peers/.ready ## make .venv-peers, the peers of benchmarks.routing
+
+.venv-peers/.ready: benchmarks/routing/peers.txt
+	@$(or $(PYTHON),python3) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-input -r $< </dev/null
+	@touch $@
 
 proto: $(READY) ## regenerate clients/python/naiad/v1 from proto/
 	@proto/generate.sh

@@ -19,8 +19,8 @@ from naiad.bandit.statistics import BUCKET_WIDTH, ERA, SCALE, UNIT_WEIGHT, Group
 _REBASE = 32.0  # half-lives after which relative weights get a new reference
 
 DEFAULT_PRIORS: Mapping[Measure, Prior] = {
-    Measure.QUALITY: Prior(0.6, 0.2, 0.2, 0.1, 0.1, noise=0.05, noise_floor=1e-3),
-    Measure.SUCCESS: Prior(0.97, 0.02, 0.03, 0.02, 0.02, noise=0.02, noise_floor=1e-3),
+    Measure.QUALITY: Prior(0.6, 0.2, 0.3, 0.1, 0.1, noise=1.0, noise_floor=0.01, noise_weight=2.0, bounded=True),
+    Measure.SUCCESS: Prior(0.97, 0.02, 0.3, 0.02, 0.1, noise=1.0, noise_floor=0.01, noise_weight=2.0, bounded=True),
     Measure.OUTPUT_TOKENS: Prior(5.5, 1.0, 0.8, 0.7, 0.5, noise=0.5, noise_floor=1e-2),
     Measure.LATENCY: Prior(0.7, 1.0, 0.8, 0.5, 0.4, noise=0.3, noise_floor=1e-2),
 }
@@ -133,8 +133,10 @@ class Belief:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def noise(self, measure: Measure) -> float:
-        """Return the learned variance of one observation of a measure."""
-        return float(self._measures[measure].noise)
+        """Return the learned variance of one observation of a measure, for [0, 1] as a share of p (1 - p)."""
+        posterior = self._measures[measure]
+        posterior.settle()
+        return float(posterior.noise)
 
     def marginals(self, task_class: int, measure: Measure) -> Marginals:
         """Return the posterior of theta in one task class for every model."""

@@ -2,25 +2,32 @@
 
 For task class k and model m:
 
-    theta_km = b_k + mu_m + delta_km
-    mu_m ~ N(g, model_sd^2),  g ~ N(mean, mean_sd^2)      a model's ability, around the field's
-    b_k ~ N(0, class_sd^2)                                 how hard the class is, the same for every model
+    theta_km = b_k + s_k (mu_m + delta_km)
+    b_k ~ N(B, class_sd^2),  B ~ N(mean, mean_sd^2)        how easy the class is, around the field's level
+    mu_m ~ N(0, model_sd^2)                                a model's ability
     delta_km ~ N(0, interaction_sd^2)                      what is special about this model in this class
-    observation = theta_km + N(0, noise)
+    observation = theta_km + N(0, phi v_k)
 
-With w_km = 1 / (interaction_sd^2 + noise / n_km) every b_k and delta_km integrates out in closed form (Henderson's
-mixed-model equations; Searle, Casella and McCulloch, "Variance Components", 1992). What is left is one Gaussian over
-the abilities, with precision and right-hand side
+A measure in [0, 1] has less room near its ends. With p_k the class's level (its mean over all models, shrunken) its
+observations vary as v_k = p_k (1 - p_k) does, and its models differ by s_k = 4 v_k of what they would in a class of
+medium difficulty; any other measure has v_k = s_k = 1. The factor phi is learned from the spread inside cells: it is
+near 1 for pass or fail and far below for graded judgements.
 
-    A = A_0 + sum_k [diag(w_k) - u_k u_k'],   u_k = w_k / sqrt(1/class_sd^2 + sum_m w_km)
-    r = r_0 + sum_k [w_k y_k - u_k (u_k' y_k)].
+With w_km = 1 / (s_k^2 interaction_sd^2 + phi v_k / n_km) every b_k and delta_km integrates out in closed form
+(Henderson's mixed-model equations; Searle, Casella and McCulloch, "Variance Components", 1992). What is left is one
+Gaussian over the abilities and B. With c = 1/class_sd^2, W_k = sum_m w_km and z = (mu, B) its precision A and
+right-hand side r gain from each class
+
+    A_mumu += diag(s_k^2 w_k) - u_k u_k',  u_k = s_k w_k / sqrt(c + W_k)
+    A_muB  += s_k w_k c / (c + W_k)                        A_BB += c W_k / (c + W_k)
+    r_mu   += s_k (w_k y_k - w_k (w_k' y_k) / (c + W_k))   r_B  += c (w_k' y_k) / (c + W_k).
 
 So a model never seen starts from what the field teaches, and a class never seen from what its models did elsewhere.
 
-Purity and speed meet through integers: each class's w_k, u_k and right-hand side are rounded to fixed point and the
-sums over classes are kept in exact integers. Replacing one class's term gives, to the bit, what a computation from
-nothing gives, and a decision costs the same with 14 classes and with 1,000. The noise is learned from the spread inside
-cells and enters on a grid of quarter octaves, so that the integers stay valid while it settles.
+Purity and speed meet through integers: each class's terms are rounded to fixed point and the sums over classes are kept
+in exact integers. Replacing one class's term gives, to the bit, what a computation from nothing gives, and a decision
+costs the same with 14 classes and with 1,000. The factor phi enters on a grid of quarter octaves, so that the integers
+stay valid while it settles.
 """
 
 from __future__ import annotations
@@ -35,11 +42,14 @@ from numpy.typing import NDArray
 from naiad.bandit.statistics import SCALE, UNIT_WEIGHT
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _FIXED = float(1 << 30)  # fixed point of class terms: 64 bits hold a million classes of the largest terms
 _LEAST_UNSEEN = 1e-15  # keeps sds above zero however much evidence there is
+_LEAST_VARIANCE = 1e-30
 _STEPS = 4  # grid points per octave of the learned noise
+_LEVEL_WEIGHT = 10.0  # pseudo-observations at the prior's mean behind a class's level
+_LOWEST_LEVEL = 0.02  # and 1 minus the highest: a class never seems quite without room
+_UNIT = 1 << 20  # fixed point of v_k in the degrees of freedom
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +61,10 @@ class Prior:
     model_sd: float
     class_sd: float
     interaction_sd: float
-    noise: float  # variance of one observation
+    noise: float  # phi: variance of one observation, in units of v_k
     noise_floor: float
-    noise_weight: float = 10.0  # pseudo-observations behind `noise`
+    noise_weight: float = 10.0  # pseudo-observations behind `noise`, in units of v_k
+    bounded: bool = False  # the measure lies in [0, 1]
 
 
 class Marginals(NamedTuple):
@@ -71,17 +82,22 @@ class Marginals(NamedTuple):
 
 
 class _Row:
-    """One task class's evidence, and its term as last folded into the sums; lists of length n_models."""
+    """One task class's evidence, and its terms as last folded into the sums; lists of length n_models."""
 
-    __slots__ = ("n", "rhs", "u", "w", "w_fixed", "y")
+    __slots__ = ("cross", "diagonal", "field", "freedom", "n", "rhs", "rhs_field", "scale", "u", "unit", "w", "y")
 
-    def __init__(self, n_models: int) -> None:
+    def __init__(self, n_models: int, unit: float) -> None:
         self.n = [0.0] * n_models  # effective observations, before decay
         self.y = [0.0] * n_models  # their mean
+        self.unit = unit  # v_k
+        self.scale = 1.0  # s_k
+        self.freedom = 0  # of the spread inside cells
         self.w = [0.0] * n_models
         self.u = [0.0] * n_models
-        self.w_fixed = [0] * n_models
+        self.diagonal = [0] * n_models  # fixed point, as all that follow
+        self.cross = [0] * n_models
         self.rhs = [0] * n_models
+        self.field = self.rhs_field = 0
 
 
 class CrossedPosterior:
@@ -96,18 +112,21 @@ class CrossedPosterior:
         self.n_models = n_models
         self._interaction = prior.interaction_sd**2
         self._class_precision = 1.0 / prior.class_sd**2
-        model_precision = 1.0 / prior.model_sd**2
-        field = 1.0 / prior.mean_sd**2 + n_models * model_precision
-        self._precision_0 = np.full((n_models, n_models), -(model_precision**2) / field)
-        self._precision_0.ravel()[:: n_models + 1] += model_precision
-        self._rhs_0 = (model_precision - n_models * model_precision**2 / field) * prior.mean
+        self._model_precision = 1.0 / prior.model_sd**2
+        self._field_precision = 1.0 / prior.mean_sd**2
         self._rows: dict[int, _Row] = {}
-        self._nothing = _Row(n_models)
-        self._w_sum = [0] * n_models  # sums over classes, fixed point
-        self._rhs_sum = [0] * n_models
+        self._nothing = _Row(n_models, 1.0)
+        if prior.bounded:
+            self._nothing.unit = self._unit([], [])
+            self._nothing.scale = 4.0 * self._nothing.unit
+        self._diagonal = [0] * n_models  # sums over classes, fixed point
+        self._cross = [0] * n_models
+        self._rhs = [0] * n_models
+        self._field = self._rhs_field = 0
         self._products = np.zeros((n_models, n_models), dtype=np.int64)  # sum of u u'
         self._spread: dict[tuple[int, int], tuple[int, int]] = {}  # within-cell squares, degrees of freedom
-        self._squares = self._freedom = 0
+        self._squares = 0
+        self._expected = 0  # degrees of freedom x v_k, in 1 / _UNIT
         self._noise_index = self._index()
         self.noise = 2.0 ** (self._noise_index / _STEPS)
         self._decay = [1.0] * n_models
@@ -128,7 +147,7 @@ class CrossedPosterior:
         """
         row = self._rows.get(task_class)
         if row is None:
-            row = self._rows[task_class] = _Row(self.n_models)
+            row = self._rows[task_class] = _Row(self.n_models, self._nothing.unit)
         row.n[model] = n
         row.y[model] = mean
         self._dirty.add(task_class)
@@ -136,37 +155,57 @@ class CrossedPosterior:
         old_squares, old_freedom = self._spread.get(key, (0, 0))
         self._spread[key] = (squares, freedom)
         self._squares += squares - old_squares
-        self._freedom += freedom - old_freedom
-        index = self._index()
-        if index != self._noise_index:
-            self._noise_index = index
-            self.noise = 2.0 ** (index / _STEPS)
-            self._rebuild = True
+        self._expected += (freedom - old_freedom) * round(row.unit * _UNIT)
+        row.freedom += freedom - old_freedom
 
     def _index(self) -> int:
         prior = self.prior
         pooled = self._squares / (UNIT_WEIGHT * SCALE * SCALE) + prior.noise * prior.noise_weight
-        variance = pooled / (self._freedom / UNIT_WEIGHT + prior.noise_weight)
+        variance = pooled / (self._expected / (UNIT_WEIGHT * _UNIT) + prior.noise_weight)
         return round(_STEPS * math.log2(max(variance, prior.noise_floor)))
 
+    def _unit(self, n: list[float], y: list[float]) -> float:
+        """Return v_k of a class with this evidence."""
+        level = sum([n_m * y_m for n_m, y_m in zip(n, y, strict=True)]) + _LEVEL_WEIGHT * self.prior.mean
+        level = min(max(level / (sum(n) + _LEVEL_WEIGHT), _LOWEST_LEVEL), 1.0 - _LOWEST_LEVEL)
+        return level * (1.0 - level)
+
+    def _measure_level(self, row: _Row) -> None:
+        """Bring a class's v_k and s_k to its evidence."""
+        unit = self._unit(self._decayed(row), row.y)
+        self._expected += row.freedom * (round(unit * _UNIT) - round(row.unit * _UNIT))
+        row.unit, row.scale = unit, 4.0 * unit
+
+    def _decayed(self, row: _Row) -> list[float]:
+        return [n_m * decay for n_m, decay in zip(row.n, self._decay, strict=True)]
+
     def _fold(self, row: _Row) -> None:
-        """Replace one class's term in the sums over classes."""
-        interaction, noise = self._interaction, self.noise
-        n = [n_m * decay for n_m, decay in zip(row.n, self._decay, strict=True)]
+        """Replace one class's terms in the sums over classes."""
+        scale, c = row.scale, self._class_precision
+        interaction, noise = scale * scale * self._interaction, self.noise * row.unit
+        n = self._decayed(row)
         w = [n_m / (interaction * n_m + noise) for n_m in n]
-        scale = 1.0 / math.sqrt(self._class_precision + sum(w))
-        u = [w_m * scale for w_m in w]
-        level = sum([u_m * y_m for u_m, y_m in zip(u, row.y, strict=True)])
-        w_fixed = [round(w_m * _FIXED) for w_m in w]
-        rhs = [round((w_m * y_m - u_m * level) * _FIXED) for w_m, y_m, u_m in zip(w, row.y, u, strict=True)]
-        self._w_sum = [s + new - old for s, new, old in zip(self._w_sum, w_fixed, row.w_fixed, strict=True)]
-        self._rhs_sum = [s + new - old for s, new, old in zip(self._rhs_sum, rhs, row.rhs, strict=True)]
+        share = 1.0 / (c + sum(w))
+        level = share * sum([w_m * y_m for w_m, y_m in zip(w, row.y, strict=True)])
+        root = scale * math.sqrt(share)
+        u = [w_m * root for w_m in w]
+        square, crossed, unit = scale * scale * _FIXED, scale * c * share * _FIXED, scale * _FIXED
+        diagonal = [round(w_m * square) for w_m in w]
+        cross = [round(w_m * crossed) for w_m in w]
+        rhs = [round(unit * w_m * (y_m - level)) for w_m, y_m in zip(w, row.y, strict=True)]
+        field, rhs_field = round(c * (1.0 - c * share) * _FIXED), round(c * level * _FIXED)
+        self._diagonal = [s + new - old for s, new, old in zip(self._diagonal, diagonal, row.diagonal, strict=True)]
+        self._cross = [s + new - old for s, new, old in zip(self._cross, cross, row.cross, strict=True)]
+        self._rhs = [s + new - old for s, new, old in zip(self._rhs, rhs, row.rhs, strict=True)]
+        self._field += field - row.field
+        self._rhs_field += rhs_field - row.rhs_field
         both = np.array((u, row.u))
         products = both[:, :, None] * both[:, None, :]
         products *= _FIXED
         rounded = np.rint(products, out=products).astype(np.int64)  # the same u always gives the same integers
         self._products += rounded[0] - rounded[1]
-        row.w, row.u, row.w_fixed, row.rhs = w, u, w_fixed, rhs
+        row.w, row.u, row.diagonal, row.cross, row.rhs = w, u, diagonal, cross, rhs
+        row.field, row.rhs_field = field, rhs_field
 
     def settle(self) -> None:
         """Fold the changed classes into the sums over classes."""
@@ -175,18 +214,33 @@ class CrossedPosterior:
             self._rebuild = False
         if not self._dirty:
             return
+        if self.prior.bounded:
+            for task_class in self._dirty:
+                self._measure_level(self._rows[task_class])
+        index = self._index()
+        if index != self._noise_index:
+            self._noise_index = index
+            self.noise = 2.0 ** (index / _STEPS)
+            self._dirty.update(self._rows)
         for task_class in self._dirty:
             self._fold(self._rows[task_class])
         self._dirty.clear()
         self._stale = True
 
     def _solve(self) -> None:
-        precision = self._products * (-1.0 / _FIXED)
-        precision += self._precision_0
-        precision.ravel()[:: self.n_models + 1] += [w / _FIXED for w in self._w_sum]
-        rhs = np.array([r / _FIXED + self._rhs_0 for r in self._rhs_sum])
+        n_models = self.n_models
+        precision = np.empty((n_models + 1, n_models + 1))
+        np.multiply(self._products, -1.0 / _FIXED, out=precision[:n_models, :n_models])
+        precision[n_models] = precision[:, n_models] = [
+            *[x / _FIXED for x in self._cross],
+            self._field / _FIXED + self._field_precision,
+        ]
+        models = self._model_precision
+        precision.ravel()[: n_models * (n_models + 2) : n_models + 2] += [x / _FIXED + models for x in self._diagonal]
+        rhs = [x / _FIXED for x in self._rhs]
+        rhs.append(self._rhs_field / _FIXED + self._field_precision * self.prior.mean)
         self._cov = np.linalg.inv(precision)
-        self._mu: list[float] = (self._cov @ rhs).tolist()
+        *self._mu, self._centre = (self._cov @ rhs).tolist()
         self._var: list[float] = self._cov.diagonal().tolist()
         self._stale = False
         self._cache.clear()
@@ -202,18 +256,25 @@ class CrossedPosterior:
         return cached
 
     def _marginals(self, task_class: int) -> Marginals:
-        """Combine a class's own evidence with the abilities."""
+        """Combine a class's own evidence with the abilities and the field's level."""
         row = self._rows.get(task_class, self._nothing)
-        difficulty_precision = self._class_precision + sum(row.w)
-        g = [w_m / difficulty_precision for w_m in row.w]
-        cov_g: list[float] = (self._cov @ g).tolist()
-        difficulty = sum([g_m * (y_m - mu_m) for g_m, y_m, mu_m in zip(g, row.y, self._mu, strict=True)])
-        common = sum([g_m * c_m for g_m, c_m in zip(g, cov_g, strict=True)]) + 1.0 / difficulty_precision
-        interaction = self._interaction
+        scale, mu = row.scale, self._mu
+        precision = self._class_precision + sum(row.w)
+        g = [w_m / precision for w_m in row.w]
+        from_field = self._class_precision / precision
+        reach = [-scale * g_m for g_m in g]  # how the class's level moves with the abilities and with B
+        reach.append(from_field)
+        cov_reach: list[float] = (self._cov @ reach).tolist()
+        pull = sum([g_m * (y_m - scale * mu_m) for g_m, y_m, mu_m in zip(g, row.y, mu, strict=True)])
+        level = from_field * self._centre + pull
+        common = sum([r * c for r, c in zip(reach, cov_reach, strict=True)]) + 1.0 / precision
+        square, twice = scale * scale, 2.0 * scale
+        interaction = square * self._interaction
         means, sds = [], []
-        for w_m, y_m, mu_m, var_m, c_m in zip(row.w, row.y, self._mu, self._var, cov_g, strict=True):
+        for w_m, y_m, mu_m, var_m, c_m in zip(row.w, row.y, mu, self._var[:-1], cov_reach[:-1], strict=True):
             seen = w_m * interaction  # the share of the class's own evidence, in [0, 1)
             unseen = max(1.0 - seen, _LEAST_UNSEEN)
-            means.append(seen * y_m + unseen * (mu_m + difficulty))
-            sds.append(math.sqrt(unseen * (interaction + unseen * (var_m - 2.0 * c_m + common))))
+            means.append(seen * y_m + unseen * (level + scale * mu_m))
+            variance = unseen * (interaction + unseen * (square * var_m + twice * c_m + common))
+            sds.append(math.sqrt(max(variance, _LEAST_VARIANCE)))
         return Marginals(means, sds, list(row.n), self._decay)

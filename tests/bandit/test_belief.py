@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from naiad.bandit.statistics import Measure, Observation, Statistics, to_fixed
 from tests.bandit.worlds import ArrayBelief, believe, fold, observed, scores
 
 PRIOR = DEFAULT_PRIORS[Measure.QUALITY]
+# The same without the room that a scale from 0 to 1 leaves: here the model is exact, and so must the intervals be.
+EXACT = replace(PRIOR, bounded=False, noise=0.05, noise_floor=1e-3, noise_weight=10.0)
+EXACTLY = BeliefSettings(priors=dict(DEFAULT_PRIORS) | {Measure.QUALITY: EXACT})
 
 
 def assert_sound(belief: ArrayBelief, n_classes: int) -> None:
@@ -51,7 +55,8 @@ def test_sound_without_any_evidence_and_without_models() -> None:
     assert_sound(belief, 4)
     seen = belief.arrays(0, Measure.QUALITY)
     np.testing.assert_allclose(seen.mean, PRIOR.mean)
-    spread = math.hypot(PRIOR.mean_sd, PRIOR.model_sd, PRIOR.class_sd, PRIOR.interaction_sd)
+    scale = 4.0 * PRIOR.mean * (1.0 - PRIOR.mean)
+    spread = math.hypot(PRIOR.mean_sd, PRIOR.class_sd, scale * PRIOR.model_sd, scale * PRIOR.interaction_sd)
     np.testing.assert_allclose(seen.sd, spread)
 
 
@@ -68,11 +73,10 @@ def test_sound_after_everything_was_taken_back() -> None:
 
 
 def truth_of(rng: np.random.Generator, n_classes: int, n_models: int) -> Floats:
-    """Draw theta (n_classes, n_models) from the quality prior."""
-    field = rng.normal(PRIOR.mean, PRIOR.mean_sd)
-    ability = rng.normal(field, PRIOR.model_sd, n_models)
-    difficulty = rng.normal(0.0, PRIOR.class_sd, (n_classes, 1))
-    return np.asarray(ability + difficulty + rng.normal(0.0, PRIOR.interaction_sd, (n_classes, n_models)))
+    """Draw theta (n_classes, n_models) from the quality prior, as on a scale without ends."""
+    level = rng.normal(rng.normal(PRIOR.mean, PRIOR.mean_sd), PRIOR.class_sd, (n_classes, 1))
+    ability = rng.normal(0.0, PRIOR.model_sd, n_models)
+    return np.asarray(level + ability + rng.normal(0.0, PRIOR.interaction_sd, (n_classes, n_models)))
 
 
 @pytest.mark.parametrize("noise", [0.004, 0.05, 0.2])
@@ -92,7 +96,7 @@ def test_intervals_cover_the_truth_at_their_stated_rate(noise: float) -> None:
             for m in range(n_models)
             for s in observed(scores(rng, theta[k, m], noise, int(rng.integers(0, 60))), k, m)
         ]
-        belief = believe(fold(seen), BeliefSettings(), n_classes, n_models)
+        belief = believe(fold(seen), EXACTLY, n_classes, n_models)
         for k in range(n_classes):
             got = belief.arrays(k, Measure.QUALITY)
             z.extend(np.abs((got.mean - theta[k]) / got.sd))
@@ -108,7 +112,7 @@ def test_intervals_cover_models_and_classes_never_seen() -> None:
     for _ in range(200):
         theta = truth_of(rng, 4, 5)
         seen = [s for k in range(3) for m in range(4) for s in observed(scores(rng, theta[k, m], 0.05, 30), k, m)]
-        belief = believe(fold(seen), BeliefSettings(), 4, 5)
+        belief = believe(fold(seen), EXACTLY, 4, 5)
         newcomer, unseen = belief.arrays(0, Measure.QUALITY), belief.arrays(3, Measure.QUALITY)
         z += [
             (newcomer.mean[4] - theta[0, 4]) / newcomer.sd[4],
@@ -118,9 +122,45 @@ def test_intervals_cover_models_and_classes_never_seen() -> None:
     assert abs(float(np.std(z)) - 1.0) < 4.0 / math.sqrt(2 * 400)
 
 
+def test_intervals_cover_pass_or_fail() -> None:
+    """Levels between 0.05 and 0.98, models within what is left of the scale, verdicts of 0 and 1: near enough."""
+    rng = np.random.default_rng(13)
+    z: list[float] = []
+    for _ in range(40):
+        level = rng.uniform(0.05, 0.98, (5, 1))
+        ability = rng.normal(0.0, 0.2, 6)
+        theta = np.clip(level + 4.0 * level * (1.0 - level) * ability, 0.01, 0.99)
+        counts = rng.integers(0, 60, (5, 6))
+        seen = [
+            s
+            for k in range(5)
+            for m in range(6)
+            for s in observed((rng.random(counts[k, m]) < theta[k, m]).astype(float), k, m)
+        ]
+        belief = believe(fold(seen), BeliefSettings(), 5, 6)
+        for k in range(5):
+            got = belief.arrays(k, Measure.QUALITY)
+            z.extend(np.abs((got.mean - theta[k]) / got.sd))
+    assert 0.92 < np.mean(np.array(z) < 1.96) < 0.99
+    assert 0.42 < np.mean(np.array(z) < 0.674) < 0.65
+
+
+@pytest.mark.parametrize(("graded", "low", "high"), [(False, 0.8, 1.1), (True, 0.015, 0.03)])
+def test_noise_of_a_bounded_measure_is_a_share_of_its_room(graded: bool, low: float, high: float) -> None:
+    """Near 1 for pass or fail, as little as it is for graded judgements, in easy and in hard classes alike."""
+    rng = np.random.default_rng(17)
+    seen = []
+    for k, level in enumerate((0.5, 0.8, 0.95)):
+        room = level * (1.0 - level)
+        for m in range(4):
+            values = rng.normal(level, np.sqrt(0.02 * room), 200) if graded else (rng.random(200) < level).astype(float)
+            seen += observed(values, k, m)
+    assert low < believe(fold(seen), BeliefSettings(), 3, 4).noise(Measure.QUALITY) < high
+
+
 @pytest.mark.parametrize(
     ("measure", "noise"),
-    [(Measure.QUALITY, 0.004), (Measure.QUALITY, 0.2), (Measure.OUTPUT_TOKENS, 0.05), (Measure.LATENCY, 1.5)],
+    [(Measure.OUTPUT_TOKENS, 0.05), (Measure.OUTPUT_TOKENS, 0.5), (Measure.LATENCY, 1.5)],
 )
 def test_noise_is_learned(measure: Measure, noise: float) -> None:
     """2,000 observations over 20 arms bring the noise within its grid (9%) and four standard errors (13%)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -29,22 +29,24 @@ class Evidence:
 
 
 def dense(prior: Prior, noise: float, seen: Evidence) -> tuple[Floats, Floats]:
-    """Return mean and sd of theta (n_classes, n_models): the joint of (g, mu, b, delta) given all ybar."""
+    """Return mean and sd of theta (n_classes, n_models): the joint of (B, mu, b - B, delta) given all ybar."""
     n_classes, n_models = seen.n.shape
     arms = n_classes * n_models
-    size = 1 + n_models + n_classes + arms  # g, mu - g, b, delta
+    units, scales = room(prior, seen)
+    size = 1 + n_models + n_classes + arms  # B, mu, b - B, delta
     sds = [prior.mean_sd] + [prior.model_sd] * n_models + [prior.class_sd] * n_classes + [prior.interaction_sd] * arms
     cov = np.diag(np.square(sds))
     design = np.zeros((arms, size))
     for k in range(n_classes):
         for m in range(n_models):
             row = design[k * n_models + m]
-            row[0] = row[1 + m] = row[1 + n_models + k] = row[1 + n_models + n_classes + k * n_models + m] = 1.0
+            row[0] = row[1 + n_models + k] = 1.0
+            row[1 + m] = row[1 + n_models + n_classes + k * n_models + m] = scales[k]
     prior_mean = np.zeros(size)
     prior_mean[0] = prior.mean
     rows = np.flatnonzero(seen.n.ravel() > 0)
     h = design[rows]
-    innovation = h @ cov @ h.T + np.diag(noise / seen.n.ravel()[rows])
+    innovation = h @ cov @ h.T + np.diag((noise * units[:, None] / np.maximum(seen.n, 1e-300)).ravel()[rows])
     gain = np.linalg.solve(innovation, h @ cov).T
     mean = prior_mean + gain @ (seen.y.ravel()[rows] - h @ prior_mean)
     cov = cov - gain @ h @ cov
@@ -53,10 +55,21 @@ def dense(prior: Prior, noise: float, seen: Evidence) -> tuple[Floats, Floats]:
     return theta, np.sqrt(var)
 
 
+def room(prior: Prior, seen: Evidence) -> tuple[Floats, Floats]:
+    """Return v_k and s_k of each class: 1 for an unbounded measure, or else from its shrunken level."""
+    ones = np.ones(len(seen.n))
+    if not prior.bounded:
+        return ones, ones
+    level = ((seen.n * seen.y).sum(axis=1) + 10.0 * prior.mean) / (seen.n.sum(axis=1) + 10.0)
+    level = np.clip(level, 0.02, 0.98)
+    return level * (1.0 - level), 4.0 * level * (1.0 - level)
+
+
 def posterior_of(prior: Prior, seen: Evidence, spread: tuple[int, int] = (0, 0)) -> ArrayPosterior:
     posterior = ArrayPosterior(prior, seen.n.shape[1])
     for k, m in zip(*np.nonzero(seen.n), strict=True):
         posterior.put(int(k), int(m), float(seen.n[k, m]), float(seen.y[k, m]), *spread)
+    posterior.settle()
     return posterior
 
 
@@ -125,7 +138,8 @@ def test_decay_scales_the_evidence_of_a_model(prior: Prior, seen: Evidence, data
 
 @given(priors, evidences(4, 4), st.data())
 def test_more_data_never_widens(prior: Prior, seen: Evidence, data: st.DataObject) -> None:
-    """With the noise unchanged, more observations of one arm narrow it and widen no other arm."""
+    """With noise and room unchanged, more observations of one arm narrow it and widen no other arm."""
+    prior = replace(prior, bounded=False)
     k = data.draw(st.integers(0, seen.n.shape[0] - 1))
     m = data.draw(st.integers(0, seen.n.shape[1] - 1))
     more = seen.n.copy()

@@ -1,0 +1,1 @@
+"""Regret, savings, pacing, drift and newcomers on real outcomes, through the engine that serves."""

@@ -1,0 +1,139 @@
+"""The routing benchmark on made-up outcomes: its data checks, its references, and that the engine learns through it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.routing import money
+from benchmarks.routing.__main__ import main
+from benchmarks.routing.baselines import BASELINES
+from benchmarks.routing.figures import QUALITY_ONLY, delayed, gap_closed, saving
+from benchmarks.routing.outcomes import DataMissing, Floats, Outcomes, load
+from benchmarks.routing.references import Point, area, class_means, hull, regret, static_mix
+from benchmarks.routing.replay import EngineRouter, stream
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A set of 300 prompts, 3 classes and 3 models, of which the second is best in two classes and dear."""
+    rng = np.random.default_rng(1)
+    task_class = rng.integers(0, 3, 300)
+    level = np.array([[0.3, 0.9, 0.5], [0.2, 0.8, 0.4], [0.9, 0.4, 0.5]])[task_class]
+    tokens = rng.integers(50, 500, (300, 3)).astype(np.float64)
+    cost = tokens * np.array([1e-6, 1e-5, 2e-6])
+    cost[0, 0] = np.nan
+    path = tmp_path / "made_up"
+    path.mkdir()
+    np.savez(
+        path / "matrix.npz", models=["a", "b", "c"], task_classes=["x", "y", "z"], task_class=task_class,
+        quality=(rng.random((300, 3)) < level).astype(np.float32), cost_usd=cost, tokens_in=np.zeros((300, 3)),
+        tokens_out=tokens, latency_s=np.full((300, 3), np.nan),
+    )  # fmt: skip
+    with open(path / "models.csv", "w", encoding="utf-8", newline="") as file:
+        rows = csv.DictWriter(file, ["model", "pools", "price_in_per_m", "price_out_per_m"])
+        rows.writeheader()
+        for name, price, pools in (("a", 1, "two;all"), ("b", 10, "two;all"), ("c", 2, "all")):
+            rows.writerow({"model": name, "pools": pools, "price_in_per_m": price, "price_out_per_m": price})
+    return tmp_path
+
+
+def test_a_pool_keeps_its_models_and_the_prompts_recorded_for_all(folder: Path) -> None:
+    outcomes = load(folder, "made_up", "two")
+    assert outcomes.models == ("a", "b")
+    assert outcomes.quality.shape == (299, 2)  # one prompt has no cost
+    assert load(folder, "made_up", "two", priced=False).quality.shape == (300, 2)
+    np.testing.assert_allclose(outcomes.cost, outcomes.tokens_out * outcomes.price_out, rtol=1e-6)
+
+
+def test_what_is_missing_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DataMissing, match="no pool 'three'; it has all, two"):
+        load(folder, "made_up", "three")
+    with pytest.raises(DataMissing, match="is not an outcome set"):
+        load(folder, "other")
+    with pytest.raises(DataMissing, match="no prompts of split 'test'"):
+        load(folder, "made_up").part("test")
+    assert main(["--data", str(folder / "nowhere")]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+
+
+def test_without_data_it_says_how_to_get_some(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NAIAD_ROUTING_DATA", raising=False)
+    assert main([]) == 2
+    assert "benchmarks/README.md" in capsys.readouterr().err
+
+
+def test_a_stream_is_the_set_in_another_order(folder: Path) -> None:
+    outcomes = load(folder, "made_up", "all")
+    one, again, other = stream(outcomes, 1), stream(outcomes, 1), stream(outcomes, 2)
+    assert sorted(one.models) == sorted(outcomes.models)
+    assert one.quality.tobytes() == again.quality.tobytes()
+    assert one.quality.tobytes() != other.quality.tobytes()
+    for model in outcomes.models:
+        before = np.sort(outcomes.cost[:, outcomes.models.index(model)])
+        np.testing.assert_array_equal(np.sort(one.cost[:, one.models.index(model)]), before)
+
+
+def means(outcomes: Outcomes) -> Floats:
+    return class_means(outcomes.quality, outcomes.task_class, len(outcomes.task_classes))
+
+
+def test_the_engine_learns_through_it(folder: Path) -> None:
+    """Half the regret of blind choice over 300 prompts; a bill of the second half that the best model would exceed."""
+    lost, blind = [], []
+    for seed in range(3):
+        one = stream(load(folder, "made_up", "all", priced=False), seed)
+        run = EngineRouter(one, QUALITY_ONLY, seed).run()
+        lost.append(regret(means(one), one.task_class, run.arms)[-1])
+        rng = np.random.default_rng(seed)
+        blind.append(regret(means(one), one.task_class, rng.integers(0, 3, len(run.arms)))[-1])
+        np.testing.assert_array_equal(run.quality, one.quality[np.arange(len(run.arms)), run.arms])
+    assert sum(lost) < 0.5 * sum(blind)
+
+
+def test_late_judgements_are_learned_from(folder: Path) -> None:
+    one = stream(load(folder, "made_up", "all", priced=False), 3)
+    arms = delayed(one, 3)
+    assert len(set(arms.tolist())) == 3
+    assert len(arms) == len(one.task_class)
+
+
+def test_the_best_of_each_class_closes_the_gap_and_the_best_single_saves_nothing(folder: Path) -> None:
+    one = load(folder, "made_up", "all")
+    best = means(one).argmax(axis=1)[one.task_class]
+    assert regret(means(one), one.task_class, best)[-1] == 0.0
+    assert gap_closed(one, one.quality, best) == pytest.approx(1.0)
+    single = int(one.quality.mean(axis=0).argmax())
+    rows = np.arange(len(best))
+    run = EngineRouter(one, QUALITY_ONLY, 0).run()
+    always = type(run)(np.full(len(best), single), one.quality[rows, single], one.cost[rows, single])
+    assert saving(one, always, 100) == pytest.approx((1.0, 0.0))
+
+
+def test_the_hull_of_fixed_models() -> None:
+    points = [Point(0.5, 1.0), Point(0.9, 3.0), Point(0.6, 2.0), Point(0.8, 4.0)]
+    assert hull(points) == [Point(0.5, 1.0), Point(0.9, 3.0)]
+    assert static_mix(points, 2.0) == pytest.approx(0.7)
+    assert static_mix(points, 0.1) == 0.5
+    assert area(points, 1.0, 3.0) == pytest.approx(0.7)
+
+
+def test_money_is_billed_so_that_the_engine_maximises_the_utility(folder: Path) -> None:
+    one = load(folder, "made_up", "all")
+    billed = money.billed(one)
+    value = billed.quality - billed.cost
+    np.testing.assert_allclose(value, money.utility(one) - money.WEIGHT * 0.5)
+    np.testing.assert_allclose(billed.tokens_out * billed.price_out, billed.cost, atol=money.WEIGHT / 1_000)
+    assert len(money.spread(one).models) == 3
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_learn(folder: Path, name: str) -> None:
+    one = stream(load(folder, "made_up", "two"), 5)
+    arms = BASELINES[name](one, one.quality, 5)
+    assert one.quality[np.arange(len(arms)), arms][150:].mean() > one.quality.mean()
