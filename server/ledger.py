@@ -21,12 +21,11 @@ from typing import NamedTuple
 import msgspec
 
 from naiad.bandit.statistics import SCALE, Measure, to_fixed
+from naiad.server.attempt_error import BLAMELESS
 from naiad.server.records import Change, FeedbackReported, Outcome, OutcomeReported, Rating
 
 FIRST_ATTEMPT = "1"
 OUTCOME_SOURCE = 0  # source of facts; feedback sources are numbered as FeedbackSource in the API
-_CANCELLED = 12
-_BLAMELESS_ERRORS = frozenset({_CANCELLED, 6, 7, 8})  # cancelled, invalid request, context overflow, authentication
 _SHORTEST_S = 1e-4  # latencies below are taken as this, so that their logarithm stays finite
 
 _FEEDBACK_ID = re.compile(r"f([0-9a-f]{16})-[0-9a-f]{16}")
@@ -149,7 +148,7 @@ def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int], Effect
         found[model, measure] = (measure, source, ordinal, value, weight)
 
     if outcome is not None:
-        if not (outcome.failed and outcome.error in _BLAMELESS_ERRORS):
+        if not (outcome.failed and outcome.error in BLAMELESS):
             add(Measure.SUCCESS, OUTCOME_SOURCE, to_fixed(0.0 if outcome.failed else 1.0))
         if not outcome.failed:
             if outcome.usage.output_tokens is not None:
