@@ -286,6 +286,17 @@ async def test_a_drain_finishes_the_calls_in_flight(running: Start) -> None:
         assert (await answering).answer.parts[0].text == "in time"
 
 
+async def test_a_server_that_stops_says_so_before_it_is_gone(running: Start) -> None:
+    """A call that comes then gets DRAINING and a time to come back, not a bare CANCELLED."""
+    async with running([reply("a")], [reply("b")]) as now:
+        await now.complete()
+        stopping = asyncio.ensure_future(now.server.stop())
+        await until(lambda: now.server.guard.draining)
+        refusals = await asyncio.gather(*(now.refused() for _ in range(20)))
+        assert {(r.code, r.reason) for r in refusals} == {("UNAVAILABLE", "DRAINING")}
+        assert await stopping
+
+
 async def test_too_many_calls_are_refused(running: Start) -> None:
     slow = reply("slow", delay_s=0.5)
     async with running([slow], [slow], concurrent_calls=3) as now:
