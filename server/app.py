@@ -46,6 +46,9 @@ from naiad.v1 import (
 
 log = structlog.get_logger(__name__)
 
+_LINGER_S = (
+    0.25  # how long a drained server still refuses: callers learn of the drain, and come back elsewhere or later
+)
 _PENDING = 100_000  # above our own limit: what gRPC sheds itself ends as a bare CANCELLED
 
 
@@ -192,6 +195,7 @@ class Server:
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         await self.guard.drain(self.config.file.server.drain_s)
         if self._grpc is not None:
+            await asyncio.sleep(_LINGER_S)  # what comes once gRPC itself stops ends as a bare CANCELLED
             await self._grpc.stop(grace=0.5)  # a health watch, which never ends by itself, is not waited for
         failed = self.journal.failed.is_set()
         await self.journal.close()

@@ -19,38 +19,20 @@ from naiad.adapters.base import Adapter, Answer, FinishReason
 from naiad.adapters.base import Request as ProviderRequest
 from naiad.adapters.base import Usage as ProviderUsage
 from naiad.server import render
+from naiad.server.attempt_error import REJECTIONS, AttemptError, kind_of
 from naiad.server.catalog import Catalog
 from naiad.server.decision_id import Ticket
-from naiad.server.eligibility import Needs, refusal
+from naiad.server.eligibility import Needs, Reason, none_left, refusal
 from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import Entry, take_outcome
 from naiad.server.money import cost_of
-from naiad.server.records import Decided, ModelPut, Outcome, Usage
+from naiad.server.records import Decided, Exclusion, ModelPut, Outcome, Usage
 
 log = structlog.get_logger(__name__)
 
 _MARGIN_S = 0.05  # kept back from the caller's deadline for recording and answering
-_CANCELLED = 12  # AttemptErrorKind
-_OTHER = 13
-
-# The most specific class first; numbered as AttemptErrorKind in the API.
-_KINDS: tuple[tuple[type[provider.ProviderError], int], ...] = (
-    (provider.Timeout, 1),
-    (provider.ConnectionFailed, 2),
-    (provider.RateLimited, 3),
-    (provider.QuotaExhausted, 3),
-    (provider.Overloaded, 4),
-    (provider.ServerError, 5),
-    (provider.ContextTooLong, 7),
-    (provider.InvalidRequest, 6),
-    (provider.UnrecordedPrompt, 6),  # the replay provider knows recorded prompts only
-    (provider.AuthenticationFailed, 8),
-    (provider.ModelNotFound, 9),
-    (provider.Truncated, 10),
-    (provider.MalformedAnswer, 11),
-)
 _FINISH = {
     FinishReason.STOP: 1,
     FinishReason.LENGTH: 2,
@@ -59,6 +41,7 @@ _FINISH = {
     FinishReason.REFUSAL: 5,
 }
 MAX_ATTEMPTS = 3
+ALL_FAILED = frozenset({"ALL_ATTEMPTS_FAILED", "ALL_ATTEMPTS_REJECTED"})  # the providers' word: repeating gets the same
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -87,6 +70,7 @@ class Completion:
     attempt: str
     model: ModelPut
     attempts: tuple[tuple[str, Outcome], ...]
+    passed_over: tuple[Exclusion, ...] = ()  # models of the ranking that could not be called any more
 
 
 class Completer:
@@ -113,14 +97,16 @@ class Completer:
         """
         deadline = self._monotonic() + timeout_s - _MARGIN_S
         attempts: list[tuple[str, Outcome]] = []
+        passed_over: list[Exclusion] = []
         record = decision.record
         spent = 0
-        for model_id in decision.order[: task.max_attempts]:
-            model = self._engine.catalog.models[model_id]
-            expected = record.cost[record.models.index(model_id)]
-            if task.max_cost_nano_usd is not None and spent + expected > task.max_cost_nano_usd:
+        for position in record.rank:
+            if len(attempts) == task.max_attempts:
                 break
-            if not self._still_allowed(model, task.needs):
+            model = self._engine.catalog.models[record.models[position]]
+            excluded = self._refusal(model, task, spent + record.cost[position])
+            if excluded is not None:
+                passed_over.append(excluded)
                 continue
             left = deadline - self._monotonic()
             if left <= 0.0:
@@ -131,18 +117,29 @@ class Completer:
             spent += outcome.cost.total if outcome.cost else 0
             if answer is not None:
                 await self._record(decision, name, outcome, request, Done(record.uid, name))
-                return Completion(decision, answer, name, model, tuple(attempts))
+                return Completion(decision, answer, name, model, tuple(attempts), tuple(passed_over))
             await self._record(decision, name, outcome, Request(request.method), Done(record.uid, name))
             if error is not None and not error.fallback_worthy:
                 break
-        raise _all_failed(self._engine.catalog, decision, attempts, past=self._monotonic() >= deadline)
+        catalog, past = self._engine.catalog, self._monotonic() >= deadline
+        if not attempts and not past:
+            raise none_left(catalog, [*record.excluded, *passed_over], catalog.task_classes[record.task_class].name)
+        raise _all_failed(catalog, decision, attempts, past=past)
 
-    def _still_allowed(self, model: ModelPut, needs: Needs) -> bool:
-        """Ask the one function again: the catalogue may have changed since the decision."""
+    def _refusal(self, model: ModelPut, task: Task, expected: float) -> Exclusion | None:
+        """Return why a model of the ranking may not be called now, None if it may.
+
+        The one function is asked again: the catalogue may have changed since the decision. expected: what all
+        attempts will have cost after this one, nano-USD.
+        """
         if model.deleted:
-            return False
-        engine = self._engine
-        return refusal(model, needs, frozenset(engine.policy.models), engine.settings.endpoints) is None
+            return Exclusion(model.model, Reason.DISABLED, "deleted from the catalogue")
+        engine, most = self._engine, task.max_cost_nano_usd
+        found = refusal(model, task.needs, frozenset(engine.policy.models), engine.settings.endpoints)
+        if found is None and most is not None and expected > most:
+            detail = f"would bring the expected cost to {expected:.0f} nano-USD; max_cost_nano_usd is {most}"
+            return Exclusion(model.model, Reason.BUDGET, detail)
+        return found
 
     async def _attempt(
         self, decision: Decision, name: str, model: ModelPut, task: Task, left: float, request: Request
@@ -161,7 +158,9 @@ class Completer:
             log.warning("attempt_failed", model=model.name, error=type(error).__name__, attempt=name)
             return None, _failed(blank, error, self._monotonic() - began), error
         except asyncio.CancelledError:
-            gone = msgspec.structs.replace(blank, failed=True, error=_CANCELLED, error_detail="cancelled by the caller")
+            gone = msgspec.structs.replace(
+                blank, failed=True, error=AttemptError.CANCELLED, error_detail="cancelled by the caller"
+            )
             task_ = asyncio.ensure_future(
                 self._record(decision, name, gone, Request(request.method), Done(record.uid, name))
             )
@@ -189,7 +188,14 @@ class Completer:
             after, event = take_outcome(entry, name, outcome, self._now_ms())
             return Amended(after, event, reply)
 
-        await self._journal.amend(ticket, request, Done, work)
+        try:
+            await self._journal.amend(ticket, request, Done, work)
+        except NaiadError as error:
+            if error.reason != "REQUEST_ID_REUSED":
+                raise
+            # Another method took the id while the provider wrote. The answer is made and paid for: it is kept.
+            log.warning("request_id_taken", method=request.method, attempt=name)
+            await self._journal.amend(ticket, Request(request.method), Done, work)
 
 
 def _retrieve(task: asyncio.Future[None]) -> None:
@@ -209,16 +215,11 @@ def _usage(usage: ProviderUsage) -> Usage:
     )
 
 
-def error_kind(error: provider.ProviderError) -> int:
-    """Return the AttemptErrorKind of a provider's error."""
-    return next((kind for known, kind in _KINDS if isinstance(error, known)), _OTHER)
-
-
 def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float) -> Outcome:
     return msgspec.structs.replace(
         blank,
         failed=True,
-        error=error_kind(error),
+        error=kind_of(error),
         error_detail=type(error).__name__,
         http_status=error.status,
         latency_s=latency_s,
@@ -232,7 +233,7 @@ def _all_failed(catalog: Catalog, decision: Decision, attempts: list[tuple[str, 
     listed = ", ".join(f"{kind} x {count}" for kind, count in sorted(kinds.items())) or "none was made"
     metadata = {"decision_id": decision.decision_id, "attempts": len(attempts), "kinds": listed}
     details = [render.attempts_failed(catalog, decision.decision_id, attempts)]
-    if past or not attempts:
+    if past:
         return NaiadError(
             "DEADLINE_EXCEEDED",
             f"the deadline passed before a model had answered ({listed}); "
@@ -240,7 +241,7 @@ def _all_failed(catalog: Catalog, decision: Decision, attempts: list[tuple[str, 
             code="DEADLINE_EXCEEDED", details=details,
             metadata={"decision_id": decision.decision_id, "attempts": len(attempts)},
         )  # fmt: skip
-    rejected = all(outcome.error in (6, 7, 8, 9) for _, outcome in attempts)
+    rejected = all(outcome.error in REJECTIONS for _, outcome in attempts)
     return NaiadError(
         "ALL_ATTEMPTS_REJECTED" if rejected else "ALL_ATTEMPTS_FAILED",
         f"no model answered ({listed}); "

@@ -197,6 +197,25 @@ def _capabilities(wanted: Iterable[int]) -> frozenset[int]:
     return capabilities
 
 
+def _shown_by(messages: Any) -> set[int]:
+    """Return the capabilities without which a model cannot take the messages."""
+    shown: set[int] = set()
+    for turn in messages:
+        if turn.role == content_pb2.ROLE_SYSTEM:
+            shown.add(int(Capability.SYSTEM_PROMPT))
+        if _has_image(turn.parts):
+            shown.add(int(Capability.VISION))
+    return shown
+
+
+def _has_image(parts: Any) -> bool:
+    for part in parts:
+        kind = part.WhichOneof("content")
+        if kind == "image" or (kind == "tool_result" and _has_image(part.tool_result.parts)):
+            return True
+    return False
+
+
 def query_from_proto(message: Any, task_class: TaskClassPut | None, method: str) -> Query:
     """Return the query of a Decide, Complete or StreamComplete request; raises NaiadError.
 
@@ -211,8 +230,9 @@ def query_from_proto(message: Any, task_class: TaskClassPut | None, method: str)
             enum_value(turn.role, content_pb2.Role, f"messages[{index}].role")
         if input_tokens is None:
             input_tokens = estimate_tokens(messages_from_proto(messages))
-        if any(p.HasField("image") for m in messages for p in m.parts):
-            capabilities |= {int(Capability.VISION)}
+        shown = _shown_by(messages)
+        if shown:
+            capabilities |= shown
     request = request_of(method, message)
     return Query(
         task_class=message.task_class,

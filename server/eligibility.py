@@ -24,6 +24,7 @@ class Reason(IntEnum):
     CAPABILITY = 5
     DISABLED = 6
     NO_PRICE = 7
+    BUDGET = 9
     NO_ENDPOINT = 12
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 import msgspec
 
-from naiad.bandit.statistics import SCALE, to_fixed
+from naiad.bandit.statistics import to_fixed
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, unknown_attempt
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import (
     FIRST_ATTEMPT,
-    AttemptEntry,
     Entry,
-    counting,
+    counts,
     feedback_id_of,
+    score_of,
     take_outcome,
     take_ratings,
     uid_of_feedback,
@@ -153,21 +154,17 @@ class Feedback:
                 ratings = tuple(_rating(judgement, value, now) for value in (1.0, 0.0))
             else:
                 attempts = (_judged(entry, decision_id, judgement.attempt),)
-                ratings = (_rating(judgement, judgement.value or 0.0, now),)
-            known = entry.find(attempts[0])
-            revised = known is not None and any(
-                (r.source, r.rater) == (judgement.source, judgement.rater) for r in known.ratings
-            )
+                early = not judgement.attempt and not entry.succeeded()
+                ratings = (_rating(judgement, judgement.value or 0.0, now, early=early),)
             after, event = take_ratings(entry, attempts, ratings, now)
-            rated = after.find(attempts[0])
+            rated, kept = after.find(attempts[0]), event.ratings[0]
             if rated is None:
                 raise RuntimeError("a rating was taken and is not there")
-            counted = counting(rated.ratings)
             receipt = FeedbackReceipt(
-                feedback_id_of(entry.uid, attempts[0], ratings[0]),
-                counted is not None and counted.source == judgement.source and _score(rated) is not None,
-                _score(rated),
-                revised,
+                feedback_id_of(entry.uid, attempts[0], kept),
+                counts(rated, kept),
+                score_of(rated),
+                kept.revisions > 0,
                 sequence,
             )
             return Amended(after, event, receipt)
@@ -186,8 +183,7 @@ class Feedback:
                 raise _unknown_feedback(feedback_id)
             attempt, rating = found[0]
             if rating.retracted:
-                known = entry.find(attempt)
-                score = _score(known) if known else None
+                score = score_of(entry.find(attempt))
                 return Amended(entry, None, RetractionReceipt(attempt, rating, entry, score, sequence - 1))
             now = self._now_ms()
             gone = tuple(
@@ -195,8 +191,7 @@ class Feedback:
                 for _, r in found
             )
             after, event = take_ratings(entry, tuple(name for name, _ in found), gone, now)
-            known = after.find(attempt)
-            receipt = RetractionReceipt(attempt, gone[0], after, _score(known) if known else None, sequence)
+            receipt = RetractionReceipt(attempt, event.ratings[0], after, score_of(after.find(attempt)), sequence)
             return Amended(after, event, receipt)
 
         nobody = Ticket(self._engine.tenant, 0, 0, 0, 0, 0.0, 0, uid)
@@ -204,9 +199,9 @@ class Feedback:
 
 
 def _next_attempt(entry: Entry) -> str:
-    """Return an id for an attempt that the caller gave none."""
-    numbers = [int(a.attempt) for a in entry.attempts if a.attempt.isdecimal() and a.outcome is not None]
-    return str(max(numbers) + 1) if numbers else FIRST_ATTEMPT
+    """Return an id for an attempt that the caller gave none: how many there are with it, or the next free number."""
+    taken = {a.attempt for a in entry.attempts if a.outcome is not None}
+    return next(name for number in count(len(taken) + 1) if (name := str(number)) not in taken)
 
 
 def _judged(entry: Entry, decision_id: str, attempt: str) -> str:
@@ -218,7 +213,7 @@ def _judged(entry: Entry, decision_id: str, attempt: str) -> str:
     return attempt
 
 
-def _rating(judgement: Judgement, value: float, now_ms: int) -> Rating:
+def _rating(judgement: Judgement, value: float, now_ms: int, *, early: bool = False) -> Rating:
     preference = bool(judgement.preferred)
     return Rating(
         source=judgement.source,
@@ -229,17 +224,10 @@ def _rating(judgement: Judgement, value: float, now_ms: int) -> Rating:
         preferred=judgement.preferred,
         other=judgement.other,
         comment=judgement.comment,
+        early=early,
         created_ms=now_ms,
         updated_ms=now_ms,
     )
-
-
-def _score(attempt: AttemptEntry) -> float | None:
-    """Return the score that counts for an attempt, in [0, 1]."""
-    counted = counting(attempt.ratings)
-    if counted is None or (attempt.outcome is not None and attempt.outcome.failed):
-        return None
-    return counted.value / SCALE
 
 
 def _facts(outcome: Outcome) -> tuple[object, ...]:

@@ -4,6 +4,9 @@ An entry holds every attempt of a decision and every rater's judgement of each. 
 function of them: of the sources that judged, the one that ranks highest, and of its raters the mean. Taking in an
 outcome or a judgement returns the new entry and the difference between what counted before and what counts now, so
 the order of arrival, repetition, revision and retraction cannot matter.
+
+A judgement that names no attempt is one of the answer. Where it came before any attempt had succeeded it is marked
+`early`: it stays with the first attempt that was reported, and goes to the first that succeeds.
 """
 
 from __future__ import annotations
@@ -11,17 +14,18 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
-from naiad.bandit.statistics import Measure, to_fixed
+from naiad.bandit.statistics import SCALE, Measure, to_fixed
+from naiad.server.attempt_error import BLAMELESS
 from naiad.server.records import Change, FeedbackReported, Outcome, OutcomeReported, Rating
 
 FIRST_ATTEMPT = "1"
 OUTCOME_SOURCE = 0  # source of facts; feedback sources are numbered as FeedbackSource in the API
-_CANCELLED = 12
-_BLAMELESS_ERRORS = frozenset({_CANCELLED, 6, 7, 8})  # cancelled, invalid request, context overflow, authentication
 _SHORTEST_S = 1e-4  # latencies below are taken as this, so that their logarithm stays finite
 
 _FEEDBACK_ID = re.compile(r"f([0-9a-f]{16})-[0-9a-f]{16}")
@@ -54,9 +58,20 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return next((entry for entry in self.attempts if entry.attempt == attempt), None)
 
     def answered(self) -> str:
-        """Return the attempt that gave the answer: the last that succeeded, or else the first."""
-        good = [a.attempt for a in self.attempts if a.outcome is not None and not a.outcome.failed]
-        return good[-1] if good else FIRST_ATTEMPT
+        """Return the attempt that gave the answer: the last that succeeded, or else the first that was reported."""
+        made = [a.attempt for a in self.attempts if a.outcome is not None]
+        return next(iter(reversed(self.succeeded())), made[0] if made else FIRST_ATTEMPT)
+
+    def succeeded(self) -> list[str]:
+        """Return the attempts that succeeded, in the order in which they were reported."""
+        return [a.attempt for a in self.attempts if a.outcome is not None and not a.outcome.failed]
+
+    def judgements(self) -> Iterator[tuple[AttemptEntry, Rating]]:
+        """Yield each judgement once, with the attempt that it is about; a preference with the better of its two."""
+        for entry in self.attempts:
+            for rating in entry.ratings:
+                if rating.preferred in ("", entry.attempt):
+                    yield entry, rating
 
     def rating(self, feedback_id: str) -> list[tuple[str, Rating]]:
         """Return (attempt, rating) of the feedback with this id: one, both of a preference, or none."""
@@ -78,7 +93,9 @@ class Counting(NamedTuple):
 
 def feedback_id_of(uid: int, attempt: str, rating: Rating) -> str:
     """Return the id of a piece of feedback: a function of what makes it unique."""
-    subject = f"{rating.preferred}\0{rating.other}" if rating.preferred else attempt
+    subject = "" if rating.early else attempt
+    if rating.preferred:
+        subject = "\0".join(sorted((rating.preferred, rating.other)))
     digest = hashlib.blake2b(f"{subject}\0{rating.source}\0{rating.rater}".encode(), digest_size=8).hexdigest()
     return f"f{uid:016x}-{digest}"
 
@@ -106,6 +123,20 @@ def counting(ratings: tuple[Rating, ...]) -> Counting | None:
     return Counting(source, (2 * total + weight) // (2 * weight), max(r.weight for r in chosen))
 
 
+def score_of(attempt: AttemptEntry | None) -> float | None:
+    """Return the score that counts for an attempt, in [0, 1]; None if none does, as for an attempt that failed."""
+    if attempt is None or (attempt.outcome is not None and attempt.outcome.failed):
+        return None
+    counted = counting(attempt.ratings)
+    return None if counted is None else counted.value / SCALE
+
+
+def counts(attempt: AttemptEntry, rating: Rating) -> bool:
+    """Return whether a rating is among those that make the attempt's score."""
+    counted = None if score_of(attempt) is None else counting(attempt.ratings)
+    return counted is not None and counted.source == rating.source and not rating.retracted
+
+
 def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int], Effect]:
     """Return what an attempt contributes to the statistics, by (model, measure)."""
     outcome = attempt.outcome
@@ -117,7 +148,7 @@ def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int], Effect
         found[model, measure] = (measure, source, ordinal, value, weight)
 
     if outcome is not None:
-        if not (outcome.failed and outcome.error in _BLAMELESS_ERRORS):
+        if not (outcome.failed and outcome.error in BLAMELESS):
             add(Measure.SUCCESS, OUTCOME_SOURCE, to_fixed(0.0 if outcome.failed else 1.0))
         if not outcome.failed:
             if outcome.usage.output_tokens is not None:
@@ -131,18 +162,14 @@ def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int], Effect
     return found
 
 
-def _changes(before: Entry, after: Entry, attempt: str) -> tuple[Change, ...]:
-    old_attempt, new_attempt = before.find(attempt), after.find(attempt)
-    old = effects(before, old_attempt) if old_attempt else {}
-    new = effects(after, new_attempt) if new_attempt else {}
-    changes = []
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            for effects_, sign in ((old, -1), (new, 1)):
-                if key in effects_:
-                    measure, source, ordinal, value, weight = effects_[key]
-                    changes.append(Change(after.task_class, key[0], measure, source, ordinal, value, sign * weight))
-    return tuple(changes)
+def _changes(before: Entry, after: Entry) -> tuple[Change, ...]:
+    """Return the difference between what two states of an entry contribute to the statistics."""
+    net: Counter[tuple[int, int, int, int, int]] = Counter()
+    for entry, sign in ((before, -1), (after, 1)):
+        for attempt in entry.attempts:
+            for (model, _), (measure, source, ordinal, value, weight) in effects(entry, attempt).items():
+                net[model, measure, source, ordinal, value] += sign * weight
+    return tuple(Change(after.task_class, *what, weight) for what, weight in sorted(net.items()) if weight)
 
 
 def _with(entry: Entry, attempt: AttemptEntry) -> Entry:
@@ -153,13 +180,37 @@ def _with(entry: Entry, attempt: AttemptEntry) -> Entry:
     )
 
 
+def _rater(rating: Rating) -> tuple[int, str]:
+    return rating.source, rating.rater
+
+
+def _sorted(ratings: dict[tuple[int, str], Rating]) -> tuple[Rating, ...]:
+    return tuple(ratings[key] for key in sorted(ratings))
+
+
+def _gathered(entry: Entry, attempt: str) -> Entry:
+    """Return the entry with its early judgements moved to an attempt; of one rater's two the later stays."""
+    early = [r for a in entry.attempts for r in a.ratings if r.early]
+    kept = []
+    for known in entry.attempts:
+        ratings = {_rater(r): r for r in known.ratings if not r.early}
+        if known.attempt == attempt:
+            given = sorted((*ratings.values(), *early), key=lambda r: r.updated_ms)
+            ratings = {_rater(r): r for r in given}
+        if known.outcome is not None or ratings:
+            kept.append(msgspec.structs.replace(known, ratings=_sorted(ratings)))
+    return msgspec.structs.replace(entry, attempts=tuple(kept))
+
+
 def take_outcome(entry: Entry, attempt: str, outcome: Outcome, at_ms: int) -> tuple[Entry, OutcomeReported]:
     """Return the entry with an attempt's outcome, and the event that says so."""
     known = entry.find(attempt) or AttemptEntry(attempt=attempt)
     after = _with(entry, msgspec.structs.replace(known, outcome=outcome))
+    if not entry.succeeded():
+        after = _gathered(after, after.answered())
     return after, OutcomeReported(
         at_ms=at_ms, uid=entry.uid, task_class=entry.task_class, first_model=entry.model, first_ordinal=entry.ordinal,
-        attempt=attempt, outcome=outcome, changes=_changes(entry, after, attempt),
+        attempt=attempt, outcome=outcome, changes=_changes(entry, after),
     )  # fmt: skip
 
 
@@ -168,23 +219,42 @@ def take_ratings(
 ) -> tuple[Entry, FeedbackReported]:
     """Return the entry with one rater's judgement of one attempt (or of two, a preference), and the event.
 
-    A judgement by the same source and rater on the same attempt replaces the earlier one.
+    A judgement by the same source and rater on the same attempt is replaced; of a preference, both halves are.
     """
+    old = [
+        r
+        for attempt, rating in zip(attempts, ratings, strict=True)
+        if (known := entry.find(attempt)) is not None
+        for r in known.ratings
+        if _rater(r) == _rater(rating)
+    ]
     after = entry
-    changes: list[Change] = []
-    kept = []
+    for gone in old:
+        for half in (gone.preferred, gone.other):
+            after = _without(after, half, _rater(gone))
+    if old:
+        ratings = tuple(
+            msgspec.structs.replace(
+                rating,
+                created_ms=min(r.created_ms for r in old),
+                revisions=max(r.revisions for r in old) + 1,
+                early=old[0].early and not rating.preferred,
+            )
+            for rating in ratings
+        )
     for attempt, rating in zip(attempts, ratings, strict=True):
         known = after.find(attempt) or AttemptEntry(attempt=attempt)
-        old = next((r for r in known.ratings if (r.source, r.rater) == (rating.source, rating.rater)), None)
-        if old is not None:
-            rating = msgspec.structs.replace(rating, created_ms=old.created_ms, revisions=old.revisions + 1)
-        others = tuple(r for r in known.ratings if (r.source, r.rater) != (rating.source, rating.rater))
-        ordered = tuple(sorted((*others, rating), key=lambda r: (r.source, r.rater)))
-        before = after
-        after = _with(after, msgspec.structs.replace(known, ratings=ordered))
-        changes.extend(_changes(before, after, attempt))
-        kept.append(rating)
+        kept = {_rater(r): r for r in known.ratings} | {_rater(rating): rating}
+        after = _with(after, msgspec.structs.replace(known, ratings=_sorted(kept)))
     return after, FeedbackReported(
         at_ms=at_ms, uid=entry.uid, task_class=entry.task_class, first_model=entry.model, first_ordinal=entry.ordinal,
-        attempts=attempts, ratings=tuple(kept), changes=tuple(changes),
+        attempts=attempts, ratings=ratings, changes=_changes(entry, after),
     )  # fmt: skip
+
+
+def _without(entry: Entry, attempt: str, rater: tuple[int, str]) -> Entry:
+    """Return the entry without a rater's judgement of an attempt."""
+    known = entry.find(attempt)
+    if known is None:
+        return entry
+    return _with(entry, msgspec.structs.replace(known, ratings=tuple(r for r in known.ratings if _rater(r) != rater)))

@@ -231,6 +231,7 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     preferred: str = ""  # of a preference: the better attempt
     other: str = ""  # of a preference: the worse attempt
     comment: str = ""
+    early: bool = False  # named no attempt when none had succeeded yet: goes with the first that does
     retracted: bool = False
     revisions: int = 0
     created_ms: int = 0

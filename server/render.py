@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from naiad.bandit.statistics import SCALE
 from naiad.server.catalog import Catalog
 from naiad.server.engine import Decision
-from naiad.server.ledger import AttemptEntry, Entry, counting, feedback_id_of
+from naiad.server.ledger import AttemptEntry, Entry, counts, feedback_id_of
 from naiad.server.records import (
     Cost,
     Decided,
@@ -183,16 +183,15 @@ def attempts_failed(
 
 def feedback(entry: Entry, rated: AttemptEntry, rating: Rating, decision_id: str) -> feedback_pb2.Feedback:
     """Return a piece of feedback as it is kept."""
-    counted = counting(rated.ratings)
     state = feedback_pb2.FEEDBACK_STATE_SUPERSEDED
     if rating.retracted:
         state = feedback_pb2.FEEDBACK_STATE_RETRACTED
-    elif counted is not None and counted.source == rating.source:
+    elif counts(rated, rating):
         state = feedback_pb2.FEEDBACK_STATE_EFFECTIVE
     message = feedback_pb2.Feedback(
         feedback_id=feedback_id_of(entry.uid, rated.attempt, rating),
         decision_id=decision_id,
-        attempt_id=rated.attempt,
+        attempt_id="" if rating.preferred else rated.attempt,
         source=rating.source,  # type: ignore[arg-type]
         rater_id=rating.rater,
         comment=rating.comment,

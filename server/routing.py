@@ -10,10 +10,10 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from naiad.server.completion import Completer, Completion, Done, Task
+from naiad.server.completion import ALL_FAILED, Completer, Completion, Done, Task
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
-from naiad.server.errors import reply_not_available, request_id_reused
+from naiad.server.errors import NaiadError, reply_not_available, request_id_reused
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal, Request
 from naiad.server.records import Decided, decode
@@ -73,16 +73,24 @@ class Shared(Generic[Value]):
         self._waiters += 1
         try:
             return await asyncio.shield(self._work)
+        except NaiadError as error:
+            raise error.with_traceback(None)  # noqa: B904 - the same error each time: its trace must not grow
         finally:
             self._waiters -= 1
             if not self._waiters and not self._work.done():
                 self._work.cancel()
 
     def over_in_vain(self) -> bool:
-        """Return whether the work failed, was cancelled or is about to be."""
+        """Return whether the work came to nothing that a repetition should get, was cancelled or is about to be.
+
+        That all providers failed is a result, unless one of them named a time at which to try again.
+        """
         if not self._work.done():
             return not self._waiters
-        return self._work.cancelled() or self._work.exception() is not None
+        error = None if self._work.cancelled() else self._work.exception()
+        if isinstance(error, NaiadError):
+            return error.reason not in ALL_FAILED or error.retry_after_s is not None
+        return self._work.cancelled() or error is not None
 
 
 class Routing:
@@ -196,7 +204,8 @@ class Routing:
     async def complete(self, query: Query, task: Task, request: Request, *, timeout_s: float) -> tuple[Completion, str]:
         """Answer a task; return the completion and the task class that it created, if it did.
 
-        The same request id gets the same answer while it is kept in memory; two at a time share one call.
+        The same request id gets the same answer, or the same failure of all providers, while it is kept in memory; two
+        at a time share one call.
         """
         if not request.request_id:
             return await self._complete(query, task, request, timeout_s)

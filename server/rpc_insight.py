@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from naiad.bandit.objective import Objective, Strategy
-from naiad.bandit.statistics import SCALE, Measure
+from naiad.bandit.statistics import Measure
 from naiad.server import render
 from naiad.server.convert import model_name, name, text_id, time_ms
 from naiad.server.engine import UID_TIME_SHIFT, Engine
 from naiad.server.errors import NaiadError
-from naiad.server.ledger import Entry, counting
+from naiad.server.ledger import Entry, score_of
 from naiad.server.paging import decode, encode, page_size, slice_page
 from naiad.server.records import Decided, ObjectiveSpec
 from naiad.server.records import decode as decode_event
@@ -224,8 +224,8 @@ def _add_ledger(engine: Engine, message: insight_pb2.DecisionRecord, entry: Entr
     for known in entry.attempts:
         if known.outcome is not None:
             message.attempts.append(render.attempt(engine.catalog, known.attempt, known.outcome))
-        for rating in known.ratings:
-            message.feedback.append(render.feedback(entry, known, rating, decision_id))
+    for known, rating in entry.judgements():
+        message.feedback.append(render.feedback(entry, known, rating, decision_id))
     score = effective_score(entry)
     if score is not None:
         message.effective_score = score
@@ -233,10 +233,7 @@ def _add_ledger(engine: Engine, message: insight_pb2.DecisionRecord, entry: Entr
 
 def effective_score(entry: Entry) -> float | None:
     """Return the score that counts for the attempt that gave the answer, in [0, 1]."""
-    answered = entry.find(entry.answered())
-    counted = counting(answered.ratings) if answered is not None else None
-    failed = answered is not None and answered.outcome is not None and answered.outcome.failed
-    return None if counted is None or failed else counted.value / SCALE
+    return score_of(entry.find(entry.answered()))
 
 
 def _summary(engine: Engine, row: EventRow, payload: bytes | None) -> insight_pb2.DecisionSummary:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from naiad.adapters.base import (
     FinishReason,
     ResponseSchema,
@@ -69,7 +71,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         task = task_from_proto(request, query)
         left = context.time_remaining()
         completion, created = await self._routing.complete(
-            query, task, request_of("RouterService/Complete", request),
+            msgspec.structs.replace(query, needs=task.needs), task, request_of("RouterService/Complete", request),
             timeout_s=self._default_timeout_s if left is None else left,
         )  # fmt: skip
         return self._completed(completion, created)
@@ -111,9 +113,10 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             response.notices.add(code=code, message=sentence, metadata={"model": completion.model.name})
         if completion.model.model != record.model:
             first = catalog.models[record.model].name
+            why = next((e.detail for e in completion.passed_over if e.model == record.model), "")
             response.notices.add(
                 code=decision_pb2.NOTICE_CODE_FALLBACK,
-                message=f"{first} failed; {completion.model.name} answered",
+                message=f"{first} {f'was not called ({why})' if why else 'failed'}; {completion.model.name} answered",
                 metadata={"first_choice": first, "model": completion.model.name},
             )
         return response
@@ -136,7 +139,7 @@ def _parameters(tool: content_pb2.Tool, index: int) -> str:
 
 
 def task_from_proto(request: Any, query: Query) -> Task:
-    """Return what is to be answered; raises NaiadError."""
+    """Return what is to be answered, and what that needs beyond the query's needs; raises NaiadError."""
     if not request.messages:
         raise NaiadError("FIELD_REQUIRED", "messages is empty; send at least one message", field="messages")
     options = request.generation
@@ -159,7 +162,7 @@ def task_from_proto(request: Any, query: Query) -> Task:
         field = "generation.response_json_schema"
         schema = ResponseSchema("answer", json_object(options.response_json_schema, field))
     return Task(
-        needs=query.needs,
+        needs=query.needs._replace(capabilities=frozenset(capabilities)),
         request=ProviderRequest(
             model="unset",
             messages=messages_from_proto(request.messages),

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from naiad.client import CandidateExplanation, Client, DecisionRecord
 from naiad.client.results import Feedback
+from naiad.client.values import Usage
 from naiad.server.report.screen import (
     NARROW,
     PLAIN_WIDTH,
@@ -204,19 +205,28 @@ def aftermath(record: DecisionRecord) -> Iterator[str]:
             called = f"Attempt {clean(attempt.attempt_id)}, {clean(attempt.model)}"
             yield f"{called}, failed{took} ({kind}{status}{detail}).{cost}"
             continue
-        guess = " (estimated)" if attempt.usage.estimated else ""
-        yield (
-            f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{took}, reading "
-            f"{attempt.usage.input_tokens:,} and writing {attempt.usage.output_tokens:,} tokens{guess}.{cost}"
-        )
+        tokens = _tokens(attempt.usage)
+        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{took}{tokens}.{cost}"
+
+
+def _tokens(usage: Usage) -> str:
+    """Return what was read and written; nothing when no count is known, which the API shows as zeros."""
+    if not usage.input_tokens and not usage.output_tokens:
+        return ""
+    guess = " (estimated)" if usage.estimated else ""
+    return f", reading {usage.input_tokens:,} and writing {usage.output_tokens:,} tokens{guess}"
 
 
 def verdict(record: DecisionRecord) -> Iterator[str]:
     """Yield what was judged, what of it counts, and what the answer was worth."""
+    failed = {attempt.attempt_id for attempt in record.attempts if attempt.error is not None}
     for item in record.feedback:
         by = f" {clean(item.rater_id)!r}" if item.rater_id else ""
         comment = f" ({clean(item.comment)})" if item.comment else ""
-        yield f"The {item.source}{by} said {_signal(item)}{comment}: {_STATES.get(item.state, item.state)}."
+        fate = _STATES.get(item.state, item.state)
+        if item.state == "superseded" and item.attempt_id in failed:
+            fate = "it does not count, for the attempt failed"
+        yield f"The {item.source}{by} said {_signal(item)}{comment}: {fate}."
     if record.effective_score is None:
         yield "No judgement counts, so nothing was learned of quality from this decision."
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
 import threading
@@ -12,6 +13,9 @@ import grpc
 import pytest
 
 from naiad.client import (
+    AsyncClient,
+    Cancelled,
+    Client,
     DeadlineExceeded,
     ErrorReason,
     FeatureSpec,
@@ -37,7 +41,7 @@ from naiad.client import (
 )
 from naiad.client.errors import ERRORS
 from naiad.v1 import decision_pb2, error_pb2, feedback_pb2
-from tests.client.conftest import Face, connected
+from tests.client.conftest import Face, connected, settle
 from tests.client.fake import Failure, FakeNaiad
 
 DOWN = Failure(grpc.StatusCode.UNAVAILABLE, "down")
@@ -275,6 +279,29 @@ async def test_an_overloaded_server_is_given_the_time_it_asks_for(naiad: Face, f
     await naiad.call("decide", "x")
     assert naiad.time.waits_s == [1.6]  # what it asks for, and the jitter on top
     assert len(fake.requests("Decide")) == 2
+
+
+async def test_a_call_that_a_stopping_server_cut_is_repeated_by_its_request_id(naiad: Face, fake: FakeNaiad) -> None:
+    fake.fail("Decide", Failure(grpc.StatusCode.CANCELLED, "Cancelled"))
+    await naiad.call("decide", "x")
+    first, second = fake.requests("Decide")
+    assert first.request_id == second.request_id != ""
+
+
+async def test_a_call_that_closing_the_client_cut_is_not_repeated(kind: str, fake: FakeNaiad) -> None:
+    fake.gate["Decide"] = threading.Event()
+    client: Any = AsyncClient(fake.target) if kind == "async" else Client(fake.target)
+
+    async def decide() -> Any:
+        return await client.decide("x") if kind == "async" else await asyncio.to_thread(client.decide, "x")
+
+    deciding = asyncio.ensure_future(decide())
+    await asyncio.to_thread(fake.wait_for, "Decide")
+    await settle(client.close)
+    with pytest.raises((Cancelled, asyncio.CancelledError)):
+        await deciding
+    fake.gate["Decide"].set()
+    assert len(fake.requests("Decide")) == 1
 
 
 async def test_nobody_waits_past_the_deadline(naiad: Face, fake: FakeNaiad) -> None:

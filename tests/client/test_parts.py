@@ -27,7 +27,7 @@ from naiad.client.aio import AsyncBoundDecision
 from naiad.client.blocking import BoundDecision
 from naiad.client.calls import new_id
 from naiad.client.convert import enum_name, enum_number, from_duration, read, to_duration, write
-from naiad.client.errors import ERRORS, ResourceExhausted, Unavailable
+from naiad.client.errors import ERRORS, Cancelled, ResourceExhausted, Unavailable
 from naiad.client.operations.router import decide
 from naiad.client.retry import Attempts, retryable
 from naiad.client.settings import Settings, is_loopback
@@ -80,8 +80,11 @@ def test_what_may_be_repeated() -> None:
     assert retryable(Unavailable(""))
     assert retryable(ResourceExhausted("", retry_after_s=0.0))
     assert not retryable(ResourceExhausted(""))
-    others = set(ERRORS.values()) - {Unavailable, ResourceExhausted}
-    assert not any(retryable(cls("", retry_after_s=1.0)) for cls in others)
+    assert retryable(Cancelled("", request_id="r"))
+    assert not retryable(Cancelled(""))
+    assert not retryable(Cancelled("", request_id="r", reason="ERROR_REASON_SOMETHING"))
+    others = set(ERRORS.values()) - {Unavailable, ResourceExhausted, Cancelled}
+    assert not any(retryable(cls("", retry_after_s=1.0, request_id="r")) for cls in others)
 
 
 def test_without_a_deadline_an_attempt_may_take_for_ever() -> None:

@@ -37,7 +37,7 @@ context_window = 8000
 name = "echo/large"
 input_usd_per_million = 1.0
 output_usd_per_million = 4.0
-capabilities = ["vision", "tools", "json_schema"]
+capabilities = ["vision", "tools", "json_schema", "system_prompt"]
 """
 
 

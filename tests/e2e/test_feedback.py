@@ -50,6 +50,63 @@ def test_a_failure_teaches_availability_never_quality(api: Caller) -> None:
     assert not record(api, made.decision_id).HasField("effective_score")
 
 
+@pytest.mark.parametrize("judged_first", [False, True])
+def test_feedback_of_an_attempt_with_a_name_of_its_own_that_failed_teaches_no_quality(
+    api: Caller, judged_first: bool
+) -> None:
+    name = f"fb.failed-{judged_first}"
+    made = api.decide(name)
+    failure = {"decision_id": made.decision_id, "attempt_id": "mine", "error": {"kind": 1}}
+    if not judged_first:
+        api.call("FeedbackService/ReportOutcome", **failure)
+    given = api.score(made.decision_id, 0.0)
+    if judged_first:
+        api.call("FeedbackService/ReportOutcome", **failure)
+    else:
+        assert (given.state, given.HasField("effective_score")) == (SUPERSEDED, False)
+    assert all(a.quality.effective_observations == 0.0 for a in api.arms(task_class=name).arms)
+    known = record(api, made.decision_id)
+    assert [(f.attempt_id, f.state) for f in known.feedback] == [("mine", SUPERSEDED)]
+    assert not known.HasField("effective_score")
+    api.verify()
+
+
+def test_feedback_before_the_outcome_goes_to_the_attempt_that_answers(api: Caller) -> None:
+    """It belongs to the model that was called, one rater counts once, and its receipt stays good."""
+    made = api.decide("fb.early")
+    called = made.ranking[1].model
+    first = api.score(made.decision_id, 0.9)
+    api.call("FeedbackService/ReportOutcome", decision_id=made.decision_id, attempt_id="a", error={"kind": 1})
+    api.outcome(made.decision_id, attempt_id="b", model=called)
+    evidence = {a.model: a.quality.effective_observations for a in api.arms(task_class="fb.early").arms}
+    assert evidence == {called: pytest.approx(1.0), made.model: 0.0}
+    second = api.score(made.decision_id, 0.2)
+    assert (second.revised, second.feedback_id) == (True, first.feedback_id)
+    known = record(api, made.decision_id)
+    assert [(f.attempt_id, f.score, f.revisions) for f in known.feedback] == [("b", pytest.approx(0.2, abs=1e-6), 1)]
+    assert known.effective_score == pytest.approx(0.2, abs=1e-6)
+    assert [a.attempt_id for a in known.attempts] == ["a", "b"]
+    api.call(RETRACT, feedback_id=first.feedback_id)
+    assert all(a.quality.effective_observations == 0.0 for a in api.arms(task_class="fb.early").arms)
+    api.verify()
+
+
+def test_feedback_stays_with_the_answer_it_was_given_for(api: Caller) -> None:
+    made = api.decide("fb.again")
+    api.outcome(made.decision_id, model="echo/small")
+    api.score(made.decision_id, 0.0)
+    api.outcome(made.decision_id, model="echo/large")
+    evidence = {a.model: a.quality.effective_observations for a in api.arms(task_class="fb.again").arms}
+    assert evidence == {"echo/small": pytest.approx(1.0), "echo/large": 0.0}
+
+
+def test_a_long_number_as_an_attempt_s_name_leads_to_no_longer_one(api: Caller) -> None:
+    made = api.decide("fb.names")
+    names = [api.outcome(made.decision_id, attempt_id=given).attempt_id for given in ("9" * 128, "", "٣", "5", "", "")]
+    assert [names[1], names[4], names[5]] == ["2", "6", "7"]
+    assert api.score(made.decision_id, 0.5, attempt_id=names[1]).state == EFFECTIVE
+
+
 def test_the_same_outcome_twice_is_one(api: Caller) -> None:
     made = api.decide("fb.twice")
     first = api.outcome(made.decision_id, attempt_id="a")
@@ -137,6 +194,51 @@ def test_a_preference_between_two_attempts(api: Caller) -> None:
     assert [a.effective_observations for a in arms.values()] == pytest.approx([0.5, 0.5])
     api.call(RETRACT, feedback_id=reply.feedback_id)
     assert all(a.quality.effective_observations == 0.0 for a in api.arms(task_class="fb.prefer").arms)
+
+
+def compared(api: Caller, task_class: str) -> Any:
+    """Return a decision with the attempts "1" and "2", by different models."""
+    made = api.decide(task_class)
+    for model in ("echo/small", "echo/large"):
+        api.outcome(made.decision_id, model=model)
+    return made
+
+
+def prefer(api: Caller, decision_id: str, better: str, worse: str) -> Any:
+    """Let a human prefer one attempt over another."""
+    return api.call(
+        "FeedbackService/ReportFeedback", decision_id=decision_id, source=HUMAN, rater_id="a",
+        preference={"preferred_attempt_id": better, "other_attempt_id": worse},
+    )  # fmt: skip
+
+
+def test_a_preference_is_one_judgement(api: Caller) -> None:
+    made = compared(api, "fb.one")
+    given = prefer(api, made.decision_id, "2", "1")
+    (kept,) = record(api, made.decision_id).feedback
+    assert (kept.feedback_id, kept.attempt_id, kept.state) == (given.feedback_id, "", EFFECTIVE)
+    assert (kept.preference.preferred_attempt_id, kept.preference.other_attempt_id) == ("2", "1")
+
+
+def test_a_preference_turned_round_revises_and_can_be_taken_back_by_either_receipt(api: Caller) -> None:
+    made = compared(api, "fb.turned")
+    first = prefer(api, made.decision_id, "2", "1")
+    second = prefer(api, made.decision_id, "1", "2")
+    assert (second.revised, second.feedback_id) == (True, first.feedback_id)
+    assert len(record(api, made.decision_id).feedback) == 1
+    api.call(RETRACT, feedback_id=first.feedback_id)
+    assert all(a.quality.effective_observations == 0.0 for a in api.arms(task_class="fb.turned").arms)
+
+
+def test_a_preference_revises_the_score_of_either_attempt_and_a_score_revises_all_of_it(api: Caller) -> None:
+    made = compared(api, "fb.mixed")
+    api.score(made.decision_id, 0.5, attempt_id="2", rater_id="a")
+    assert prefer(api, made.decision_id, "1", "2").revised
+    assert api.score(made.decision_id, 0.4, attempt_id="1", rater_id="a").revised
+    evidence = {a.model: a.quality.effective_observations for a in api.arms(task_class="fb.mixed").arms}
+    assert evidence == {"echo/small": pytest.approx(1.0), "echo/large": 0.0}
+    assert [f.WhichOneof("signal") for f in record(api, made.decision_id).feedback] == ["score"]
+    api.verify()
 
 
 def test_feedback_is_known_to_the_decision_after_its_reply(api: Caller) -> None:

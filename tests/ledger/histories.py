@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from naiad.bandit.statistics import Observation, Statistics, to_fixed
 from naiad.server.ledger import AttemptEntry, Entry, effects, take_outcome, take_ratings
@@ -29,10 +30,13 @@ class Op:
 
     @property
     def keys(self) -> frozenset[Any]:
-        """What it writes: (decision, attempt) for an outcome, (decision, attempt, source, rater) for a rating."""
-        if self.outcome is not None:
-            return frozenset({(self.uid, self.attempts[0], "outcome")})
-        return frozenset((self.uid, a, r.source, r.rater) for a, r in zip(self.attempts, self.ratings, strict=True))
+        """What its place among others of the decision matters to.
+
+        Outcomes in their order say which attempt answered, and a judgement that names none asks that; the judgements
+        of one rater revise each other.
+        """
+        answer = frozenset() if self.attempts and self.outcome is None else frozenset({(self.uid, "answer")})
+        return answer | frozenset((self.uid, r.source, r.rater) for r in self.ratings)
 
 
 def decisions(count: int) -> dict[int, Entry]:
@@ -58,7 +62,7 @@ outcomes = st.builds(
 def ops(draw: st.DrawFn, count: int) -> Op:
     """Draw one operation: an outcome, a score or thumb, a retraction, or a preference between two attempts."""
     uid = draw(st.integers(0, count - 1))
-    kind = draw(st.sampled_from(("outcome", "score", "score", "retraction", "preference")))
+    kind = draw(st.sampled_from(("outcome", "score", "score", "early", "retraction", "preference")))
     if kind == "outcome":
         return Op(uid, (draw(st.sampled_from(ATTEMPTS)),), outcome=draw(outcomes))
     source, rater = draw(st.sampled_from(SOURCES)), draw(st.sampled_from(RATERS))
@@ -70,6 +74,8 @@ def ops(draw: st.DrawFn, count: int) -> Op:
         )
         return Op(uid, (better, worse), ratings=halves)
     rating = Rating(source=source, rater=rater, value=to_fixed(draw(scores)), retracted=kind == "retraction")
+    if kind == "early":
+        return Op(uid, (), ratings=(rating,))
     return Op(uid, (draw(st.sampled_from(ATTEMPTS)),), ratings=(rating,))
 
 
@@ -86,6 +92,9 @@ def apply(entry: Entry, op: Op, at_ms: int = 0) -> tuple[Entry, Event]:
     """Return what one operation makes of its decision's entry."""
     if op.outcome is not None:
         return take_outcome(entry, op.attempts[0], op.outcome, at_ms)
+    if not op.attempts:  # names none: as `Feedback` takes it
+        early = replace(op.ratings[0], early=not entry.succeeded())
+        return take_ratings(entry, (entry.answered(),), (early,), at_ms)
     return take_ratings(entry, op.attempts, op.ratings, at_ms)
 
 

@@ -98,6 +98,33 @@ def test_any_order_of_independent_operations_ends_the_same(history: tuple[int, l
     assert canonical(entries) == canonical(other_entries)
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from((HUMAN, JUDGE, USER)), st.sampled_from(("ann", "bob")), scores), max_size=4,
+             unique_by=lambda given_: given_[:2]),
+    st.integers(0, 2), st.booleans(), st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_judgements_of_the_answer_count_the_same_before_and_after_it_is_reported(
+    judged: list[tuple[int, str, float]], failures: int, answered: bool, rng: random.Random
+) -> None:
+    """They count for the one attempt that succeeded and its model; if others failed and none did, for nothing."""
+    ops = [Op(0, (), ratings=(rating(source, value, rater),)) for source, rater, value in judged]
+    ops += [Op(0, (f"f{i}",), outcome=replace(FINE, failed=True, error=1)) for i in range(failures)]
+    ops += [Op(0, ("good",), outcome=replace(FINE, model=2))] if answered else []
+    rng.shuffle(ops)
+    entries, events = play(1, ops)
+    counted = counting(tuple(rating(source, value, rater) for source, rater, value in judged))
+    found = quality(folded(events, 1))
+    if counted is None or (failures and not answered):
+        assert found == {}
+    else:
+        assert found.keys() == {(0, 2 if answered else 0)}
+        (cells,) = found.values()
+        assert cells == [(counted.source, (1_000, 1_000 * counted.value, 1_000 * counted.value**2))]
+    if answered:
+        assert len(attempt_of(entries[0], "good").ratings) == len(judged)
+        assert {a.attempt for a in entries[0].attempts} == {"good", *(f"f{i}" for i in range(failures))}
+
+
 def test_an_entry_survives_the_store() -> None:
     entry, _ = take_outcome(ENTRY, "1", FINE, 4)
     entry, _ = take_ratings(entry, ("1",), (rating(HUMAN, 1 / 3),), 5)
@@ -173,20 +200,21 @@ def test_raters_of_one_source_count_as_their_exact_weighted_mean(given_: list[tu
 
 @given(histories(), st.integers(0, 13))
 def test_failed_attempts_never_move_quality(history: tuple[int, list[Op]], error: int) -> None:
-    """If every outcome is a failure, quality is that of a history without outcomes and without the failed attempts."""
+    """If every outcome is a failure, quality is that of the attempts without an outcome, and nothing early counts."""
     count, ops = history
     failed = [
         op if op.outcome is None else Op(op.uid, op.attempts, replace(op.outcome, failed=True, error=error))
         for op in ops
     ]
-    down = {(op.uid, op.attempts[0]) for op in ops if op.outcome is not None}
-    rest = [
-        Op(op.uid, (attempt,), ratings=(given_,))
-        for op in ops
-        for attempt, given_ in zip(op.attempts, op.ratings, strict=False)
-        if (op.uid, attempt) not in down
-    ]
-    assert quality(folded(play(count, failed)[1], count)) == quality(folded(play(count, rest)[1], count))
+    entries, events = play(count, failed)
+    silent = {
+        uid: replace(entry, attempts=tuple(a for a in entry.attempts if a.outcome is None))
+        for uid, entry in entries.items()
+    }
+    assert quality(folded(events, count)) == quality(direct(silent))
+    for uid, entry in silent.items():
+        early = [r for attempt in entry.attempts for r in attempt.ratings if r.early]
+        assert not early or entry == entries[uid]
 
 
 @given(scores, st.integers(0, 13), st.booleans())
@@ -246,7 +274,8 @@ def test_feedback_ids_tell_apart_what_is_unique() -> None:
             (1, "1", pair), (1, "1", turned),
         )
     ]  # fmt: skip
-    assert len(set(ids)) == len(ids)
+    assert len(set(ids)) == len(ids) - 1
+    assert ids[-1] == ids[-2]  # turned round it is the same judgement, revised
     assert feedback_id_of(1, "2", pair) == feedback_id_of(1, "1", pair)  # both halves of a preference share one id
     assert [uid_of_feedback(i) for i in ids] == [1, 2, 1, 1, 1, 1, 1, 1]
 

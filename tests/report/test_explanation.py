@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from naiad.client import AttemptError, Objective
+from naiad.client import AttemptError, Objective, Preference
 from naiad.server.report import print_explanation
 from naiad.server.report.explanation import choice, drawn_interval, explain, verdict
 from tests.report.conftest import Running
@@ -76,6 +76,31 @@ def test_failures_and_silence_are_told(running: Running, capsys: pytest.CaptureF
     running.client.report_outcome(decision, error=error, latency_s=0.5)
     text = explained(running, decision.decision_id, capsys)
     assert "Attempt 1, echo/small, failed after 0.5 s (rate limited, HTTP status 429: slow down)." in text
+
+
+def test_feedback_on_a_failed_attempt_is_told_not_to_count(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decision = running.client.decide("hello", task_class="code.debug")
+    running.client.report_outcome(decision, attempt_id="mine", error=AttemptError(kind="timeout"))
+    given = running.client.report_feedback(decision, 0.0)
+    (kept,) = running.client.get_decision(decision).feedback
+    assert (kept.state, kept.attempt_id) == (given.state, "mine") == ("superseded", "mine")
+    text = explained(running, decision.decision_id, capsys)
+    assert "The user said 0.000: it does not count, for the attempt failed." in text
+    assert "No judgement counts" in text
+
+
+def test_a_preference_is_told_once_and_unknown_tokens_not_at_all(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decision = running.client.decide("hello", task_class="code.debug")
+    for model in ("echo/small", "echo/large"):
+        running.client.report_outcome(decision, model=model, latency_s=0.25)
+    running.client.report_feedback(decision, preference=Preference(preferred_attempt_id="2", other_attempt_id="1"))
+    text = explained(running, decision.decision_id, capsys)
+    assert text.count("attempt 2 is the better of two") == 1
+    assert "Attempt 1: echo/small answered after 0.25 s. " in text
 
 
 def test_a_session_that_kept_its_model_was_no_draw(running: Running, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,8 @@ from naiad.adapters.scripted import Fail, Scripted, Step, reply
 from naiad.server import providers
 from naiad.server.app import Server
 from naiad.server.config import parse
-from naiad.v1 import error_pb2, insight_service_pb2, router_service_pb2
+from naiad.v1 import catalog_service_pb2, decision_pb2, error_pb2, insight_service_pb2, router_service_pb2
+from naiad.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from naiad.v1.insight_service_pb2_grpc import InsightServiceStub
 from naiad.v1.router_service_pb2_grpc import RouterServiceStub
 from tests.e2e.live import Refusal, refusal_of
@@ -77,13 +78,16 @@ Start = Callable[..., Any]
 
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> Start:
-    """Return a function that starts a server over two providers, each with its script."""
+    """Return a function that starts a server over two providers, each with its script and changes to its model."""
 
     @asynccontextmanager
-    async def start(a: list[Step], b: list[Step], **server: Any) -> AsyncIterator[Running]:
+    async def start(
+        a: list[Step], b: list[Step], *, models: tuple[dict[str, Any], ...] = ({}, {}), **server: Any
+    ) -> AsyncIterator[Running]:
         adapters = {"a": Scripted(a, provider="a", loop=True), "b": Scripted(b, provider="b", loop=True)}
         monkeypatch.setattr(providers, "build", lambda profiles: dict(adapters))
-        served = await Server.start(parse(DATA | {"server": DATA["server"] | server}, "test"))
+        changed = [known | of for known, of in zip(DATA["models"], models, strict=True)]
+        served = await Server.start(parse(DATA | {"server": DATA["server"] | server, "models": changed}, "test"))
         async with grpc.aio.insecure_channel(served.address) as channel:
             try:
                 yield Running(served, channel, adapters)
@@ -148,8 +152,55 @@ async def test_max_attempts_binds(running: Start) -> None:
 async def test_a_cost_limit_binds_the_first_attempt_too(running: Start) -> None:
     async with running([reply("a")], [reply("b")]) as now:
         refusal = await now.refused(max_cost_nano_usd=0)
-        assert refusal.reason
+        assert (refusal.reason, refusal.metadata["reasons"]) == ("NO_ELIGIBLE_MODEL", "BUDGET x 2")
+        detail = error_pb2.NoEligibleModelDetail()
+        assert [d.Unpack(detail) for d in refusal.others] == [True]
+        assert [e.reason for e in detail.excluded] == [decision_pb2.EXCLUSION_REASON_BUDGET] * 2
+        assert "max_cost_nano_usd is 0" in detail.excluded[0].detail
         assert now.calls() == 0
+
+
+async def test_a_cost_limit_passes_over_what_is_too_dear(running: Start) -> None:
+    """A model that is affordable is called, whichever was drawn first, and the notice says why the other was not."""
+    dear = {"input_usd_per_million": 1_000.0, "output_usd_per_million": 1_000.0}
+    async with running([reply("cheap")], [reply("dear")], models=({}, dear)) as now:
+        seen = set()
+        for _ in range(20):
+            answer = await now.complete(max_cost_nano_usd=2_000_000, objective={"usd_per_quality": 1_000.0})
+            assert (answer.model, len(answer.attempts)) == ("a/m", 1)
+            first = answer.ranking[0].model
+            seen.add(first)
+            said = [n.message for n in answer.notices if n.code == decision_pb2.NOTICE_CODE_FALLBACK]
+            assert len(said) == (first == "b/m")
+            assert all("max_cost_nano_usd is 2000000" in text and "failed" not in text for text in said)
+        assert "b/m" in seen, "it was drawn first at least once"
+
+
+async def test_what_is_too_dear_takes_no_place_among_the_attempts(running: Start) -> None:
+    dear = {"input_usd_per_million": 1_000.0, "output_usd_per_million": 1_000.0}
+    async with running([reply("cheap")], [reply("dear")], models=({}, dear)) as now:
+        for _ in range(12):
+            assert (await now.complete(max_cost_nano_usd=2_000_000, max_attempts=1)).model == "a/m"
+
+
+@pytest.mark.parametrize(
+    ("generation", "needed"),
+    [
+        ({"tools": [{"name": "f", "parameters_json_schema": "{}"}]}, "tools"),
+        ({"response_json_schema": '{"type": "object"}'}, "json_schema"),
+    ],
+)
+async def test_only_a_model_that_can_do_what_generation_asks_for_is_called(
+    running: Start, generation: dict[str, Any], needed: str
+) -> None:
+    able = {"capabilities": [needed]}
+    async with running([reply("a")], [reply("b")], models=({}, able)) as now:
+        for _ in range(8):
+            answer = await now.complete(generation=generation)
+            assert [c.model for c in answer.ranking] == ["b/m"]
+            assert [(e.model, e.reason) for e in answer.excluded] == [("a/m", decision_pb2.EXCLUSION_REASON_CAPABILITY)]
+        refusal = await now.refused(generation=generation, allowed_models=["a/m"])
+        assert refusal.reason == "NO_ELIGIBLE_MODEL"
 
 
 async def test_a_slow_provider_meets_the_caller_s_deadline(running: Start) -> None:
@@ -196,11 +247,34 @@ async def test_the_first_of_two_callers_may_leave_without_harm_to_the_second(run
         assert now.calls() == 1
 
 
-async def test_a_failed_request_may_be_tried_again(running: Start) -> None:
+async def test_a_request_that_all_providers_failed_gets_the_same_error_again(running: Start) -> None:
+    """Repeating the id calls nobody; another id is another request."""
     async with running([BUSY, reply("better")], [BUSY, reply("better")]) as now:
-        await now.refused(request_id="again", max_attempts=2)
-        refusal_or_answer = await asyncio.gather(now.complete(request_id="again"), return_exceptions=True)
-        assert [getattr(r, "model", None) in ("a/m", "b/m") for r in refusal_or_answer] == [True]
+        refusals = [await now.refused(request_id="again", max_attempts=2) for _ in range(3)]
+        assert {(r.reason, r.metadata["decision_id"]) for r in refusals} == {
+            ("ALL_ATTEMPTS_FAILED", refusals[0].metadata["decision_id"])
+        }
+        assert now.calls() == 2
+        assert (await now.complete(request_id="other")).answer.parts[0].text == "better"
+
+
+async def test_a_request_that_reached_no_provider_may_be_tried_again(running: Start) -> None:
+    slow = reply("in time", delay_s=0.4)
+    async with running([slow], [slow]) as now:
+        refusal = await now.refused(request_id="again", timeout_s=0.2)
+        assert refusal.code == "DEADLINE_EXCEEDED"
+        assert (await now.complete(request_id="again")).answer.parts[0].text == "in time"
+
+
+async def test_an_answer_is_kept_though_another_method_took_its_request_id_meanwhile(running: Start) -> None:
+    slow = reply("paid for", delay_s=0.5)
+    async with running([slow], [slow]) as now:
+        answering = asyncio.ensure_future(now.complete(request_id="taken"))
+        await until(lambda: now.calls() == 1)
+        request = catalog_service_pb2.CreateTaskClassRequest(task_class={"name": "other"}, request_id="taken")
+        await CatalogServiceStub(now.channel).CreateTaskClass(request)
+        assert (await answering).answer.parts[0].text == "paid for"
+        assert sum(a.success.effective_observations for a in (await now.arms()).values()) == pytest.approx(1.0)
 
 
 async def test_a_drain_finishes_the_calls_in_flight(running: Start) -> None:
@@ -210,6 +284,17 @@ async def test_a_drain_finishes_the_calls_in_flight(running: Start) -> None:
         await until(lambda: now.calls() == 1)
         assert await now.server.stop()
         assert (await answering).answer.parts[0].text == "in time"
+
+
+async def test_a_server_that_stops_says_so_before_it_is_gone(running: Start) -> None:
+    """A call that comes then gets DRAINING and a time to come back, not a bare CANCELLED."""
+    async with running([reply("a")], [reply("b")]) as now:
+        await now.complete()
+        stopping = asyncio.ensure_future(now.server.stop())
+        await until(lambda: now.server.guard.draining)
+        refusals = await asyncio.gather(*(now.refused() for _ in range(20)))
+        assert {(r.code, r.reason) for r in refusals} == {("UNAVAILABLE", "DRAINING")}
+        assert await stopping
 
 
 async def test_too_many_calls_are_refused(running: Start) -> None:

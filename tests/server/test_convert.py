@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from naiad.server import convert
 from naiad.server.convert import duration_s, name, number, query_from_proto, text_id
+from naiad.server.eligibility import Capability
 from naiad.server.errors import NaiadError
 from naiad.server.records import FeatureSpec, ModelPut, TaskClassPut
 from naiad.server.rpc_catalog import model_changes, model_from_proto, task_class_changes, task_class_from_proto
 from naiad.server.rpc_feedback import judgement_from_proto, outcome_from_proto
 from naiad.server.rpc_router import task_from_proto
-from naiad.v1 import catalog_service_pb2, feedback_service_pb2, router_service_pb2
+from naiad.v1 import catalog_pb2, catalog_service_pb2, feedback_service_pb2, router_service_pb2
 from tests.fuzz.messages import arbitrary, plausible
 from tests.server.builders import model
 from tests.server.reasons import check
@@ -138,3 +139,25 @@ def test_a_model_without_an_upstream_name_is_taken() -> None:
     found = model_from_proto(catalog_service_pb2.CreateModelRequest(model={"name": "a/b"}).model)
     assert isinstance(found, ModelPut)
     assert found.upstream_model in ("", "b")
+
+
+IMAGE = {"image": {"uri": "https://example.org/a.png"}}
+RESULT = {"tool_result": {"tool_call_id": "1", "parts": [{"text": "seen"}, IMAGE]}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "needed"),
+    [
+        ([{"role": 2, "parts": [{"text": "a"}]}], set()),
+        ([{"role": 1, "parts": [{"text": "a"}]}, {"role": 2, "parts": [{"text": "a"}]}], {Capability.SYSTEM_PROMPT}),
+        ([{"role": 2, "parts": [{"text": "a"}, IMAGE]}], {Capability.VISION}),
+        ([{"role": 4, "parts": [RESULT]}], {Capability.VISION}),
+    ],
+    ids=["text", "system", "image", "image in a tool's result"],
+)
+def test_messages_show_what_a_model_must_be_able_to_do(messages: list[Any], needed: set[int]) -> None:
+    asked = router_service_pb2.DecideRequest(
+        messages=messages, required_capabilities=[catalog_pb2.CAPABILITY_STREAMING]
+    )
+    found = query_from_proto(asked, CLASS, "RouterService/Decide").needs.capabilities
+    assert found == needed | {Capability.STREAMING}

@@ -132,7 +132,7 @@ class AsyncClient(ClientBase):
             except grpc.aio.AioRpcError as failure:
                 error = error_of(failure, request_id=call.request_id)
                 wait = attempts.after(error, now_s=settings.clock(), uniform=settings.uniform())
-                if wait is None:
+                if wait is None or self._closed:
                     raise error from failure
             else:
                 return call.parse(reply)

@@ -125,7 +125,7 @@ class Client(ClientBase):
             except grpc.RpcError as failure:
                 error = error_of(failure, request_id=call.request_id)
                 wait = attempts.after(error, now_s=settings.clock(), uniform=settings.uniform())
-                if wait is None:
+                if wait is None or self._closed:
                     raise error from failure
             else:
                 return call.parse(reply)

@@ -1,9 +1,10 @@
 """When to try again, as a pure state machine: no clock, no sleep, no random numbers of its own.
 
 A call is tried again only if that is safe and may help: the server was UNAVAILABLE, or RESOURCE_EXHAUSTED
-with a time to wait (RetryInfo). Calls that change something carry a request id, so that a repetition cannot
-do it twice. A Complete whose providers all failed is not repeated unless a provider named a time: the server
-has already retried and fallen back, and repeating would multiply the calls.
+with a time to wait (RetryInfo), or it stopped with the call in its hands, which gRPC tells as a CANCELLED
+without details; that only by its request id. Calls that change something carry a request id, so that a
+repetition cannot do it twice. A Complete whose providers all failed is not repeated unless a provider named
+a time: the server has already retried and fallen back, and would give the same error again.
 
 Waiting follows "exponential backoff with full jitter": before attempt n + 1 it is uniform in
 [0, min(max_backoff_s, initial_backoff_s * multiplier ** (n - 1))], on top of the time that the server asks
@@ -19,7 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from naiad.client.errors import NaiadError, ResourceExhausted, Unavailable
+from naiad.client.errors import Cancelled, NaiadError, ResourceExhausted, Unavailable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,4 +96,6 @@ def retryable(error: NaiadError) -> bool:
         return error.retry_after_s is not None
     if isinstance(error, ResourceExhausted):
         return error.retry_after_s is not None
+    if isinstance(error, Cancelled):
+        return bool(error.request_id) and not error.reason
     return isinstance(error, Unavailable)

@@ -90,7 +90,8 @@ class FeedbackServiceServicer(object):
 
     def ReportFeedback(self, request, context):
         """Reports a judgement of quality. There is at most one for each decision, attempt, source and rater; another one
-        revises it. A human's verdict supersedes a judge's, a judge's a check's or user's.
+        revises it. A preference is one judgement of two attempts: it revises those of either, and a later one of either
+        revises the whole of it. A human's verdict supersedes a judge's, a judge's a check's or user's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

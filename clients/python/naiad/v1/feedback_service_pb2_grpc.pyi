@@ -37,7 +37,8 @@ class FeedbackServiceStub:
     """Reports the facts of one call that the caller made to a provider after Decide."""
     ReportFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.ReportFeedbackRequest, _feedback_service_pb2.ReportFeedbackResponse]
     """Reports a judgement of quality. There is at most one for each decision, attempt, source and rater; another one
-    revises it. A human's verdict supersedes a judge's, a judge's a check's or user's.
+    revises it. A preference is one judgement of two attempts: it revises those of either, and a later one of either
+    revises the whole of it. A human's verdict supersedes a judge's, a judge's a check's or user's.
     """
     BatchReportFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.BatchReportFeedbackRequest, _feedback_service_pb2.BatchReportFeedbackResponse]
     """Reports many judgements at once. An item that fails does not fail the others."""
@@ -61,7 +62,8 @@ class FeedbackServiceAsyncStub(FeedbackServiceStub):
     """Reports the facts of one call that the caller made to a provider after Decide."""
     ReportFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.ReportFeedbackRequest, _feedback_service_pb2.ReportFeedbackResponse]  # type: ignore[assignment]
     """Reports a judgement of quality. There is at most one for each decision, attempt, source and rater; another one
-    revises it. A human's verdict supersedes a judge's, a judge's a check's or user's.
+    revises it. A preference is one judgement of two attempts: it revises those of either, and a later one of either
+    revises the whole of it. A human's verdict supersedes a judge's, a judge's a check's or user's.
     """
     BatchReportFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.BatchReportFeedbackRequest, _feedback_service_pb2.BatchReportFeedbackResponse]  # type: ignore[assignment]
     """Reports many judgements at once. An item that fails does not fail the others."""
@@ -92,7 +94,8 @@ class FeedbackServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_feedback_service_pb2.ReportFeedbackResponse, _abc.Awaitable[_feedback_service_pb2.ReportFeedbackResponse]]:
         """Reports a judgement of quality. There is at most one for each decision, attempt, source and rater; another one
-        revises it. A human's verdict supersedes a judge's, a judge's a check's or user's.
+        revises it. A preference is one judgement of two attempts: it revises those of either, and a later one of either
+        revises the whole of it. A human's verdict supersedes a judge's, a judge's a check's or user's.
         """
 
     def BatchReportFeedback(
