@@ -195,9 +195,41 @@ class Engine:
         return self.signer.issue(
             Ticket(
                 self.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
-                record.at_ms, record.uid,
+                record.at_ms, record.uid, self.catalog.tag(record.task_class, record.model),
             )
         )  # fmt: skip
+
+    def ticket(self, decision_id: str, field_name: str = "decision_id") -> Ticket:
+        """Return what a decision id says; raises NaiadError for one that is not ours.
+
+        Numbers of the catalogue are given out again after a backup was restored, so an id must also know their names.
+        """
+        ticket = self.signer.verify(decision_id, self.tenant, field_name)
+        catalog = self.catalog
+        if (
+            ticket.task_class >= len(catalog.task_classes)
+            or ticket.model >= len(catalog.models)
+            or ticket.names != catalog.tag(ticket.task_class, ticket.model)
+        ):
+            raise NaiadError(
+                "UNKNOWN_DECISION",
+                f"{field_name} is genuine, but this database does not hold the task class or model that it was made "
+                "for: an older backup was restored since; use the id of a decision within retention",
+                code="NOT_FOUND",
+                metadata={"decision_id": decision_id},
+            )
+        return ticket
+
+    def check_foldable(self, event: Event) -> None:
+        """Raise LookupError for an event that cannot be folded, because it names what the catalogue does not hold."""
+        if not isinstance(event, OutcomeReported | FeedbackReported):
+            return
+        named = [(event.task_class, event.first_model), *((c.task_class, c.model) for c in event.changes)]
+        if isinstance(event, OutcomeReported):
+            named.append((event.task_class, event.outcome.model))
+        for task_class, model in named:
+            if task_class >= len(self.catalog.task_classes) or model >= len(self.catalog.models):
+                raise LookupError(f"the event names task class {task_class} and model {model}, which do not exist")
 
     def _objective(self, task_class: TaskClassPut, override: ObjectiveSpec) -> Objective:
         key = (task_class.task_class, override)

@@ -247,6 +247,8 @@ class Journal:
             amended = item.work(self._entry(item.ticket), self._decided.get(item.ticket.uid), self._sequence + 1)
             reply, entry = amended.reply, amended.entry
             events = () if amended.event is None else (amended.event,)
+            for event in events:
+                self._engine.check_foldable(event)
         # Everything is encoded before anything is numbered: what cannot be encoded leaves no gap.
         rows = [_row(self._sequence + 1 + i, event) for i, event in enumerate(events)]
         kept = None
