@@ -2,7 +2,7 @@
 
 Layout before base64url: format byte, signing key id, tenant, task class, model, ordinal, policy version, propensity,
 time, unique number, tag of the names behind the numbers of class and model (so that an id which outlived a restored
-backup is known as such); then 16 bytes of keyed BLAKE2b (RFC 7693: a MAC by itself, several times faster than HMAC here).
+backup is known as such); then 16 bytes of keyed BLAKE2b (RFC 7693: a MAC by itself, several times faster than HMAC).
 """
 
 from __future__ import annotations

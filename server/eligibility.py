@@ -131,7 +131,12 @@ class Eligibility:
         return eligible, excluded
 
     def _small(self, needs: Needs, policy_models: frozenset[str]) -> _Kept:
-        """Split for a request so small that size excludes nothing, and note up to which size that holds."""
+        """Split for a request so small that size excludes nothing, and note up to which size that holds.
+
+        Raises UNKNOWN_MODEL or MODEL_DELETED for an allowed model that the catalogue does not have.
+        """
+        for name in sorted(needs.allowed):
+            self._catalog.model(name, "allowed_models")
         eligible, excluded = self._each(needs._replace(input_tokens=0, max_output_tokens=0), policy_models)
         models = [self._catalog.models[i] for i in eligible]
         return _Kept(

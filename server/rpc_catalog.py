@@ -78,10 +78,11 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def UpdateModel(self, request: Any, context: Any) -> catalog_service_pb2.UpdateModelResponse:
         """Change fields of a model."""
-        known = self._catalog.model(model_name(request.model.name, "model.name"), "model.name")
-        changes = model_changes(known, request.model, list(request.update_mask.paths))
         entry = await self._inventory.update_model(
-            known.name, changes, request.model.revision, request_of("CatalogService/UpdateModel", request)
+            model_name(request.model.name, "model.name"),
+            lambda known: model_changes(known, request.model, list(request.update_mask.paths)),
+            request.model.revision,
+            request_of("CatalogService/UpdateModel", request),
         )
         return catalog_service_pb2.UpdateModelResponse(model=render.model(entry))
 
@@ -113,10 +114,11 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def UpdateTaskClass(self, request: Any, context: Any) -> catalog_service_pb2.UpdateTaskClassResponse:
         """Change fields of a task class."""
-        known = self._catalog.task_class(name(request.task_class.name, "task_class.name"))
-        changes = task_class_changes(request.task_class, list(request.update_mask.paths), known)
         entry = await self._inventory.update_task_class(
-            known.name, changes, request.task_class.revision, request_of("CatalogService/UpdateTaskClass", request)
+            name(request.task_class.name, "task_class.name"),
+            lambda known: task_class_changes(request.task_class, list(request.update_mask.paths), known),
+            request.task_class.revision,
+            request_of("CatalogService/UpdateTaskClass", request),
         )
         return catalog_service_pb2.UpdateTaskClassResponse(task_class=render.task_class(entry))
 

@@ -80,7 +80,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         if task_class is None and request.task_class:
             name(request.task_class, "task_class")
         for index, model in enumerate(request.allowed_models):
-            catalog.model(model_name(model, f"allowed_models[{index}]"), f"allowed_models[{index}]")
+            model_name(model, f"allowed_models[{index}]")
         return query_from_proto(request, task_class, method)
 
     def _completed(self, completion: Completion, created: str) -> router_service_pb2.CompleteResponse:

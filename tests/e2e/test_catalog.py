@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from tests.e2e.live import Caller, Refusal
+from tests.e2e.live import Caller, Refusal, gather_calls
 
 FREE = {"input_nano_usd_per_million_tokens": 0, "output_nano_usd_per_million_tokens": 0}
 SET_BY_SERVER = ("revision", "origin", "create_time", "update_time")
@@ -164,3 +165,34 @@ def test_a_repeated_request_id_repeats_the_reply(api: Caller) -> None:
         sequence = api.arms().sequence
         assert api.call(f"CatalogService/{method}", **fields, request_id=f"cat-{method}") == first
         assert api.arms().sequence == sequence
+
+
+def test_changes_of_different_fields_at_a_time_are_all_kept(api: Caller) -> None:
+    create(api, "acme/raced", context_window=1)
+    parts = ["input", "output", "cached_input", "cache_write"]
+    requests = []
+    for value, part in enumerate(parts, 5):
+        field = f"{part}_nano_usd_per_million_tokens"
+        requests.append(
+            {
+                "model": {"name": "acme/raced", "prices": {field: value}},
+                "update_mask": {"paths": [f"prices.{field}"]},
+            }
+        )
+    replies = asyncio.run(gather_calls(api.address, "CatalogService/UpdateModel", requests))
+    assert sorted(reply.model.revision for reply in replies) == [2, 3, 4, 5]
+    prices = get(api, "acme/raced").prices
+    assert [getattr(prices, f"{part}_nano_usd_per_million_tokens") for part in parts] == [5, 6, 7, 8]
+
+
+def test_a_repeated_request_is_answered_as_before_although_its_model_is_gone(api: Caller) -> None:
+    create(api, "acme/gone")
+    made = api.decide("cat.gone", allowed_models=["acme/gone"], request_id="cat-gone")
+    changed = update(api, request_id="cat-gone-update", name="acme/gone", labels={"a": "b"})
+    api.call("CatalogService/DeleteModel", name="acme/gone")
+    assert update(api, request_id="cat-gone-update", name="acme/gone", labels={"a": "b"}) == changed
+    again = api.decide("cat.gone", allowed_models=["acme/gone"], request_id="cat-gone")
+    assert again.decision_id == made.decision_id
+    with pytest.raises(Refusal) as caught:
+        api.decide("cat.gone", allowed_models=["acme/gone"])
+    assert caught.value.reason == "MODEL_DELETED"

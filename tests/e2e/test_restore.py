@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,12 @@ FREE = {"input_nano_usd_per_million_tokens": 0, "output_nano_usd_per_million_tok
 def refusals(running: Live, decision_id: str) -> set[str]:
     """Return the reasons for which every use of an id is refused."""
     found = set()
-    for use in (
+    uses: tuple[Callable[[], Any], ...] = (
         lambda: running.caller.score(decision_id, 0.0),
         lambda: running.caller.outcome(decision_id),
         lambda: running.caller.call("InsightService/GetDecision", decision_id=decision_id),
-    ):
+    )
+    for use in uses:
         with pytest.raises(Refusal) as caught:
             use()
         found.add(caught.value.reason)

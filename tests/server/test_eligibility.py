@@ -98,13 +98,16 @@ def test_the_kept_split_says_what_the_one_function_says(fields: list[dict[str, A
         single = [refusal(entry, needs, NONE, ENDPOINTS) for entry in catalog.live]
         expected = [entry.model for entry, found in zip(catalog.live, single, strict=True) if found is None]
         refusals = [found for found in single if found is not None]
-        if expected:
+        if expected and all(catalog.find_model(name) for name in needs.allowed):
             eligible, excluded = eligibility.split(needs, NONE)
             assert eligible == expected
             assert [(e.model, e.reason) for e in excluded] == [(f.model, f.reason) for f in refusals]
             continue
         with pytest.raises(NaiadError) as caught:
             eligibility.split(needs, NONE)
+        if any(catalog.find_model(name) is None for name in needs.allowed):
+            assert caught.value.reason == "UNKNOWN_MODEL"
+            continue
         details: Any = caught.value.details
         assert caught.value.reason == "NO_ELIGIBLE_MODEL"
         assert details[0][0] == "excluded"
