@@ -21,9 +21,10 @@ from naiad.server.config import Config, split_address
 from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
 from naiad.server.feedback import Feedback
+from naiad.server.folding import fold
 from naiad.server.guard import MEBIBYTE, Guard, handlers_of
 from naiad.server.inventory import Inventory
-from naiad.server.journal import Journal, fold
+from naiad.server.journal import Journal
 from naiad.server.records import PolicySet
 from naiad.server.routing import Routing
 from naiad.server.rpc_admin import AdminServicer

@@ -7,8 +7,8 @@ index the beliefs. A deleted entry stays, marked, so that what was learned of it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from zlib import crc32
 from typing import NamedTuple
+from zlib import crc32
 
 from naiad.server.errors import NaiadError, unknown_model, unknown_task_class
 from naiad.server.records import ModelPut, TaskClassPut

@@ -222,14 +222,24 @@ class Engine:
 
     def check_foldable(self, event: Event) -> None:
         """Raise LookupError for an event that cannot be folded, because it names what the catalogue does not hold."""
-        if not isinstance(event, OutcomeReported | FeedbackReported):
-            return
-        named = [(event.task_class, event.first_model), *((c.task_class, c.model) for c in event.changes)]
-        if isinstance(event, OutcomeReported):
-            named.append((event.task_class, event.outcome.model))
+        classes, models = len(self.catalog.task_classes), len(self.catalog.models)
+        named: list[tuple[int, int]] = []
+        match event:
+            case Decided():
+                named = [(event.task_class, event.model)]
+            case OutcomeReported() | FeedbackReported():
+                named = [(event.task_class, event.first_model), *((c.task_class, c.model) for c in event.changes)]
+                if isinstance(event, OutcomeReported):
+                    named.append((event.task_class, event.outcome.model))
+            case ModelPut():
+                models += 1  # its own number may be the next one
+                named = [(-1, event.model)]
+            case TaskClassPut():
+                classes += 1
+                named = [(event.task_class, -1)]
         for task_class, model in named:
-            if task_class >= len(self.catalog.task_classes) or model >= len(self.catalog.models):
-                raise LookupError(f"the event names task class {task_class} and model {model}, which do not exist")
+            if task_class >= classes or model >= models:
+                raise LookupError(f"it names task class {task_class} and model {model}; the catalogue does not")
 
     def _objective(self, task_class: TaskClassPut, override: ObjectiveSpec) -> Objective:
         key = (task_class.task_class, override)

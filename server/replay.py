@@ -51,6 +51,10 @@ class Replay:
                 f"event {sequence} stands where event {expected} should: the log has a gap or was reordered; "
                 "restore a backup"
             )
+        try:
+            self.engine.check_foldable(event)
+        except LookupError as error:
+            raise LogMismatch(f"event {sequence} cannot be folded: {error}; restore a backup") from error
         self._check(sequence, event)
         self.engine.apply(sequence, event)
         self._events += 1
@@ -95,7 +99,11 @@ def fold_stream(stream: BinaryIO) -> Digests:
     half_life = msgspec.json.decode(body).get("half_life") or float("inf")
     replay = Replay(BeliefSettings(half_life=half_life))
     while (found := _read(stream)) is not None:
-        replay.feed(found[0], decode(found[1]))
+        try:
+            event = decode(found[1])
+        except msgspec.MsgspecError as error:
+            raise LogMismatch(f"event {found[0]} cannot be read: {error}; restore a backup") from error
+        replay.feed(found[0], event)
     return replay.digests()
 
 

@@ -11,7 +11,8 @@ import pytest
 from naiad.server import journal as journal_module
 from naiad.server.errors import NaiadError
 from naiad.server.feedback import Judgement, OutcomeReceipt
-from naiad.server.journal import Amended, Request, fold
+from naiad.server.folding import fold
+from naiad.server.journal import Amended, Request
 from naiad.server.ledger import Entry, take_outcome
 from naiad.server.records import Decided, Outcome
 from naiad.server.store.base import StoreError
