@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from naiad.adapters import base
 from naiad.adapters.tokens import estimate_tokens
+from naiad.server.bounds import MOST_MONEY, MOST_TOKENS
 from naiad.server.eligibility import Capability, Needs
 from naiad.server.engine import Query, check_objective
 from naiad.server.errors import NaiadError
@@ -26,7 +27,6 @@ ID_RULE = "letters, digits, '.', '_', '-', ':' and '/', beginning with a letter 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
 SHORT, LONG = 128, 256
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999
-_MOST_TOKENS = 1 << 40
 _MOST_ITEMS = 1_000
 DEFAULT_OUTPUT_TOKENS = 1_024  # reserved where the caller does not say
 
@@ -90,12 +90,22 @@ def number(value: float, field: str, low: float, high: float | None = None) -> f
     return value
 
 
-def optional_count(message: ProtoMessage, field: str, low: int = 0) -> int | None:
-    """Return an optional whole number of the message, None when it is not set; raises NaiadError."""
+def optional_count(
+    message: ProtoMessage, field: str, low: int = 0, *, most: int = MOST_TOKENS, path: str = ""
+) -> int | None:
+    """Return an optional whole number of the message, None when it is not set; raises NaiadError.
+
+    path: where the message stands in the request, with its dot.
+    """
     if not message.HasField(field):
         return None
     value: int = getattr(message, field)
-    return value if low <= value <= _MOST_TOKENS else int(number(value, field, low, _MOST_TOKENS))
+    return value if low <= value <= most else int(number(value, path + field, low, most))
+
+
+def optional_money(message: ProtoMessage, field: str, *, most: int = MOST_MONEY, path: str = "") -> int | None:
+    """Return an optional amount in nano-USD, None when it is not set; raises NaiadError."""
+    return optional_count(message, field, most=most, path=path)
 
 
 def text(value: str, field: str, longest: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from naiad.server import render
+from naiad.server.bounds import MOST_PER_MILLION
 from naiad.server.catalog import Catalog
 from naiad.server.convert import (
     enum_value,
@@ -17,6 +18,7 @@ from naiad.server.convert import (
     number,
     objective_spec,
     optional_count,
+    optional_money,
     request_of,
     text,
     text_id,
@@ -172,7 +174,7 @@ def _model_fields(message: catalog_pb2.Model, paths: Iterable[str]) -> dict[str,
         elif path == "prices":
             found[path] = _prices(message.prices) if message.HasField("prices") else None
         elif path in ("context_window", "max_output_tokens"):
-            found[path] = optional_count(message, path, 1)
+            found[path] = optional_count(message, path, 1, path="model.")
         elif path == "capabilities":
             known = [enum_value(c, catalog_pb2.Capability, "model.capabilities") for c in message.capabilities]
             found[path] = tuple(sorted(set(known)))
@@ -189,8 +191,10 @@ def _model_fields(message: catalog_pb2.Model, paths: Iterable[str]) -> dict[str,
 
 def _prices(message: catalog_pb2.Prices) -> Prices | None:
     parts = {
-        "input": optional_count(message, "input_nano_usd_per_million_tokens"),
-        "output": optional_count(message, "output_nano_usd_per_million_tokens"),
+        part: optional_money(
+            message, f"{part}_nano_usd_per_million_tokens", most=MOST_PER_MILLION, path="model.prices."
+        )
+        for part in ("input", "output", "cached_input", "cache_write")
     }
     if parts["input"] is None and parts["output"] is None:
         return None
@@ -204,9 +208,9 @@ def _prices(message: catalog_pb2.Prices) -> Prices | None:
     return Prices(
         input=parts["input"],
         output=parts["output"],
-        cached_input=optional_count(message, "cached_input_nano_usd_per_million_tokens"),
-        cache_write=optional_count(message, "cache_write_nano_usd_per_million_tokens"),
-        request=optional_count(message, "request_nano_usd") or 0,
+        cached_input=parts["cached_input"],
+        cache_write=parts["cache_write"],
+        request=optional_money(message, "request_nano_usd", path="model.prices.") or 0,
         version=text_id(message.price_version, "model.prices.price_version") or "set by API",
     )
 

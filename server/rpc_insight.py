@@ -11,6 +11,7 @@ import msgspec
 from naiad.bandit.objective import Objective, Strategy
 from naiad.bandit.statistics import SCALE, Measure
 from naiad.server import render
+from naiad.server.bounds import MOST_INT64
 from naiad.server.convert import model_name, name, text_id, time_ms
 from naiad.server.engine import UID_TIME_SHIFT, Engine
 from naiad.server.errors import NaiadError
@@ -100,7 +101,7 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
             model=catalog.model(model_name(request.model, "model")).model if request.model else None,
             workflow=text_id(request.workflow, "workflow") or None,
             session=text_id(request.session_id, "session_id") or None,
-            from_uid=None if start_ms is None else max(0, start_ms) << UID_TIME_SHIFT,
+            from_uid=None if start_ms is None else min(MOST_INT64, max(0, start_ms) << UID_TIME_SHIFT),
             start_ms=start_ms,
             end_ms=end_ms,
         )
@@ -259,7 +260,7 @@ def _summary(engine: Engine, row: EventRow, payload: bytes | None) -> insight_pb
         outcomes = [a.outcome for a in entry.attempts if a.outcome is not None]
         message.attempt_count = len(outcomes)
         if any(o.cost for o in outcomes):
-            message.cost_nano_usd = sum(o.cost.total for o in outcomes if o.cost)
+            message.cost_nano_usd = min(MOST_INT64, sum(o.cost.total for o in outcomes if o.cost))
         good = [o for o in outcomes if not o.failed]
         if good:
             message.answered_by = catalog.models[good[-1].model].name

@@ -25,6 +25,7 @@ from naiad.server.convert import (
     name,
     number,
     optional_count,
+    optional_money,
     query_from_proto,
     request_of,
     text,
@@ -176,5 +177,5 @@ def task_from_proto(request: Any, query: Query) -> Task:
             seed=options.seed if options.HasField("seed") else None,
         ),
         max_attempts=MAX_ATTEMPTS if max_attempts is None else max_attempts,
-        max_cost_nano_usd=optional_count(request, "max_cost_nano_usd"),
+        max_cost_nano_usd=optional_money(request, "max_cost_nano_usd"),
     )
