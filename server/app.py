@@ -16,8 +16,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from naiad.adapters.base import Adapter
 from naiad.server import providers, snapshot
+from naiad.server.address import check_free, split_address
 from naiad.server.completion import Completer
-from naiad.server.config import Config, split_address
+from naiad.server.config import Config
 from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
 from naiad.server.feedback import Feedback
@@ -162,6 +163,7 @@ class Server:
             server.add_generic_rpc_handlers((handlers_of(servicer, service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host, port = split_address(self.config.file.server)
+        check_free(host, port)
         try:
             bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         except RuntimeError as error:  # gRPC's word for a port that is taken or forbidden
