@@ -155,7 +155,7 @@ class Server:
             ),
             (CatalogServicer(self.engine.catalog, inventory), catalog_service_pb2, "CatalogService"),
             (PolicyServicer(), policy_service_pb2, "PolicyService"),
-            (InsightServicer(routing, self.store), insight_service_pb2, "InsightService"),
+            (InsightServicer(routing, self.journal, self.store), insight_service_pb2, "InsightService"),
             (AdminServicer(self.journal, self.engine, self.store, self.config), admin_service_pb2, "AdminService"),
         ):
             service = module.DESCRIPTOR.services_by_name[name]

@@ -85,11 +85,23 @@ class Catalog:
         found = self._class_ids.get(name)
         return None if found is None else self.task_classes[found]
 
-    def model(self, name: str, field: str = "model") -> ModelPut:
-        """Return a live model; raises NaiadError UNKNOWN_MODEL or MODEL_DELETED."""
+    def known_model(self, name: str, field: str = "model") -> ModelPut:
+        """Return a model, deleted or not; raises NaiadError UNKNOWN_MODEL."""
         found = self.find_model(name)
         if found is None:
             raise unknown_model(name, (m.name for m in self.live), field)
+        return found
+
+    def known_task_class(self, name: str) -> TaskClassPut:
+        """Return a task class, deleted or not; raises NaiadError UNKNOWN_TASK_CLASS."""
+        found = self.find_task_class(name)
+        if found is None:
+            raise unknown_task_class(name, (c.name for c in self.live_task_classes()))
+        return found
+
+    def model(self, name: str, field: str = "model") -> ModelPut:
+        """Return a live model; raises NaiadError UNKNOWN_MODEL or MODEL_DELETED."""
+        found = self.known_model(name, field)
         if found.deleted:
             raise NaiadError(
                 "MODEL_DELETED",
@@ -101,9 +113,7 @@ class Catalog:
 
     def task_class(self, name: str) -> TaskClassPut:
         """Return a live task class; raises NaiadError UNKNOWN_TASK_CLASS or TASK_CLASS_DELETED."""
-        found = self.find_task_class(name)
-        if found is None:
-            raise unknown_task_class(name, (c.name for c in self.live_task_classes()))
+        found = self.known_task_class(name)
         if found.deleted:
             raise NaiadError(
                 "TASK_CLASS_DELETED",

@@ -6,8 +6,18 @@ import asyncio
 
 import msgspec
 
+from naiad.server.catalog import Catalog
 from naiad.server.engine import Engine
-from naiad.server.records import Decided, Event, decode, encode
+from naiad.server.records import (
+    Decided,
+    Event,
+    FeedbackReported,
+    ModelPut,
+    OutcomeReported,
+    TaskClassPut,
+    decode,
+    encode,
+)
 from naiad.server.store.base import EventRow, Store, StoreCorrupt
 
 
@@ -33,6 +43,28 @@ def event_of(row: EventRow) -> Event:
         ) from error
 
 
+def check_foldable(catalog: Catalog, event: Event) -> None:
+    """Raise LookupError for an event that cannot be folded, because it names what the catalogue does not hold."""
+    classes, models = len(catalog.task_classes), len(catalog.models)
+    named: list[tuple[int, int]] = []
+    match event:
+        case Decided():
+            named = [(event.task_class, event.model)]
+        case OutcomeReported() | FeedbackReported():
+            named = [(event.task_class, event.first_model), *((c.task_class, c.model) for c in event.changes)]
+            if isinstance(event, OutcomeReported):
+                named.append((event.task_class, event.outcome.model))
+        case ModelPut():
+            models += 1  # its own number may be the next one
+            named = [(-1, event.model)]
+        case TaskClassPut():
+            classes += 1
+            named = [(event.task_class, -1)]
+    for task_class, model in named:
+        if task_class >= classes or model >= models:
+            raise LookupError(f"it names task class {task_class} and model {model}; the catalogue does not")
+
+
 async def fold(store: Store, engine: Engine, *, after: int = 0, step: int = 2_000) -> int:
     """Fold the log into an engine from a sequence on; return how many events there were. Raises StoreCorrupt."""
     count = 0
@@ -45,7 +77,7 @@ async def fold(store: Store, engine: Engine, *, after: int = 0, step: int = 2_00
                 )
             event = event_of(row)
             try:
-                engine.check_foldable(event)
+                check_foldable(engine.catalog, event)
             except LookupError as error:
                 raise StoreCorrupt(f"event {row.sequence} cannot be folded: {error}; restore a backup") from error
             engine.apply(row.sequence, event)

@@ -21,7 +21,7 @@ import structlog
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, request_id_reused, storage_failed
-from naiad.server.folding import event_of, row_of
+from naiad.server.folding import check_foldable, event_of, row_of
 from naiad.server.ledger import Entry
 from naiad.server.records import Decided, Event
 from naiad.server.snapshot import dump
@@ -123,6 +123,10 @@ class Journal:
     async def probe(self, look: Callable[[], Any]) -> Any:
         """Call `look` between two transactions, when the engine stands exactly at its sequence."""
         return await self._submit(_Item(probe=look))
+
+    async def written(self) -> None:
+        """Wait until all that was queued before is on disk and folded."""
+        await self.probe(lambda: None)
 
     async def decided(self, uid: int) -> Decided | None:
         """Return a decision's record, written already or not, or None if there is none."""
@@ -249,7 +253,7 @@ class Journal:
             reply, entry = amended.reply, amended.entry
             events = () if amended.event is None else (amended.event,)
             for event in events:
-                self._engine.check_foldable(event)
+                check_foldable(self._engine.catalog, event)
         # Everything is encoded before anything is numbered: what cannot be encoded leaves no gap.
         rows = [row_of(self._sequence + 1 + i, event) for i, event in enumerate(events)]
         kept = None

@@ -11,6 +11,7 @@ from naiad.bandit.belief import BeliefSettings
 from naiad.server.config import Config
 from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
+from naiad.server.folding import check_foldable
 from naiad.server.ledger import Entry, take_outcome, take_ratings
 from naiad.server.records import Event, FeedbackReported, OutcomeReported, decode
 
@@ -52,7 +53,7 @@ class Replay:
                 "restore a backup"
             )
         try:
-            self.engine.check_foldable(event)
+            check_foldable(self.engine.catalog, event)
         except LookupError as error:
             raise LogMismatch(f"event {sequence} cannot be folded: {error}; restore a backup") from error
         self._check(sequence, event)

@@ -15,6 +15,7 @@ from naiad.server.bounds import MOST_INT64
 from naiad.server.convert import model_name, name, text_id, time_ms
 from naiad.server.engine import UID_TIME_SHIFT, Engine
 from naiad.server.errors import NaiadError
+from naiad.server.journal import Journal
 from naiad.server.ledger import Entry, counting
 from naiad.server.paging import decode, encode, page_size, slice_page
 from naiad.server.records import Decided, ObjectiveSpec
@@ -31,8 +32,9 @@ _FLOORED = (Strategy.COST_OPTIMIZED, Strategy.LATENCY_OPTIMIZED)
 class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
     """Beliefs, arms and records of decisions."""
 
-    def __init__(self, routing: Routing, store: Store) -> None:
+    def __init__(self, routing: Routing, journal: Journal, store: Store) -> None:
         self._routing = routing
+        self._journal = journal
         self._engine = routing.engine
         self._store = store
 
@@ -57,6 +59,9 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
         """Return a decision with everything that it rested on and that became of it."""
         ticket = self._routing.ticket(request.decision_id)
         rows = await self._store.decisions([ticket.uid])
+        if ticket.uid not in rows:  # Decide does not wait for its row; who asks at once does
+            await self._journal.written()
+            rows = await self._store.decisions([ticket.uid])
         entries = await self._store.entries([ticket.uid])
         entry = _entry_decoder.decode(entries[ticket.uid]) if ticket.uid in entries else None
         catalog = self._engine.catalog
@@ -76,7 +81,7 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
         else:
             raise NaiadError(
                 "UNKNOWN_DECISION",
-                "decision_id is genuine, but nothing is known of the decision (it may not be written yet); "
+                "decision_id is genuine, but nothing is known of the decision; "
                 "use the id of a decision within retention",
                 code="NOT_FOUND",
                 metadata={"decision_id": request.decision_id},
@@ -95,10 +100,10 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
         size = page_size(request.page_size)
         wanted = DecisionFilter(
             before_uid=decode(request.page_token, *scope),
-            task_class=catalog.task_class(name(request.task_class, "task_class")).task_class
+            task_class=catalog.known_task_class(name(request.task_class, "task_class")).task_class
             if request.task_class
             else None,
-            model=catalog.model(model_name(request.model, "model")).model if request.model else None,
+            model=catalog.known_model(model_name(request.model, "model")).model if request.model else None,
             workflow=text_id(request.workflow, "workflow") or None,
             session=text_id(request.session_id, "session_id") or None,
             from_uid=None if start_ms is None else min(MOST_INT64, max(0, start_ms) << UID_TIME_SHIFT),
