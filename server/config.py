@@ -15,10 +15,10 @@ import msgspec
 from naiad.bandit.belief import BeliefSettings
 from naiad.server import bounds, providers
 from naiad.server.address import split_address
-from naiad.server.engine import check_objective
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
 from naiad.server.inventory import completed
+from naiad.server.objectives import check_objective
 from naiad.server.records import ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
 from naiad.server.sections import (
     ConfigError,

@@ -12,6 +12,7 @@ from naiad.server.bounds import MOST_PER_MILLION
 from naiad.server.catalog import Catalog
 from naiad.server.convert import (
     enum_value,
+    feature_name,
     items,
     model_name,
     name,
@@ -247,14 +248,28 @@ def task_class_changes(
                 else None
             )
         elif path == "features":
-            found[path] = tuple(
-                _feature(f, i) for i, f in enumerate(items(message.features, "task_class.features", 64))
-            )
+            found[path] = _features(message.features)
         elif path == "default_data_class":
             found["data_class"] = text_id(message.default_data_class, "task_class.default_data_class")
         elif path == "labels":
             found[path] = _labels(message.labels, "task_class.labels")
     return found
+
+
+def _features(messages: Any) -> tuple[FeatureSpec, ...]:
+    found: list[FeatureSpec] = []
+    for index, message in enumerate(items(messages, "task_class.features", 64)):
+        feature = _feature(message, index)
+        if any(feature.name == other.name for other in found):
+            where = f"task_class.features[{index}].name"
+            raise NaiadError(
+                "INVALID_COMBINATION",
+                f"{where} is {feature.name!r}, as that of another; names must be unique",
+                metadata={"rule": "names are unique"},
+                field=where,
+            )
+        found.append(feature)
+    return tuple(found)
 
 
 def _feature(message: catalog_pb2.FeatureSpec, index: int) -> FeatureSpec:
@@ -269,7 +284,7 @@ def _feature(message: catalog_pb2.FeatureSpec, index: int) -> FeatureSpec:
             field=where,
         )
     return FeatureSpec(
-        name=name(message.name, f"{where}.name", longest=64),
+        name=feature_name(message.name, f"{where}.name"),
         description=text(message.description, f"{where}.description", 4_000),
         low=low,
         high=high,

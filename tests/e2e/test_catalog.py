@@ -196,3 +196,31 @@ def test_a_repeated_request_is_answered_as_before_although_its_model_is_gone(api
     with pytest.raises(Refusal) as caught:
         api.decide("cat.gone", allowed_models=["acme/gone"])
     assert caught.value.reason == "MODEL_DELETED"
+
+
+def test_a_task_class_s_features_are_all_sent_or_none_is_declared(api: Caller) -> None:
+    def features(*names: str) -> list[dict[str, Any]]:
+        return [{"name": n, "low": 0.0, "high": 1.0} for n in names]
+
+    api.call("CatalogService/CreateTaskClass", task_class={"name": "cat.feat", "features": features("size", "a.b_1")})
+    both = {"size": 1.0, "a.b_1": 0.5}
+    made = api.decide("cat.feat", features=both, request_id="cat-feat")
+    for sent, feature in (({}, "size"), ({"size": 1.0}, "a.b_1"), (both | {"other": 1.0}, "other")):
+        refusal = api.refused("RouterService/Decide", task_class="cat.feat", features=sent)
+        assert (refusal.reason, refusal.metadata["feature"]) == ("UNKNOWN_FEATURE", feature)
+    refusal = api.refused("RouterService/Decide", task_class="cat.feat.new", features={"size": 1.0})
+    assert refusal.reason == "UNKNOWN_FEATURE"
+    api.call("CatalogService/UpdateTaskClass", task_class={"name": "cat.feat", "features": features("size")})
+    assert api.decide("cat.feat", features=both, request_id="cat-feat").decision_id == made.decision_id
+    for bad, reason in ((["x", "x"], "INVALID_COMBINATION"), (["a-b"], "INVALID_ID"), (["a/b"], "INVALID_ID")):
+        refusal = api.refused("CatalogService/CreateTaskClass", task_class={"name": "f", "features": features(*bad)})
+        assert refusal.reason == reason
+
+
+def test_a_task_class_s_data_class_holds_where_the_request_names_none(api: Caller) -> None:
+    api.call("CatalogService/CreateTaskClass", task_class={"name": "cat.data", "default_data_class": "secret"})
+    for sent, kept in (("", "secret"), ("public", "public")):
+        made = api.decide("cat.data", data_class=sent)
+        assert [n.metadata["data_class"] for n in made.notices] == [kept]
+        record = api.call("InsightService/GetDecision", decision_id=made.decision_id).decision
+        assert record.data_class == kept
