@@ -32,12 +32,13 @@ from benchmarks.report import Figure, at_most, finish, machine, middle
 from benchmarks.truth import Shape, draws, exact, noise, shapes, total_variation
 from naiad.bandit.objective import Exploration, Objective, Predictions, serve
 from naiad.bandit.statistics import to_fixed
-from naiad.server.config import File, build
+from naiad.server.config import build
 from naiad.server.decision_id import Signer
 from naiad.server.eligibility import Needs
 from naiad.server.engine import Engine, EngineSettings, Query
 from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_outcome, take_ratings
 from naiad.server.records import Decided, Event, ModelPut, Outcome, Prices, Rating, TaskClassPut, Usage
+from naiad.server.sections import File
 
 MODELS, CLASSES, MANY_CLASSES = 10, 14, 1_000
 DECIDE_US, UPDATE_US, FLAT, ERROR = 150.0, 60.0, 1.3, 1e-3

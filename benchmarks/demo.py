@@ -29,7 +29,7 @@ from naiad.adapters.replay_records import ReplayDataError, ReplayRecord
 from naiad.adapters.tokens import estimate_tokens
 from naiad.bandit.objective import NANO, Objective
 from naiad.bandit.statistics import to_fixed
-from naiad.server.config import Config, File, build
+from naiad.server.config import Config, build
 from naiad.server.convert import DEFAULT_OUTPUT_TOKENS
 from naiad.server.decision_id import Signer
 from naiad.server.demo.outcomes import Table, shuffled
@@ -40,6 +40,7 @@ from naiad.server.engine import Engine, EngineSettings, Query
 from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_outcome, take_ratings
 from naiad.server.money import cost_of
 from naiad.server.records import Decided, Outcome, Rating, TaskClassPut, Usage
+from naiad.server.sections import File
 
 _JUDGE = 2  # FeedbackSource
 

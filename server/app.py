@@ -16,14 +16,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from naiad.adapters.base import Adapter
 from naiad.server import providers, snapshot
+from naiad.server.address import check_free, split_address
 from naiad.server.completion import Completer
-from naiad.server.config import Config, split_address
+from naiad.server.config import Config
 from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
 from naiad.server.feedback import Feedback
+from naiad.server.folding import fold
 from naiad.server.guard import MEBIBYTE, Guard, handlers_of
 from naiad.server.inventory import Inventory
-from naiad.server.journal import Journal, fold
+from naiad.server.journal import Journal
 from naiad.server.records import PolicySet
 from naiad.server.routing import Routing
 from naiad.server.rpc_admin import AdminServicer
@@ -156,7 +158,7 @@ class Server:
             ),
             (CatalogServicer(self.engine.catalog, inventory), catalog_service_pb2, "CatalogService"),
             (PolicyServicer(), policy_service_pb2, "PolicyService"),
-            (InsightServicer(routing, self.store), insight_service_pb2, "InsightService"),
+            (InsightServicer(routing, self.journal, self.store), insight_service_pb2, "InsightService"),
             (AdminServicer(self.journal, self.engine, self.store, self.config), admin_service_pb2, "AdminService"),
         ):
             service = module.DESCRIPTOR.services_by_name[name]
@@ -164,6 +166,7 @@ class Server:
             server.add_generic_rpc_handlers((handlers_of(servicer, service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host, port = split_address(self.config.file.server)
+        check_free(host, port)
         try:
             bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         except RuntimeError as error:  # gRPC's word for a port that is taken or forbidden

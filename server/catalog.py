@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
+from zlib import crc32
 
 from naiad.server.errors import NaiadError, unknown_model, unknown_task_class
 from naiad.server.records import ModelPut, TaskClassPut
@@ -41,6 +42,7 @@ class Catalog:
         self._model_ids: dict[str, int] = {}
         self._class_ids: dict[str, int] = {}
         self.version = 0  # grows with every change
+        self._class_tags: list[int] = []
         self._rebuild()
 
     def put_model(self, model: ModelPut) -> None:
@@ -57,15 +59,21 @@ class Catalog:
         """Take over an entry; a new id must be the next one."""
         if task_class.task_class == len(self.task_classes):
             self.task_classes.append(task_class)
+            self._class_tags.append(crc32(task_class.name.encode()))
         else:
-            self.task_classes[task_class.task_class] = task_class
+            self.task_classes[task_class.task_class] = task_class  # its name is fixed
         self._class_ids[task_class.name] = task_class.task_class
         self.version += 1
 
     def _rebuild(self) -> None:
         self.rates = [_rate(model) for model in self.models]
         self.model_names = [model.name for model in self.models]
+        self._model_tags = [crc32(b"model " + model.name.encode()) for model in self.models]
         self.live = tuple(m for m in self.models if not m.deleted)
+
+    def tag(self, task_class: int, model: int) -> int:
+        """Return 32 bits that tell the names behind two numbers; raises IndexError for a number never given out."""
+        return self._class_tags[task_class] ^ self._model_tags[model]
 
     def find_model(self, name: str) -> ModelPut | None:
         """Return the entry of this name, deleted or not, or None."""
@@ -77,11 +85,23 @@ class Catalog:
         found = self._class_ids.get(name)
         return None if found is None else self.task_classes[found]
 
-    def model(self, name: str, field: str = "model") -> ModelPut:
-        """Return a live model; raises NaiadError UNKNOWN_MODEL or MODEL_DELETED."""
+    def known_model(self, name: str, field: str = "model") -> ModelPut:
+        """Return a model, deleted or not; raises NaiadError UNKNOWN_MODEL."""
         found = self.find_model(name)
         if found is None:
             raise unknown_model(name, (m.name for m in self.live), field)
+        return found
+
+    def known_task_class(self, name: str) -> TaskClassPut:
+        """Return a task class, deleted or not; raises NaiadError UNKNOWN_TASK_CLASS."""
+        found = self.find_task_class(name)
+        if found is None:
+            raise unknown_task_class(name, (c.name for c in self.live_task_classes()))
+        return found
+
+    def model(self, name: str, field: str = "model") -> ModelPut:
+        """Return a live model; raises NaiadError UNKNOWN_MODEL or MODEL_DELETED."""
+        found = self.known_model(name, field)
         if found.deleted:
             raise NaiadError(
                 "MODEL_DELETED",
@@ -93,9 +113,7 @@ class Catalog:
 
     def task_class(self, name: str) -> TaskClassPut:
         """Return a live task class; raises NaiadError UNKNOWN_TASK_CLASS or TASK_CLASS_DELETED."""
-        found = self.find_task_class(name)
-        if found is None:
-            raise unknown_task_class(name, (c.name for c in self.live_task_classes()))
+        found = self.known_task_class(name)
         if found.deleted:
             raise NaiadError(
                 "TASK_CLASS_DELETED",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
+import importlib.metadata
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from naiad.server import config as configuration
-from naiad.server.config import Config, ConfigError
+from naiad.server.config import Config, load
 from naiad.server.logs import configure
+from naiad.server.sections import ConfigError
 from naiad.server.store.base import StoreError
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -21,6 +22,7 @@ OK, FAILED, USAGE = 0, 1, 2
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="naiad", description="A router for AI models that learns from every outcome.")
+    top.add_argument("--version", action="version", version=f"naiad {importlib.metadata.version('naiad')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="start the server")
@@ -93,20 +95,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _load(options: argparse.Namespace) -> Config:
     """Read the configuration and put the command line's options over it."""
-    dangerously = bool(getattr(options, "allow_plaintext_beyond_loopback", False))
-    config = configuration.load(options.config, dangerously=dangerously)
-    server, storage = config.file.server, config.file.storage
-    if getattr(options, "listen", None):
-        server = msgspec.structs.replace(server, listen=options.listen)
-    if getattr(options, "log", None):
-        server = msgspec.structs.replace(server, log=options.log)
-    if dangerously:
-        server = msgspec.structs.replace(server, allow_plaintext_beyond_loopback=True)
-    if getattr(options, "data_dir", None):
-        storage = msgspec.structs.replace(storage, path=str(options.data_dir / "naiad.db"))
-    file = msgspec.structs.replace(config.file, server=server, storage=storage)
-    configuration.split_address(server, "--listen" if getattr(options, "listen", None) else config.source)
-    return dataclasses.replace(config, file=file)
+    given = {key: value for key, value in vars(options).items() if value}
+    server: dict[str, Any] = {
+        key: given[key] for key in ("listen", "log", "allow_plaintext_beyond_loopback") if key in given
+    }
+    storage = {"path": str(given["data_dir"] / "naiad.db")} if "data_dir" in given else {}
+    return load(options.config, {"server": server, "storage": storage})
 
 
 def _serve(options: argparse.Namespace) -> int:

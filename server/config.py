@@ -1,11 +1,11 @@
-"""The configuration: naiad.toml, typed, read once and passed down. Unknown keys are errors that name the nearest."""
+"""The configuration: naiad.toml read once, checked, and put into the server's own words."""
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,119 +13,26 @@ from typing import Any
 import msgspec
 
 from naiad.bandit.belief import BeliefSettings
-from naiad.server import providers
-from naiad.server.engine import check_objective
+from naiad.server import bounds, providers
+from naiad.server.address import split_address
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
 from naiad.server.inventory import completed
+from naiad.server.objectives import check_objective
 from naiad.server.records import ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
+from naiad.server.sections import (
+    ConfigError,
+    File,
+    ModelSection,
+    ObjectiveSection,
+    PolicySection,
+    TaskClassSection,
+    check_keys,
+)
 
 STRATEGIES = {"balanced": 1, "cost_optimized": 2, "quality_first": 3, "latency_optimized": 4}
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
 _NANO_PER_USD = 1_000_000_000
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; the message names the file, the key, the rule and the remedy."""
-
-
-class _Section(msgspec.Struct, kw_only=True, frozen=True):
-    """Base of the sections; their fields are the keys."""
-
-
-class ServerSection(_Section, kw_only=True, frozen=True):
-    """[server]: where to listen and how much to take on."""
-
-    listen: str = "127.0.0.1:50051"
-    allow_plaintext_beyond_loopback: bool = False
-    concurrent_calls: int = 512
-    message_mib: int = 4
-    large_message_mib: int = 32
-    default_deadline_s: float = 60.0
-    longest_deadline_s: float = 600.0
-    drain_s: float = 30.0
-    log: str = "console"
-    log_level: str = "info"
-
-
-class StorageSection(_Section, kw_only=True, frozen=True):
-    """[storage]: where the log lives; ":memory:" keeps nothing."""
-
-    path: str = "naiad.db"
-    decide_waits: bool = False
-
-
-class ObjectiveSection(_Section, kw_only=True, frozen=True):
-    """Keys of an objective; those that are left out take the next level's value."""
-
-    strategy: str | None = None
-    usd_per_quality: float | None = None
-    usd_per_second: float | None = None
-    quality_floor: float | None = None
-    confidence: float | None = None
-    margin: float | None = None
-
-
-class PolicySection(ObjectiveSection, kw_only=True, frozen=True):
-    """[policy]: how to choose where a task class or a request does not say."""
-
-    models: list[str] = []
-    create_task_classes: bool = True
-    temper: float = 0.4
-    exploration: float = 0.002
-    allowance: float = 0.05
-
-
-class LearningSection(_Section, kw_only=True, frozen=True):
-    """[learning]: forgetting. half_life_decisions = 0 never forgets."""
-
-    half_life_decisions: float = 0.0
-
-
-class ModelSection(_Section, kw_only=True, frozen=True):
-    """[[models]]: one model of the inventory. Prices in USD per million tokens."""
-
-    name: str
-    upstream_model: str = ""
-    endpoint: str = ""
-    input_usd_per_million: float | None = None
-    output_usd_per_million: float | None = None
-    cached_input_usd_per_million: float | None = None
-    cache_write_usd_per_million: float | None = None
-    usd_per_request: float = 0.0
-    context_window: int | None = None
-    max_output_tokens: int | None = None
-    capabilities: list[str] = []
-    data_zone: str = ""
-    disabled: bool = False
-    labels: dict[str, str] = {}
-
-
-class TaskClassSection(_Section, kw_only=True, frozen=True):
-    """[[task_classes]]: one kind of work."""
-
-    name: str
-    description: str = ""
-    objective: ObjectiveSection = ObjectiveSection()
-    labels: dict[str, str] = {}
-
-
-class EndpointSection(_Section, kw_only=True, frozen=True):
-    """[endpoints.NAME]: how to reach models. kind is "echo" or "replay"."""
-
-    kind: str
-
-
-class File(_Section, kw_only=True, frozen=True):
-    """The whole file."""
-
-    server: ServerSection = ServerSection()
-    storage: StorageSection = StorageSection()
-    policy: PolicySection = PolicySection()
-    learning: LearningSection = LearningSection()
-    models: list[ModelSection] | None = None
-    task_classes: list[TaskClassSection] = []
-    endpoints: dict[str, EndpointSection] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +54,23 @@ class Config:
         return None if self.file.storage.path == ":memory:" else Path(self.file.storage.path)
 
 
-def load(path: Path | None, *, dangerously: bool = False) -> Config:
+def load(path: Path | None, options: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
     """Read and check a configuration file, None for the built-in defaults; raises ConfigError.
 
-    dangerously: take the file's address even if others can reach it in plaintext.
+    options: section -> key -> value, put in the place of what the file says before anything is checked.
     """
-    if path is None:
-        return build(File(), "built-in defaults")
+    data = {} if path is None else _read(path)
+    source = "built-in defaults" if path is None else str(path)
+    for section, values in (options or {}).items():
+        table = data.setdefault(section, {})
+        if isinstance(table, dict):
+            table.update(values)
+    return parse(data, source, "--listen" if "listen" in (options or {}).get("server", {}) else source)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror}; give the path of a naiad.toml with --config"
@@ -164,54 +79,20 @@ def load(path: Path | None, *, dangerously: bool = False) -> Config:
         raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    if dangerously and isinstance(data.get("server", {}), dict):
-        data.setdefault("server", {})["allow_plaintext_beyond_loopback"] = True
-    return parse(data, str(path))
 
 
-def parse(data: dict[str, Any], source: str) -> Config:
-    """Check a configuration that was read already; raises ConfigError."""
-    _check_keys(data, File, source, "")
+def parse(data: dict[str, Any], source: str, address_source: str = "") -> Config:
+    """Check a configuration that was read already; raises ConfigError.
+
+    address_source: what gave the address to listen on, if something else did.
+    """
+    check_keys(data, File, source, "")
     try:
         file = msgspec.convert(data, File, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {error}") from error
+    split_address(file.server, address_source or source)
     return build(file, source)
-
-
-def _check_keys(data: Any, kind: Any, source: str, where: str) -> None:
-    """Raise ConfigError for the first key that no section knows, naming the nearest one that it does."""
-    if not isinstance(data, dict):
-        return
-    known = {f.name: f.type for f in msgspec.structs.fields(kind)}
-    for key, value in data.items():
-        path = f"{where}.{key}" if where else key
-        if key not in known:
-            near = nearest(key, known)
-            hint = f"did you mean {near!r}?" if near else f"the keys here are {', '.join(sorted(known))}"
-            raise ConfigError(f"{source}: unknown key {path!r}; {hint}")
-        inner = _section_of(known[key])
-        if inner is None:
-            continue
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                _check_keys(item, inner, source, f"{path}[{index}]")
-        elif key == "endpoints" and isinstance(value, dict):
-            for name, item in value.items():
-                _check_keys(item, inner, source, f"{path}.{name}")
-        else:
-            _check_keys(value, inner, source, path)
-
-
-def _section_of(annotation: Any) -> Any:
-    """Return the section class inside a field's type, or None."""
-    if isinstance(annotation, type) and issubclass(annotation, _Section):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _section_of(part)
-        if found is not None:
-            return found
-    return None
 
 
 def build(file: File, source: str) -> Config:
@@ -225,6 +106,9 @@ def build(file: File, source: str) -> Config:
 def _build(file: File, source: str) -> Config:
     server, policy = file.server, file.policy
     split_address(server, source)
+    path = file.storage.path
+    if not Path(path).name or "\0" in path:
+        raise ConfigError(f"{source}: storage.path is {path!r}; give the path of a file, or ':memory:'")
     _choice(server.log, ("console", "json"), "server.log", source)
     _choice(server.log_level, ("debug", "info", "warning", "error"), "server.log_level", source)
     for key, low, high in (("concurrent_calls", 1, 100_000), ("message_mib", 1, 1024), ("large_message_mib", 1, 1024)):
@@ -235,10 +119,14 @@ def _build(file: File, source: str) -> Config:
     _between(policy.exploration, 0.0, 1.0, "policy.exploration", source)
     _between(policy.allowance, 0.0, 1.0, "policy.allowance", source)
     _between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
-    _between(file.learning.half_life_decisions, 0.0, 1e9, "learning.half_life_decisions", source)
+    if file.learning.half_life_decisions != 0.0:  # 0 never forgets
+        _between(file.learning.half_life_decisions, 1.0, 1e9, "learning.half_life_decisions", source)
     endpoints = providers.default_profiles()
     for name, section in (file.endpoints or {}).items():
-        endpoints[name] = _choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
+        kind = endpoints[name] = _choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
+        missing = providers.missing(kind)
+        if missing:
+            raise ConfigError(f"{source}: endpoints.{name}.kind is {kind!r}, but {missing}")
     if file.models is None:
         models = tuple(_digested(m) for m in providers.default_models())
     else:
@@ -272,30 +160,6 @@ def _build(file: File, source: str) -> Config:
         ),
         belief=BeliefSettings(half_life=file.learning.half_life_decisions or float("inf")),
     )
-
-
-def split_address(server: ServerSection, source: str = "") -> tuple[str, int]:
-    """Return host and port of [server] listen; refuses plaintext beyond loopback unless the key says so."""
-    host, colon, port = server.listen.rpartition(":")
-    host = host.strip("[]")
-    if not colon or not port.isdecimal() or int(port) > 65_535 or not host:
-        raise ConfigError(f"{source}: server.listen is {server.listen!r}; give HOST:PORT, for example 127.0.0.1:50051")
-    if not _is_loopback(host) and not server.allow_plaintext_beyond_loopback:
-        raise ConfigError(
-            f"{source}: server.listen is {server.listen!r}, which others can reach, and this version speaks plaintext: "
-            "prompts and answers could be read on the way; listen on 127.0.0.1, or accept the danger with "
-            "--allow-plaintext-beyond-loopback"
-        )
-    return host, int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _choice(value: str, allowed: tuple[str, ...], key: str, source: str) -> str:
@@ -358,10 +222,11 @@ def _name(name: str, longest: int, where: str, source: str) -> None:
         )
 
 
-def _nano(usd: float | None, key: str, source: str) -> int | None:
+def _nano(usd: float | None, most: int, key: str, source: str) -> int | None:
+    """Return USD in nano-USD, of which there may be so many."""
     if usd is None:
         return None
-    _between(usd, 0.0, 1e6, key, source)
+    _between(usd, 0.0, most / _NANO_PER_USD, key, source)
     return round(usd * _NANO_PER_USD)
 
 
@@ -372,12 +237,17 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
     if not (provider and slash and rest):
         raise ConfigError(f"{source}: {where}: name must be 'provider/model', at most 256 characters")
     cost = {
-        key: _nano(getattr(section, f"{key}_usd_per_million"), f"{where}.{key}_usd_per_million", source)
+        key: _nano(
+            getattr(section, f"{key}_usd_per_million"),
+            bounds.MOST_PER_MILLION,
+            f"{where}.{key}_usd_per_million",
+            source,
+        )
         for key in ("input", "output", "cached_input", "cache_write")
     }
     prices = None
     if cost["input"] is not None and cost["output"] is not None:
-        request = _nano(section.usd_per_request, f"{where}.usd_per_request", source) or 0
+        request = _nano(section.usd_per_request, bounds.MOST_MONEY, f"{where}.usd_per_request", source) or 0
         prices = Prices(
             input=cost["input"], output=cost["output"], cached_input=cost["cached_input"],
             cache_write=cost["cache_write"], request=request, version="configuration",
@@ -389,7 +259,7 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
     for key in ("context_window", "max_output_tokens"):
         value = getattr(section, key)
         if value is not None:
-            _between(value, 1, 1e12, f"{where}.{key}", source)
+            _between(value, 1, bounds.MOST_TOKENS, f"{where}.{key}", source)
     model = completed(
         ModelPut(
             model=0,

@@ -13,20 +13,22 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as ProtoMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from naiad.adapters import base
 from naiad.adapters.tokens import estimate_tokens
+from naiad.server.bounds import MOST_MONEY, MOST_TOKENS
+from naiad.server.conversation import messages_from_proto
 from naiad.server.eligibility import Capability, Needs
-from naiad.server.engine import Query, check_objective
+from naiad.server.engine import Query
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Request
-from naiad.server.records import ObjectiveSpec, TaskClassPut
-from naiad.v1 import content_pb2, objective_pb2
+from naiad.server.objectives import check_objective
+from naiad.server.records import ObjectiveSpec
+from naiad.v1 import catalog_pb2, content_pb2, objective_pb2
 
 ID_RULE = "letters, digits, '.', '_', '-', ':' and '/', beginning with a letter or digit, at most {} characters"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
+_FEATURE = re.compile(r"[A-Za-z0-9._]{1,64}\Z")
 SHORT, LONG = 128, 256
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999
-_MOST_TOKENS = 1 << 40
 _MOST_ITEMS = 1_000
 DEFAULT_OUTPUT_TOKENS = 1_024  # reserved where the caller does not say
 
@@ -48,6 +50,15 @@ def name(value: str, field: str, *, longest: int = SHORT) -> str:
         raise NaiadError("FIELD_REQUIRED", f"{field} is empty; set it", field=field)
     if len(value) > longest or not _NAME.match(value):
         raise _bad_id(value, field, ID_RULE.format(longest))
+    return value
+
+
+def feature_name(value: str, field: str) -> str:
+    """Return the name of a feature; raises NaiadError."""
+    if not value:
+        raise NaiadError("FIELD_REQUIRED", f"{field} is empty; set it", field=field)
+    if not _FEATURE.match(value):
+        raise _bad_id(value, field, "letters, digits, '.' and '_', at most 64 characters")
     return value
 
 
@@ -90,12 +101,22 @@ def number(value: float, field: str, low: float, high: float | None = None) -> f
     return value
 
 
-def optional_count(message: ProtoMessage, field: str, low: int = 0) -> int | None:
-    """Return an optional whole number of the message, None when it is not set; raises NaiadError."""
+def optional_count(
+    message: ProtoMessage, field: str, low: int = 0, *, most: int = MOST_TOKENS, path: str = ""
+) -> int | None:
+    """Return an optional whole number of the message, None when it is not set; raises NaiadError.
+
+    path: where the message stands in the request, with its dot.
+    """
     if not message.HasField(field):
         return None
     value: int = getattr(message, field)
-    return value if low <= value <= _MOST_TOKENS else int(number(value, field, low, _MOST_TOKENS))
+    return value if low <= value <= most else int(number(value, path + field, low, most))
+
+
+def optional_money(message: ProtoMessage, field: str, *, most: int = MOST_MONEY, path: str = "") -> int | None:
+    """Return an optional amount in nano-USD, None when it is not set; raises NaiadError."""
+    return optional_count(message, field, most=most, path=path)
 
 
 def text(value: str, field: str, longest: int) -> str:
@@ -193,7 +214,7 @@ def _capabilities(wanted: Iterable[int]) -> frozenset[int]:
     capabilities = frozenset(wanted)
     for capability in capabilities:
         if capability not in list(Capability):
-            enum_value(capability, _CAPABILITIES, "required_capabilities")
+            enum_value(capability, catalog_pb2.Capability, "required_capabilities")
     return capabilities
 
 
@@ -216,11 +237,8 @@ def _has_image(parts: Any) -> bool:
     return False
 
 
-def query_from_proto(message: Any, task_class: TaskClassPut | None, method: str) -> Query:
-    """Return the query of a Decide, Complete or StreamComplete request; raises NaiadError.
-
-    task_class: the class it names, if that exists already; features are checked against it.
-    """
+def query_from_proto(message: Any, method: str) -> Query:
+    """Return the query of a Decide, Complete or StreamComplete request; raises NaiadError."""
     explicit_output = optional_count(message, "max_output_tokens", 1)
     input_tokens = optional_count(message, "input_tokens")
     allowed, wanted, messages = message.allowed_models, message.required_capabilities, message.messages
@@ -247,68 +265,14 @@ def query_from_proto(message: Any, task_class: TaskClassPut | None, method: str)
             allowed=frozenset(items(allowed, "allowed_models")) if allowed else _NONE,
             capabilities=capabilities,
         ),
-        features=_features(message.features, task_class) if message.features else {},
+        features=_features(message.features) if message.features else {},
         request_id=request.request_id,
         request_digest=request.digest,
     )
 
 
-def _features(values: Mapping[str, float], task_class: TaskClassPut | None) -> dict[str, float]:
-    declared = [spec.name for spec in task_class.features] if task_class else []
-    class_name = task_class.name if task_class else ""
-    for key, value in values.items():
-        number(value, f"features[{key[:64]!r}]", -math.inf)
-        if key not in declared:
-            allowed = ", ".join(declared) or "none"
-            raise NaiadError(
-                "UNKNOWN_FEATURE",
-                f"feature {key[:64]!r} is not one that task class {class_name!r} declares ({allowed}); "
-                "declare it with UpdateTaskClass, or leave it out",
-                metadata={"feature": key[:64], "task_class": class_name, "allowed": allowed},
-                field="features",
-            )
-    return dict(values)
-
-
-_ROLES = {
-    content_pb2.ROLE_SYSTEM: base.Role.SYSTEM,
-    content_pb2.ROLE_USER: base.Role.USER,
-    content_pb2.ROLE_ASSISTANT: base.Role.ASSISTANT,
-    content_pb2.ROLE_TOOL: base.Role.TOOL,
-}
-
-
-def messages_from_proto(messages: Any) -> tuple[base.Message, ...]:
-    """Return the conversation in the adapters' words; raises NaiadError for a part without content."""
-    for i, turn in enumerate(messages):
-        _check_turn(turn, f"messages[{i}]")
-    return tuple(
-        base.Message(
-            _ROLES[turn.role],
-            tuple(_part(part, f"messages[{i}].parts[{j}]") for j, part in enumerate(turn.parts)),
-        )
-        for i, turn in enumerate(messages)
-    )
-
-
-_ONLY_IN = {"tool_call": content_pb2.ROLE_ASSISTANT, "tool_result": content_pb2.ROLE_TOOL}
-
-
-def _check_turn(turn: content_pb2.Message, field: str) -> None:
-    """Raise NaiadError for a message without parts, or with a part that its role does not have."""
-    if not turn.parts:
-        raise NaiadError("FIELD_REQUIRED", f"{field}.parts is empty; say something", field=f"{field}.parts")
-    for j, part in enumerate(turn.parts):
-        kind = part.WhichOneof("content")
-        role = _ONLY_IN.get(kind or "")
-        if role is not None and turn.role != role:
-            rule = f"{kind} stands only in {content_pb2.Role.Name(role)}"
-            raise NaiadError(
-                "INVALID_COMBINATION",
-                f"{field}.parts[{j}] is a {kind} in {content_pb2.Role.Name(turn.role)}; {rule}",
-                metadata={"rule": rule},
-                field=f"{field}.parts[{j}]",
-            )
+def _features(values: Mapping[str, float]) -> dict[str, float]:
+    return {key: number(value, f"features[{key[:64]!r}]", -math.inf) for key, value in values.items()}
 
 
 def json_object(value: str, field: str) -> str:
@@ -323,48 +287,3 @@ def json_object(value: str, field: str) -> str:
             metadata={"rule": "one JSON object"}, field=field,
         )  # fmt: skip
     return value
-
-
-def _part(part: content_pb2.Part, field: str) -> base.Part:
-    kind = part.WhichOneof("content")
-    if kind == "text":
-        return base.TextPart(part.text)
-    if kind == "image":
-        return _image(part.image, field)
-    if kind == "tool_call":
-        call = part.tool_call
-        return base.ToolCallPart(call.tool_call_id, call.name, call.arguments_json)
-    if kind == "tool_result":
-        result = part.tool_result
-        inner = tuple(_part(p, f"{field}.tool_result.parts[{k}]") for k, p in enumerate(result.parts))
-        shown = tuple(p for p in inner if isinstance(p, base.TextPart | base.ImagePart))
-        return base.ToolResultPart(result.tool_call_id, "", shown, result.failed)
-    raise NaiadError(
-        "FIELD_REQUIRED", f"{field} has no content; set text, image, tool_call or tool_result", field=field
-    )
-
-
-def _image(image: content_pb2.Image, field: str) -> base.ImagePart:
-    source = image.WhichOneof("source")
-    if source is None or (source == "data" and not (image.data and image.media_type)):
-        raise NaiadError(
-            "FIELD_REQUIRED", f"{field}.image needs either data with a media_type, or a uri", field=f"{field}.image"
-        )
-    if source == "data":
-        return base.ImagePart(media_type=image.media_type, data=image.data)
-    return base.ImagePart(media_type=image.media_type, url=image.uri)
-
-
-class _Capabilities:
-    """The capabilities this server knows, in the shape of an API enum."""
-
-    @staticmethod
-    def values() -> list[int]:
-        return [int(c) for c in Capability]
-
-    @staticmethod
-    def keys() -> list[str]:
-        return [f"CAPABILITY_{c.name}" for c in Capability]
-
-
-_CAPABILITIES = _Capabilities()

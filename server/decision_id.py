@@ -1,7 +1,8 @@
 """Decision ids: self-contained and authenticated, so that feedback outlives a crash that took the decision's row.
 
 Layout before base64url: format byte, signing key id, tenant, task class, model, ordinal, policy version, propensity,
-time, unique number; then 16 bytes of keyed BLAKE2b (RFC 7693: a MAC by itself, several times faster than HMAC here).
+time, unique number, tag of the names behind the numbers of class and model (so that an id which outlived a restored
+backup is known as such); then 16 bytes of keyed BLAKE2b (RFC 7693: a MAC by itself, several times faster than HMAC).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import NamedTuple
 
 from naiad.server.errors import NaiadError
 
-_FORMAT = 1
-_BODY = struct.Struct(">BHIIIQIdQQ")
+_FORMAT = 2
+_BODY = struct.Struct(">BHIIIQIdQQI")
 _MAC_BYTES = 16
 _SIZE = _BODY.size + _MAC_BYTES
 _PREFIX = "d"
@@ -39,6 +40,7 @@ class Ticket(NamedTuple):
     propensity: float
     at_ms: int
     uid: int
+    names: int = 0  # Catalog.tag of task class and model
 
 
 class Signer:

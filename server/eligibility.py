@@ -40,6 +40,8 @@ class Capability(IntEnum):
 
 
 _NO_LIMIT = 1 << 62
+# gRPC refuses metadata beyond 8 KiB. The message is in it twice, once in base64 with the details: 7 KiB in the end.
+_MESSAGE_BYTES, _DETAILS_BYTES = 1_000, 2_500
 
 
 class Needs(NamedTuple):
@@ -132,7 +134,12 @@ class Eligibility:
         return eligible, excluded
 
     def _small(self, needs: Needs, policy_models: frozenset[str]) -> _Kept:
-        """Split for a request so small that size excludes nothing, and note up to which size that holds."""
+        """Split for a request so small that size excludes nothing, and note up to which size that holds.
+
+        Raises UNKNOWN_MODEL or MODEL_DELETED for an allowed model that the catalogue does not have.
+        """
+        for name in sorted(needs.allowed):
+            self._catalog.model(name, "allowed_models")
         eligible, excluded = self._each(needs._replace(input_tokens=0, max_output_tokens=0), policy_models)
         models = [self._catalog.models[i] for i in eligible]
         return _Kept(
@@ -152,17 +159,31 @@ class _Kept:
 
 
 def none_left(catalog: Catalog, excluded: list[Exclusion], task_class: str = "") -> NaiadError:
-    """Build the error for a request that no model may serve."""
+    """Build the error for a request that no model may serve; it names as many models as a status can carry."""
     counts: dict[str, int] = {}
     for exclusion in excluded:
         name = Reason(exclusion.reason).name
         counts[name] = counts.get(name, 0) + 1
     reasons = ", ".join(f"{name} x {count}" for name, count in sorted(counts.items()))
-    facts = "; ".join(f"{catalog.models[e.model].name}: {e.detail}" for e in excluded[:8]) or "the catalogue is empty"
+    named = [(catalog.models[e.model].name, e.reason, e.detail) for e in excluded]
+    few = _within(named, _MESSAGE_BYTES)[:8]
+    facts = "; ".join(f"{name}: {detail}" for name, _, detail in few) or "the catalogue is empty"
+    if len(few) < len(named):
+        facts += f"; and {len(named) - len(few)} more"
     return NaiadError(
         "NO_ELIGIBLE_MODEL",
         f"no model may be used for this request ({facts}); change the request or the catalogue accordingly",
         code="FAILED_PRECONDITION",
         metadata={"task_class": task_class, "models": len(excluded), "reasons": reasons},
-        details=[("excluded", [(catalog.models[e.model].name, e.reason, e.detail) for e in excluded])],
+        details=[("excluded", _within(named, _DETAILS_BYTES))],
     )
+
+
+def _within(named: list[tuple[str, int, str]], most: int) -> list[tuple[str, int, str]]:
+    """Return the first of the exclusions that take no more than so many bytes."""
+    size = 0
+    for count, (name, _, detail) in enumerate(named):
+        size += len(name.encode()) + len(detail.encode()) + 8
+        if size > most:
+            return named[:count]
+    return named

@@ -6,7 +6,6 @@ Everything here is synchronous: no await, no clock, no database. `decide` reads 
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,14 +13,16 @@ from typing import NamedTuple
 import msgspec
 
 from naiad.bandit.belief import Belief, BeliefSettings
-from naiad.bandit.objective import Exploration, Objective, Serving, Strategy, serve
+from naiad.bandit.objective import Exploration, Objective, Serving, serve
 from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.thompson import draw
 from naiad.server.catalog import Catalog
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.eligibility import Eligibility, Needs
 from naiad.server.errors import NaiadError
+from naiad.server.features import check_features
 from naiad.server.ledger import Entry
+from naiad.server.objectives import resolve
 from naiad.server.prediction import Predictor
 from naiad.server.records import (
     Change,
@@ -77,22 +78,6 @@ class EngineSettings:
     endpoints: frozenset[str] = frozenset()  # profiles that have an adapter; empty: do not check
 
 
-def resolve(*levels: ObjectiveSpec | None) -> Objective:
-    """Return the objective in full: request over task class over policy over built-in defaults."""
-    strategy = Strategy.BALANCED
-    merged: dict[str, float] = {}
-    for spec in levels:
-        if spec is None:
-            continue
-        if spec.strategy is not None:
-            strategy = Strategy(spec.strategy)
-        for name in ("usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin"):
-            value = getattr(spec, name)
-            if value is not None:
-                merged[name] = value
-    return Objective(strategy, **merged)
-
-
 class Engine:
     """The state of one tenant."""
 
@@ -130,6 +115,8 @@ class Engine:
         """
         catalog = self.catalog
         task_class = catalog.task_class(query.task_class)
+        if query.features or task_class.features:
+            check_features(query.features, task_class.features, task_class.name)
         objective = self._objective(task_class, query.objective)
         models, excluded = self.eligibility.split(query.needs, self._policy_models, query.task_class)
         seen = self.predictor.predict(
@@ -160,7 +147,7 @@ class Engine:
             policy=self.policy.version,
             workflow=query.workflow,
             session=query.session,
-            data_class=query.data_class,
+            data_class=query.data_class or task_class.data_class,
             objective=objective.numbers,
             input_tokens=query.needs.input_tokens,
             max_output_tokens=query.needs.max_output_tokens,
@@ -187,7 +174,8 @@ class Engine:
         return Decision(self.decision_id(record), record)
 
     def check_servable(self, query: Query) -> None:
-        """Raise NaiadError if no model may serve a request, before anything is created for it."""
+        """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
+        check_features(query.features, (), query.task_class)
         self.eligibility.split(query.needs, self._policy_models, query.task_class)
 
     def decision_id(self, record: Decided | Entry) -> str:
@@ -195,9 +183,30 @@ class Engine:
         return self.signer.issue(
             Ticket(
                 self.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
-                record.at_ms, record.uid,
+                record.at_ms, record.uid, self.catalog.tag(record.task_class, record.model),
             )
         )  # fmt: skip
+
+    def ticket(self, decision_id: str, field_name: str = "decision_id") -> Ticket:
+        """Return what a decision id says; raises NaiadError for one that is not ours.
+
+        Numbers of the catalogue are given out again after a backup was restored, so an id must also know their names.
+        """
+        ticket = self.signer.verify(decision_id, self.tenant, field_name)
+        catalog = self.catalog
+        if (
+            ticket.task_class >= len(catalog.task_classes)
+            or ticket.model >= len(catalog.models)
+            or ticket.names != catalog.tag(ticket.task_class, ticket.model)
+        ):
+            raise NaiadError(
+                "UNKNOWN_DECISION",
+                f"{field_name} is genuine, but this database does not hold the task class or model that it was made "
+                "for: an older backup was restored since; use the id of a decision within retention",
+                code="NOT_FOUND",
+                metadata={"decision_id": decision_id},
+            )
+        return ticket
 
     def _objective(self, task_class: TaskClassPut, override: ObjectiveSpec) -> Objective:
         key = (task_class.task_class, override)
@@ -321,39 +330,3 @@ def _rank(serving: Serving, chosen: int) -> list[int]:
     order.remove(chosen)
     order.insert(0, chosen)
     return order
-
-
-def check_objective(spec: ObjectiveSpec, field_name: str = "objective") -> None:
-    """Raise NaiadError if a strategy is unknown here or a parameter lies outside its range."""
-    if spec.strategy is not None and spec.strategy not in list(Strategy):
-        raise NaiadError(
-            "NOT_IMPLEMENTED",
-            f"{field_name}.strategy {spec.strategy} is not implemented in this version of the server; "
-            f"use one of {', '.join(s.name for s in Strategy)}",
-            code="UNIMPLEMENTED",
-            metadata={"method": ""},
-            field=f"{field_name}.strategy",
-        )
-    bounds = {
-        "usd_per_quality": (0.0, 1e6),
-        "usd_per_second": (0.0, 1e6),
-        "quality_floor": (0.0, 1.0),
-        "confidence": (0.0, 1.0),
-        "margin": (0.0, 1.0),
-    }
-    for name, (low, high) in bounds.items():
-        value = getattr(spec, name)
-        if value is None:
-            continue
-        where = f"{field_name}.{name}"
-        if not math.isfinite(value):
-            raise NaiadError(
-                "NUMBER_NOT_FINITE", f"{where} is {value}; send a finite number or leave it unset",
-                metadata={"value": value}, field=where,
-            )  # fmt: skip
-        if not low <= value <= high or (name == "confidence" and value in (0.0, 1.0)):
-            raise NaiadError(
-                "NUMBER_OUT_OF_RANGE", f"{where} is {value}; the range is {low:g} to {high:g}"
-                + (", both excluded" if name == "confidence" else ""),
-                metadata={"value": value, "minimum": low, "maximum": high}, field=where,
-            )  # fmt: skip

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import types
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,7 +31,7 @@ _LARGE = frozenset({"RouterService/Complete", "RouterService/StreamComplete"})  
 _RETRY_AFTER_S = 0.5
 
 Servicer = TypeVar("Servicer")
-Method = Callable[[Any, Any], Awaitable[Message]]
+Method = Callable[[Any, Any], Coroutine[Any, Any, Message]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +80,26 @@ class Guard:
 
     def _wrap(self, name: str, handler: Method) -> Method:
         largest = (self._limits.large_message_mib if name in _LARGE else self._limits.message_mib) * MEBIBYTE
-        waits = name != "RouterService/Decide"  # nothing on the path of Decide can hang
+        seldom_waits = name == "RouterService/Decide"  # only for a task class that is new, or where the setting says so
 
         async def call(request: Message, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
             self.in_flight += 1
             try:
                 left = self._admit(name, request, context, largest)
-                if not waits:
-                    return await handler(request, context)
+                work = handler(request, context)
+                if seldom_waits:  # a timer would cost more than much of what Decide does
+                    try:
+                        pending = work.send(None)
+                    except StopIteration as done:
+                        answer: Message = done.value
+                        return answer
+                    work = _resumed(work, pending)
                 async with asyncio.timeout(left):
-                    return await handler(request, context)
+                    return await work
             except NaiadError as error:
                 await abort(context, error)
             except TimeoutError:
-                await abort(context, _too_late(name))
+                await abort(context, _passed_midway(name))
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
             except Exception as error:
@@ -194,6 +201,31 @@ def _too_late(name: str) -> NaiadError:
         "DEADLINE_ALREADY_PAST", f"the deadline of {name} has passed; call with a longer one",
         code="DEADLINE_EXCEEDED", metadata={"method": name, "left_ms": 0, "needed_ms": 1},
     )  # fmt: skip
+
+
+def _passed_midway(name: str) -> NaiadError:
+    return NaiadError(
+        "DEADLINE_PASSED_MIDWAY",
+        f"the deadline passed while {name} was under way; whether a change was kept is not known: repeat the request "
+        "with the same request_id and a longer deadline",
+        code="DEADLINE_EXCEEDED", metadata={"method": name},
+    )  # fmt: skip
+
+
+@types.coroutine
+def _resumed(work: Coroutine[Any, Any, Message], pending: Any) -> Generator[Any, Any, Message]:
+    """Go on with a coroutine that was begun by hand, and waits for `pending`."""
+    try:
+        while True:
+            try:
+                sent = yield pending
+            except BaseException as error:  # a cancellation, for the most part: it belongs to the work
+                pending = work.throw(error)
+            else:
+                pending = work.send(sent)
+    except StopIteration as done:
+        answer: Message = done.value
+        return answer
 
 
 def _unimplemented(name: str) -> Method:

@@ -17,6 +17,8 @@ from naiad.server.records import ModelPut, TaskClassPut
 FROM_CONFIGURATION, FROM_API, FROM_FIRST_USE = 1, 2, 3  # numbered as Origin in the API
 Entry = TypeVar("Entry", ModelPut, TaskClassPut)
 Value = TypeVar("Value")
+ModelChanges = Callable[[ModelPut], dict[str, Any]]  # from the entry as it is to the fields that change
+TaskClassChanges = Callable[[TaskClassPut], dict[str, Any]]
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -76,23 +78,28 @@ class Inventory:
                 revision=known.revision + 1 if known else 1,
                 created_ms=now,
                 at_ms=now,
+                config_digest=known.config_digest if known else "",
             )
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 
         return await self._alone(change)
 
-    async def update_model(self, name: str, changes: dict[str, Any], revision: int, request: Request) -> ModelPut:
-        """Change fields of a model; a revision other than 0 must be the present one."""
+    async def update_model(self, name: str, changes: ModelChanges, revision: int, request: Request) -> ModelPut:
+        """Change fields of a model; a revision other than 0 must be the present one.
+
+        `changes` sees the entry as it is when its turn comes, so that of two changes at a time none is lost.
+        """
 
         async def change() -> ModelPut:
             earlier = await self._journal.earlier(request, ModelPut)
             if earlier is not None:
                 return earlier
-            known = self._catalog.model(name)
+            known = self._catalog.model(name, "model.name")
             _check_revision("model " + name, revision, known.revision)
-            changed = msgspec.structs.replace(known, **changes, revision=known.revision + 1, at_ms=self._now_ms())
-            entry = completed(changed)
+            entry = completed(
+                msgspec.structs.replace(known, **changes(known), revision=known.revision + 1, at_ms=self._now_ms())
+            )
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 
@@ -154,14 +161,15 @@ class Inventory:
             revision=known.revision + 1 if known else 1,
             created_ms=now,
             at_ms=now,
+            config_digest=known.config_digest if known else "",
         )
         await self._journal.append(entry, request=request, reply=entry)
         return entry
 
     async def update_task_class(
-        self, name: str, changes: dict[str, Any], revision: int, request: Request
+        self, name: str, changes: TaskClassChanges, revision: int, request: Request
     ) -> TaskClassPut:
-        """Change fields of a task class; a revision other than 0 must be the present one."""
+        """Change fields of a task class; see `update_model`."""
 
         async def change() -> TaskClassPut:
             earlier = await self._journal.earlier(request, TaskClassPut)
@@ -169,7 +177,7 @@ class Inventory:
                 return earlier
             known = self._catalog.task_class(name)
             _check_revision("task class " + name, revision, known.revision)
-            entry = msgspec.structs.replace(known, **changes, revision=known.revision + 1, at_ms=self._now_ms())
+            entry = msgspec.structs.replace(known, **changes(known), revision=known.revision + 1, at_ms=self._now_ms())
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 

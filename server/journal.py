@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,10 +21,11 @@ import structlog
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, request_id_reused, storage_failed
+from naiad.server.folding import check_foldable, event_of, row_of
 from naiad.server.ledger import Entry
-from naiad.server.records import Decided, Event, decode, encode
+from naiad.server.records import Decided, Event
 from naiad.server.snapshot import dump
-from naiad.server.store.base import Batch, EventRow, ReplyRow, Store, StoreCorrupt
+from naiad.server.store.base import Batch, ReplyRow, Store
 
 log = structlog.get_logger(__name__)
 
@@ -123,13 +124,17 @@ class Journal:
         """Call `look` between two transactions, when the engine stands exactly at its sequence."""
         return await self._submit(_Item(probe=look))
 
+    async def written(self) -> None:
+        """Wait until all that was queued before is on disk and folded."""
+        await self.probe(lambda: None)
+
     async def decided(self, uid: int) -> Decided | None:
         """Return a decision's record, written already or not, or None if there is none."""
         recent = self._decided.get(uid)
         if recent is not None:
             return recent
         row = (await self._store.decisions([uid])).get(uid)
-        event = None if row is None else decode(row.payload)
+        event = None if row is None else event_of(row)
         return event if isinstance(event, Decided) else None
 
     async def earlier(self, request: Request, reply_type: type[Reply]) -> Reply | None:
@@ -227,7 +232,7 @@ class Journal:
         decisions = [uid for uid in uids if uid not in self._decided]
         if decisions:
             for uid, row in (await self._store.decisions(decisions)).items():
-                event = decode(row.payload)
+                event = event_of(row)
                 if isinstance(event, Decided):
                     self._keep(self._decided, uid, event)
 
@@ -247,8 +252,10 @@ class Journal:
             amended = item.work(self._entry(item.ticket), self._decided.get(item.ticket.uid), self._sequence + 1)
             reply, entry = amended.reply, amended.entry
             events = () if amended.event is None else (amended.event,)
+            for event in events:
+                check_foldable(self._engine.catalog, event)
         # Everything is encoded before anything is numbered: what cannot be encoded leaves no gap.
-        rows = [_row(self._sequence + 1 + i, event) for i, event in enumerate(events)]
+        rows = [row_of(self._sequence + 1 + i, event) for i, event in enumerate(events)]
         kept = None
         if request and request.request_id and reply is not None:
             kept = ReplyRow(
@@ -314,34 +321,7 @@ class Journal:
             await self.snapshot()
 
 
-def _row(sequence: int, event: Event) -> EventRow:
-    kind = str(type(event).__struct_config__.tag)
-    if isinstance(event, Decided):
-        return EventRow(
-            sequence, kind, event.at_ms, encode(event), event.uid, event.task_class, event.model, event.workflow,
-            event.session,
-        )  # fmt: skip
-    return EventRow(sequence, kind, event.at_ms, encode(event), getattr(event, "uid", None))
-
-
 def _replayed(row: ReplyRow, request: Request, reply_type: type[Reply]) -> Reply:
     if row.method != request.method or row.digest != request.digest:
         raise request_id_reused(request.request_id, request.method)
     return msgspec.json.decode(row.reply, type=reply_type)
-
-
-async def fold(store: Store, engine: Engine, *, after: int = 0, step: int = 2_000) -> int:
-    """Fold the log into an engine from a sequence on; return how many events there were."""
-    count = 0
-    read: Callable[[int, int], Awaitable[Any]] = store.events
-    while rows := await read(engine.sequence if count else after, step):
-        for row in rows:
-            if row.sequence != engine.sequence + 1:
-                raise StoreCorrupt(
-                    f"event {row.sequence} stands where event {engine.sequence + 1} should: the log has a gap; "
-                    "restore a backup"
-                )
-            engine.apply(row.sequence, decode(row.payload))
-        count += len(rows)
-        await asyncio.sleep(0)
-    return count

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from naiad.adapters.base import Adapter
 from naiad.adapters.echo import Echo
-from naiad.adapters.replay import RECORDED_PRICES, Replay, load_records, replay_available
+from naiad.adapters.replay import RECORDED_PRICES, Replay, ReplayDataMissing, load_records, replay_available
+from naiad.adapters.replay_records import recorded_files
 from naiad.server.money import from_price, listed_prices
 from naiad.server.records import ModelPut, Prices
 
@@ -18,6 +19,16 @@ _SYSTEM_PROMPT = 6
 def build(profiles: Mapping[str, str]) -> dict[str, Adapter]:
     """Return an adapter for each profile; profiles: name -> kind, one of KINDS."""
     return {name: Echo() if kind == ECHO else Replay(load_records()) for name, kind in profiles.items()}
+
+
+def missing(kind: str) -> str:
+    """Return what an endpoint of this kind needs and does not find here, "" if it has all."""
+    if kind == REPLAY:
+        try:
+            recorded_files()
+        except ReplayDataMissing as error:
+            return str(error)
+    return ""
 
 
 def default_profiles() -> dict[str, str]:

@@ -11,6 +11,7 @@ from naiad.bandit.belief import BeliefSettings
 from naiad.server.config import Config
 from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
+from naiad.server.folding import check_foldable
 from naiad.server.ledger import Entry, take_outcome, take_ratings
 from naiad.server.records import Event, FeedbackReported, OutcomeReported, decode
 
@@ -51,6 +52,10 @@ class Replay:
                 f"event {sequence} stands where event {expected} should: the log has a gap or was reordered; "
                 "restore a backup"
             )
+        try:
+            check_foldable(self.engine.catalog, event)
+        except LookupError as error:
+            raise LogMismatch(f"event {sequence} cannot be folded: {error}; restore a backup") from error
         self._check(sequence, event)
         self.engine.apply(sequence, event)
         self._events += 1
@@ -95,7 +100,11 @@ def fold_stream(stream: BinaryIO) -> Digests:
     half_life = msgspec.json.decode(body).get("half_life") or float("inf")
     replay = Replay(BeliefSettings(half_life=half_life))
     while (found := _read(stream)) is not None:
-        replay.feed(found[0], decode(found[1]))
+        try:
+            event = decode(found[1])
+        except msgspec.MsgspecError as error:
+            raise LogMismatch(f"event {found[0]} cannot be read: {error}; restore a backup") from error
+        replay.feed(found[0], event)
     return replay.digests()
 
 

@@ -8,15 +8,18 @@ from typing import Any
 import msgspec
 
 from naiad.server import render
+from naiad.server.bounds import MOST_PER_MILLION
 from naiad.server.catalog import Catalog
 from naiad.server.convert import (
     enum_value,
+    feature_name,
     items,
     model_name,
     name,
     number,
     objective_spec,
     optional_count,
+    optional_money,
     request_of,
     text,
     text_id,
@@ -78,10 +81,11 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def UpdateModel(self, request: Any, context: Any) -> catalog_service_pb2.UpdateModelResponse:
         """Change fields of a model."""
-        known = self._catalog.model(model_name(request.model.name, "model.name"), "model.name")
-        changes = model_changes(known, request.model, list(request.update_mask.paths))
         entry = await self._inventory.update_model(
-            known.name, changes, request.model.revision, request_of("CatalogService/UpdateModel", request)
+            model_name(request.model.name, "model.name"),
+            lambda known: model_changes(known, request.model, list(request.update_mask.paths)),
+            request.model.revision,
+            request_of("CatalogService/UpdateModel", request),
         )
         return catalog_service_pb2.UpdateModelResponse(model=render.model(entry))
 
@@ -113,10 +117,11 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def UpdateTaskClass(self, request: Any, context: Any) -> catalog_service_pb2.UpdateTaskClassResponse:
         """Change fields of a task class."""
-        known = self._catalog.task_class(name(request.task_class.name, "task_class.name"))
-        changes = task_class_changes(request.task_class, list(request.update_mask.paths), known)
         entry = await self._inventory.update_task_class(
-            known.name, changes, request.task_class.revision, request_of("CatalogService/UpdateTaskClass", request)
+            name(request.task_class.name, "task_class.name"),
+            lambda known: task_class_changes(request.task_class, list(request.update_mask.paths), known),
+            request.task_class.revision,
+            request_of("CatalogService/UpdateTaskClass", request),
         )
         return catalog_service_pb2.UpdateTaskClassResponse(task_class=render.task_class(entry))
 
@@ -170,7 +175,7 @@ def _model_fields(message: catalog_pb2.Model, paths: Iterable[str]) -> dict[str,
         elif path == "prices":
             found[path] = _prices(message.prices) if message.HasField("prices") else None
         elif path in ("context_window", "max_output_tokens"):
-            found[path] = optional_count(message, path, 1)
+            found[path] = optional_count(message, path, 1, path="model.")
         elif path == "capabilities":
             known = [enum_value(c, catalog_pb2.Capability, "model.capabilities") for c in message.capabilities]
             found[path] = tuple(sorted(set(known)))
@@ -187,8 +192,10 @@ def _model_fields(message: catalog_pb2.Model, paths: Iterable[str]) -> dict[str,
 
 def _prices(message: catalog_pb2.Prices) -> Prices | None:
     parts = {
-        "input": optional_count(message, "input_nano_usd_per_million_tokens"),
-        "output": optional_count(message, "output_nano_usd_per_million_tokens"),
+        part: optional_money(
+            message, f"{part}_nano_usd_per_million_tokens", most=MOST_PER_MILLION, path="model.prices."
+        )
+        for part in ("input", "output", "cached_input", "cache_write")
     }
     if parts["input"] is None and parts["output"] is None:
         return None
@@ -202,9 +209,9 @@ def _prices(message: catalog_pb2.Prices) -> Prices | None:
     return Prices(
         input=parts["input"],
         output=parts["output"],
-        cached_input=optional_count(message, "cached_input_nano_usd_per_million_tokens"),
-        cache_write=optional_count(message, "cache_write_nano_usd_per_million_tokens"),
-        request=optional_count(message, "request_nano_usd") or 0,
+        cached_input=parts["cached_input"],
+        cache_write=parts["cache_write"],
+        request=optional_money(message, "request_nano_usd", path="model.prices.") or 0,
         version=text_id(message.price_version, "model.prices.price_version") or "set by API",
     )
 
@@ -241,14 +248,28 @@ def task_class_changes(
                 else None
             )
         elif path == "features":
-            found[path] = tuple(
-                _feature(f, i) for i, f in enumerate(items(message.features, "task_class.features", 64))
-            )
+            found[path] = _features(message.features)
         elif path == "default_data_class":
             found["data_class"] = text_id(message.default_data_class, "task_class.default_data_class")
         elif path == "labels":
             found[path] = _labels(message.labels, "task_class.labels")
     return found
+
+
+def _features(messages: Any) -> tuple[FeatureSpec, ...]:
+    found: list[FeatureSpec] = []
+    for index, message in enumerate(items(messages, "task_class.features", 64)):
+        feature = _feature(message, index)
+        if any(feature.name == other.name for other in found):
+            where = f"task_class.features[{index}].name"
+            raise NaiadError(
+                "INVALID_COMBINATION",
+                f"{where} is {feature.name!r}, as that of another; names must be unique",
+                metadata={"rule": "names are unique"},
+                field=where,
+            )
+        found.append(feature)
+    return tuple(found)
 
 
 def _feature(message: catalog_pb2.FeatureSpec, index: int) -> FeatureSpec:
@@ -263,7 +284,7 @@ def _feature(message: catalog_pb2.FeatureSpec, index: int) -> FeatureSpec:
             field=where,
         )
     return FeatureSpec(
-        name=name(message.name, f"{where}.name", longest=64),
+        name=feature_name(message.name, f"{where}.name"),
         description=text(message.description, f"{where}.description", 4_000),
         low=low,
         high=high,

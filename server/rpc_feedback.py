@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from naiad.server import render
-from naiad.server.convert import duration_s, enum_value, model_name, number, optional_count, request_of, text, text_id
+from naiad.server.convert import (
+    duration_s,
+    enum_value,
+    model_name,
+    number,
+    optional_count,
+    optional_money,
+    request_of,
+    text,
+    text_id,
+)
 from naiad.server.errors import NaiadError
 from naiad.server.feedback import Feedback, Judgement, OutcomeReport
 from naiad.server.ledger import AttemptEntry
@@ -107,7 +117,7 @@ def outcome_from_proto(request: Any) -> OutcomeReport:
         attempt=text_id(request.attempt_id, "attempt_id"),
         model=model_name(request.model, "model") if request.model else "",
         outcome=outcome,
-        billed=optional_count(request, "cost_nano_usd"),
+        billed=optional_money(request, "cost_nano_usd"),
     )
 
 

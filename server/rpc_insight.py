@@ -11,9 +11,11 @@ import msgspec
 from naiad.bandit.objective import Objective, Strategy
 from naiad.bandit.statistics import Measure
 from naiad.server import render
+from naiad.server.bounds import MOST_INT64
 from naiad.server.convert import model_name, name, text_id, time_ms
 from naiad.server.engine import UID_TIME_SHIFT, Engine
 from naiad.server.errors import NaiadError
+from naiad.server.journal import Journal
 from naiad.server.ledger import Entry, score_of
 from naiad.server.paging import decode, encode, page_size, slice_page
 from naiad.server.records import Decided, ObjectiveSpec
@@ -30,8 +32,9 @@ _FLOORED = (Strategy.COST_OPTIMIZED, Strategy.LATENCY_OPTIMIZED)
 class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
     """Beliefs, arms and records of decisions."""
 
-    def __init__(self, routing: Routing, store: Store) -> None:
+    def __init__(self, routing: Routing, journal: Journal, store: Store) -> None:
         self._routing = routing
+        self._journal = journal
         self._engine = routing.engine
         self._store = store
 
@@ -56,6 +59,9 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
         """Return a decision with everything that it rested on and that became of it."""
         ticket = self._routing.ticket(request.decision_id)
         rows = await self._store.decisions([ticket.uid])
+        if ticket.uid not in rows:  # Decide does not wait for its row; who asks at once does
+            await self._journal.written()
+            rows = await self._store.decisions([ticket.uid])
         entries = await self._store.entries([ticket.uid])
         entry = _entry_decoder.decode(entries[ticket.uid]) if ticket.uid in entries else None
         catalog = self._engine.catalog
@@ -75,7 +81,7 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
         else:
             raise NaiadError(
                 "UNKNOWN_DECISION",
-                "decision_id is genuine, but nothing is known of the decision (it may not be written yet); "
+                "decision_id is genuine, but nothing is known of the decision; "
                 "use the id of a decision within retention",
                 code="NOT_FOUND",
                 metadata={"decision_id": request.decision_id},
@@ -94,13 +100,13 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
         size = page_size(request.page_size)
         wanted = DecisionFilter(
             before_uid=decode(request.page_token, *scope),
-            task_class=catalog.task_class(name(request.task_class, "task_class")).task_class
+            task_class=catalog.known_task_class(name(request.task_class, "task_class")).task_class
             if request.task_class
             else None,
-            model=catalog.model(model_name(request.model, "model")).model if request.model else None,
+            model=catalog.known_model(model_name(request.model, "model")).model if request.model else None,
             workflow=text_id(request.workflow, "workflow") or None,
             session=text_id(request.session_id, "session_id") or None,
-            from_uid=None if start_ms is None else max(0, start_ms) << UID_TIME_SHIFT,
+            from_uid=None if start_ms is None else min(MOST_INT64, max(0, start_ms) << UID_TIME_SHIFT),
             start_ms=start_ms,
             end_ms=end_ms,
         )
@@ -256,7 +262,7 @@ def _summary(engine: Engine, row: EventRow, payload: bytes | None) -> insight_pb
         outcomes = [a.outcome for a in entry.attempts if a.outcome is not None]
         message.attempt_count = len(outcomes)
         if any(o.cost for o in outcomes):
-            message.cost_nano_usd = sum(o.cost.total for o in outcomes if o.cost)
+            message.cost_nano_usd = min(MOST_INT64, sum(o.cost.total for o in outcomes if o.cost))
         good = [o for o in outcomes if not o.failed]
         if good:
             message.answered_by = catalog.models[good[-1].model].name

@@ -18,15 +18,16 @@ from naiad.adapters.base import (
 from naiad.adapters.base import Request as ProviderRequest
 from naiad.server import render
 from naiad.server.completion import MAX_ATTEMPTS, Completion, Task
+from naiad.server.conversation import messages_from_proto
 from naiad.server.convert import (
     enum_value,
     items,
     json_object,
-    messages_from_proto,
     model_name,
     name,
     number,
     optional_count,
+    optional_money,
     query_from_proto,
     request_of,
     text,
@@ -78,12 +79,11 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
 
     def _query(self, request: Any, method: str) -> Query:
         catalog = self._routing.engine.catalog
-        task_class = catalog.find_task_class(request.task_class)
-        if task_class is None and request.task_class:
+        if request.task_class and catalog.find_task_class(request.task_class) is None:
             name(request.task_class, "task_class")
         for index, model in enumerate(request.allowed_models):
-            catalog.model(model_name(model, f"allowed_models[{index}]"), f"allowed_models[{index}]")
-        return query_from_proto(request, task_class, method)
+            model_name(model, f"allowed_models[{index}]")
+        return query_from_proto(request, method)
 
     def _completed(self, completion: Completion, created: str) -> router_service_pb2.CompleteResponse:
         catalog = self._routing.engine.catalog
@@ -179,5 +179,5 @@ def task_from_proto(request: Any, query: Query) -> Task:
             seed=options.seed if options.HasField("seed") else None,
         ),
         max_attempts=MAX_ATTEMPTS if max_attempts is None else max_attempts,
-        max_cost_nano_usd=optional_count(request, "max_cost_nano_usd"),
+        max_cost_nano_usd=optional_money(request, "max_cost_nano_usd"),
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.routing.outcomes import Floats, Ints, Outcomes
 from naiad.bandit.statistics import to_fixed
-from naiad.server.config import File, build
+from naiad.server.config import build
 from naiad.server.decision_id import Signer
 from naiad.server.eligibility import Needs
 from naiad.server.engine import Engine, EngineSettings, Query
@@ -31,6 +31,7 @@ from naiad.server.records import (
     TaskClassPut,
     Usage,
 )
+from naiad.server.sections import File
 
 NANO = 1_000_000_000
 _JUDGE = 2  # FeedbackSource

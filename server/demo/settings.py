@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from naiad.bandit.objective import Objective
-from naiad.server.config import PolicySection
+from naiad.server.sections import PolicySection
 
 OBJECTIVE = Objective()  # the demo trades at the built-in exchange rates
 IN_FLIGHT = 16  # completions under way at a time

@@ -10,7 +10,7 @@ from rich.table import Table
 from naiad.adapters.replay_records import INSTALL, replay_available
 from naiad.server import providers
 from naiad.server.config import CAPABILITIES, Config
-from naiad.server.engine import resolve
+from naiad.server.objectives import resolve
 from naiad.server.records import ModelPut, Prices
 from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
 from naiad.server.report.words import from_core, objective_in_words
@@ -58,8 +58,9 @@ def _policy(config: Config) -> Table:
         ("models", ", ".join(map(clean, policy.models)) or "all of the inventory"),
         (
             "exploration",
-            f"posterior sds times {policy.temper:g}; {share(policy.exploration)} of traffic is drawn evenly from all "
-            f"models that may be used; at most {share(policy.allowance)} goes below a quality floor",
+            f"posterior sds times {policy.temper:g}; {share(policy.exploration)} of traffic is drawn evenly from the "
+            "models that may be used (under a quality floor, from those that reach it); at most "
+            f"{share(policy.allowance)} goes below a quality floor",
         ),
         ("forgetting", f"evidence counts half after {number(half_life)} decisions" if half_life else "never"),
         ("digest", config.policy.digest),

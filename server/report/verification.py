@@ -13,7 +13,7 @@ from rich.console import Console
 from naiad.client.status import error_of
 from naiad.server.app import restored_engine
 from naiad.server.config import Config
-from naiad.server.records import decode
+from naiad.server.folding import event_of
 from naiad.server.replay import Digests, LogMismatch, Replay
 from naiad.server.report.screen import complain, console, plural, table, unreachable
 from naiad.server.store.base import Store, StoreLocked
@@ -100,7 +100,7 @@ async def _fold(store: Store, config: Config) -> Digests:
     position = 0
     while rows := await store.events(position, _STEP):
         for row in rows:
-            replay.feed(row.sequence, decode(row.payload))
+            replay.feed(row.sequence, event_of(row))
         position = rows[-1].sequence
     return replay.digests()
 

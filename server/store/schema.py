@@ -50,5 +50,6 @@ _V1 = (
     "CREATE TABLE signing_keys (key_id INTEGER PRIMARY KEY, secret BLOB NOT NULL)",
 )
 
+TABLES = frozenset({"events", "ledger", "requests", "snapshots", "signing_keys"})
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -28,7 +28,7 @@ from naiad.server.store.base import (
     StoreTooNew,
     StoreUnwritable,
 )
-from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION
+from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
 
 _TENANT = 0
 _EVENT = "seq, kind, at_ms, payload, uid, task_class, model, workflow, session, checksum"
@@ -111,11 +111,15 @@ class SqliteStore:
                 f"{self._path} has schema {version}; this version of Naiad knows schemas up to {SCHEMA_VERSION}: "
                 "start the newer Naiad that wrote it, or restore an older backup"
             )
-        if version == 0 and await self._scalar("SELECT count(*) FROM sqlite_master"):
+        tables = {row[0] for row in await self._rows("SELECT name FROM sqlite_master WHERE type = 'table'", ())}
+        if version < 0 or (version == 0 and tables):
             raise StoreCorrupt(
                 f"{self._path} is a database of another program: it has tables, and no version of Naiad; "
                 "give another [storage] path"
             )
+        if version and not tables >= TABLES:
+            missing = ", ".join(sorted(TABLES - tables))
+            raise StoreCorrupt(f"{self._path} is damaged: it lacks the table {missing}; restore a backup")
         mode = await self._scalar("PRAGMA journal_mode = WAL")
         if mode != "wal":
             raise StoreError(
@@ -135,13 +139,16 @@ class SqliteStore:
         await db.execute("COMMIT")
 
     async def _scalar(self, sql: str) -> Any:
-        async with self._db.execute(sql) as cursor:
-            row = await cursor.fetchone()
-        return row[0] if row else None
+        rows = await self._rows(sql, ())
+        return rows[0][0] if rows else None
 
     async def _rows(self, sql: str, values: Sequence[object]) -> list[sqlite3.Row]:
-        async with self._whole:
-            return list(await self._db.execute_fetchall(sql, values))
+        """Return the rows of a query; raises StoreError where the file cannot be read."""
+        try:
+            async with self._whole:
+                return list(await self._db.execute_fetchall(sql, values))
+        except sqlite3.Error as error:
+            raise _explained(self._path, error) from error
 
     async def _write(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
         async with self._whole:
@@ -260,9 +267,10 @@ class SqliteStore:
 
 def _lock(path: Path) -> IO[str]:
     """Take the lock file beside the store; raises StoreLocked with the holder's pid, or StoreUnwritable."""
-    name = path.with_name(path.name + ".lock")
+    real = Path(os.path.realpath(path))  # a link leads to the same file, so it must lead to the same lock
+    name = real.with_name(real.name + ".lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        real.parent.mkdir(parents=True, exist_ok=True)
         handle = open(name, "a+", encoding="ascii")  # noqa: SIM115
     except OSError as error:
         raise StoreUnwritable(
@@ -302,7 +310,7 @@ def _checksum(payload: bytes) -> bytes:
 
 def _event(row: sqlite3.Row) -> EventRow:
     payload = row[3]
-    if _checksum(payload) != row[9]:
+    if not isinstance(payload, bytes) or _checksum(payload) != row[9]:
         raise StoreCorrupt(f"event {row[0]} ({row[1]}) does not match its checksum; restore a backup")
     return EventRow(row[0], row[1], row[2], payload, row[4], row[5], row[6], row[7], row[8])
 

@@ -53,9 +53,9 @@ class Book:
 
 
 def uid_of(decision_id: str) -> int:
-    """Return the unique number in a decision id: the eight bytes before its MAC of sixteen."""
+    """Return the unique number in a decision id: eight bytes, then four of names and a MAC of sixteen."""
     text = decision_id[1:]
-    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))[-24:-16], "big")
+    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))[-28:-20], "big")
 
 
 class Load:

@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks import demo
 from naiad.adapters.replay_records import load_records, replay_available
-from naiad.server.config import File, build
+from naiad.server.config import build
 from naiad.server.demo.outcomes import shuffled
 from naiad.server.demo.settings import OBJECTIVE, policy
+from naiad.server.sections import File
 
 pytestmark = pytest.mark.skipif(not replay_available(), reason="the recorded outcomes are not installed")
 

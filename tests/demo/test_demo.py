@@ -19,7 +19,7 @@ from naiad.server.demo import run as demo
 from naiad.server.demo.acts import Step, favourite_of, moved_after
 from naiad.server.demo.process import ServerFailed, ServerProcess, write_configuration
 from naiad.server.demo.settings import OBJECTIVE
-from naiad.server.engine import resolve
+from naiad.server.objectives import resolve
 from naiad.server.report import print_replay
 
 PROMPTS = 60

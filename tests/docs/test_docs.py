@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from naiad.bandit.objective import Objective
-from naiad.server import cli, providers
+from naiad.server import cli, providers, sections
 from naiad.server import config as configuration
 from naiad.server.app import Server
 
@@ -27,14 +27,14 @@ ADDRESS = "127.0.0.1:50051"
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 WRITTEN = [path for path in DOCUMENTS if path.name != "api.md"]  # by hand
 SECTIONS: dict[str, type[msgspec.Struct]] = {
-    "[server]": configuration.ServerSection,
-    "[storage]": configuration.StorageSection,
-    "[policy]": configuration.PolicySection,
-    "[learning]": configuration.LearningSection,
-    "[[models]]": configuration.ModelSection,
-    "[[task_classes]]": configuration.TaskClassSection,
-    "[task_classes.objective]": configuration.ObjectiveSection,
-    "[endpoints.NAME]": configuration.EndpointSection,
+    "[server]": sections.ServerSection,
+    "[storage]": sections.StorageSection,
+    "[policy]": sections.PolicySection,
+    "[learning]": sections.LearningSection,
+    "[[models]]": sections.ModelSection,
+    "[[task_classes]]": sections.TaskClassSection,
+    "[task_classes.objective]": sections.ObjectiveSection,
+    "[endpoints.NAME]": sections.EndpointSection,
 }
 
 
@@ -249,7 +249,7 @@ def test_the_complete_example_is_complete_and_loads(tmp_path: Path) -> None:
 
 def test_the_sections_are_those_of_the_file() -> None:
     documented = {re.split(r"[.\]]", name.strip("["))[0] for name in SECTIONS}
-    assert documented == {field.name for field in msgspec.structs.fields(configuration.File)}
+    assert documented == {field.name for field in msgspec.structs.fields(sections.File)}
 
 
 @pytest.mark.parametrize("section", SECTIONS)

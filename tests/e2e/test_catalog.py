@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from tests.e2e.live import Caller, Refusal
+from tests.e2e.live import Caller, Refusal, gather_calls
 
 FREE = {"input_nano_usd_per_million_tokens": 0, "output_nano_usd_per_million_tokens": 0}
 SET_BY_SERVER = ("revision", "origin", "create_time", "update_time")
@@ -164,3 +165,62 @@ def test_a_repeated_request_id_repeats_the_reply(api: Caller) -> None:
         sequence = api.arms().sequence
         assert api.call(f"CatalogService/{method}", **fields, request_id=f"cat-{method}") == first
         assert api.arms().sequence == sequence
+
+
+def test_changes_of_different_fields_at_a_time_are_all_kept(api: Caller) -> None:
+    create(api, "acme/raced", context_window=1)
+    parts = ["input", "output", "cached_input", "cache_write"]
+    requests = []
+    for value, part in enumerate(parts, 5):
+        field = f"{part}_nano_usd_per_million_tokens"
+        requests.append(
+            {
+                "model": {"name": "acme/raced", "prices": {field: value}},
+                "update_mask": {"paths": [f"prices.{field}"]},
+            }
+        )
+    replies = asyncio.run(gather_calls(api.address, "CatalogService/UpdateModel", requests))
+    assert sorted(reply.model.revision for reply in replies) == [2, 3, 4, 5]
+    prices = get(api, "acme/raced").prices
+    assert [getattr(prices, f"{part}_nano_usd_per_million_tokens") for part in parts] == [5, 6, 7, 8]
+
+
+def test_a_repeated_request_is_answered_as_before_although_its_model_is_gone(api: Caller) -> None:
+    create(api, "acme/gone")
+    made = api.decide("cat.gone", allowed_models=["acme/gone"], request_id="cat-gone")
+    changed = update(api, request_id="cat-gone-update", name="acme/gone", labels={"a": "b"})
+    api.call("CatalogService/DeleteModel", name="acme/gone")
+    assert update(api, request_id="cat-gone-update", name="acme/gone", labels={"a": "b"}) == changed
+    again = api.decide("cat.gone", allowed_models=["acme/gone"], request_id="cat-gone")
+    assert again.decision_id == made.decision_id
+    with pytest.raises(Refusal) as caught:
+        api.decide("cat.gone", allowed_models=["acme/gone"])
+    assert caught.value.reason == "MODEL_DELETED"
+
+
+def test_a_task_class_s_features_are_all_sent_or_none_is_declared(api: Caller) -> None:
+    def features(*names: str) -> list[dict[str, Any]]:
+        return [{"name": n, "low": 0.0, "high": 1.0} for n in names]
+
+    api.call("CatalogService/CreateTaskClass", task_class={"name": "cat.feat", "features": features("size", "a.b_1")})
+    both = {"size": 1.0, "a.b_1": 0.5}
+    made = api.decide("cat.feat", features=both, request_id="cat-feat")
+    for sent, feature in (({}, "size"), ({"size": 1.0}, "a.b_1"), (both | {"other": 1.0}, "other")):
+        refusal = api.refused("RouterService/Decide", task_class="cat.feat", features=sent)
+        assert (refusal.reason, refusal.metadata["feature"]) == ("UNKNOWN_FEATURE", feature)
+    refusal = api.refused("RouterService/Decide", task_class="cat.feat.new", features={"size": 1.0})
+    assert refusal.reason == "UNKNOWN_FEATURE"
+    api.call("CatalogService/UpdateTaskClass", task_class={"name": "cat.feat", "features": features("size")})
+    assert api.decide("cat.feat", features=both, request_id="cat-feat").decision_id == made.decision_id
+    for bad, reason in ((["x", "x"], "INVALID_COMBINATION"), (["a-b"], "INVALID_ID"), (["a/b"], "INVALID_ID")):
+        refusal = api.refused("CatalogService/CreateTaskClass", task_class={"name": "f", "features": features(*bad)})
+        assert refusal.reason == reason
+
+
+def test_a_task_class_s_data_class_holds_where_the_request_names_none(api: Caller) -> None:
+    api.call("CatalogService/CreateTaskClass", task_class={"name": "cat.data", "default_data_class": "secret"})
+    for sent, kept in (("", "secret"), ("public", "public")):
+        made = api.decide("cat.data", data_class=sent)
+        assert [n.metadata["data_class"] for n in made.notices] == [kept]
+        record = api.call("InsightService/GetDecision", decision_id=made.decision_id).decision
+        assert record.data_class == kept

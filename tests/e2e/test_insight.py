@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
-from tests.e2e.live import Caller
+import pytest
+
+from tests.e2e.live import Caller, live
 
 
 def listed(api: Caller, **fields: Any) -> list[Any]:
@@ -102,3 +106,54 @@ def test_the_log_verifies_and_counts_every_event(api: Caller) -> None:
     assert after.live_statistics_digest != before.live_statistics_digest
     assert after.live_statistics_digest == after.replayed_statistics_digest
     assert after.live_beliefs_digest == after.replayed_beliefs_digest
+
+
+def test_a_decision_can_be_read_as_soon_as_it_was_made(api: Caller) -> None:
+    for _ in range(20):
+        made = api.decide("in.atonce")
+        record = api.call("InsightService/GetDecision", decision_id=made.decision_id).decision
+        assert (record.model, record.restored_from_id) == (made.model, False)
+        assert record.sequence > 0
+
+
+def test_decisions_of_what_was_deleted_are_still_listed(api: Caller) -> None:
+    free = {"input_nano_usd_per_million_tokens": 0, "output_nano_usd_per_million_tokens": 0}
+    api.call("CatalogService/CreateModel", model={"name": "acme/past", "endpoint_profile": "echo", "prices": free})
+    made = api.decide("in.past", allowed_models=["acme/past"])
+    api.call("CatalogService/DeleteModel", name="acme/past")
+    api.call("CatalogService/DeleteTaskClass", name="in.past")
+    for fields in ({"model": "acme/past"}, {"task_class": "in.past"}):
+        assert [d.decision_id for d in listed(api, **fields)] == [made.decision_id]
+    assert api.refused("InsightService/ListDecisions", model="acme/never").reason == "UNKNOWN_MODEL"
+    assert api.refused("InsightService/ListDecisions", task_class="in.never").reason == "UNKNOWN_TASK_CLASS"
+
+
+def test_the_log_is_folded_up_to_a_place(api: Caller) -> None:
+    whole = api.verify()
+    part = api.call("AdminService/VerifyLog", until_sequence=3, timeout_s=60.0)
+    assert (part.events_folded, part.sequence) == (3, 3)
+    assert part.replayed_statistics_digest != whole.replayed_statistics_digest
+    assert (part.live_statistics_digest, part.live_beliefs_digest) == (b"", b"")
+    assert (part.statistics_equal, part.beliefs_equal) == (False, False)
+    for until in (-1, whole.sequence + 1_000_000):
+        assert api.refused("AdminService/VerifyLog", until_sequence=until).reason == "NUMBER_OUT_OF_RANGE"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("DELETE FROM events WHERE seq = 3", "gap"),
+        ("UPDATE events SET payload = CAST('{}' AS BLOB) WHERE seq = 3", "checksum"),
+    ],
+)
+def test_damage_that_a_snapshot_covers_is_named(tmp_path: Path, damage: str, words: str) -> None:
+    with live(tmp_path) as running:
+        running.caller.decide()
+    with sqlite3.connect(tmp_path / "data" / "naiad.db") as database:
+        database.execute(damage)
+    database.close()
+    with live(tmp_path) as running:
+        refusal = running.caller.refused("AdminService/VerifyLog")
+        assert (refusal.code, refusal.reason) == ("DATA_LOSS", "LOG_DAMAGED")
+        assert words in refusal.message
+        assert "event" in refusal.metadata["damage"]

@@ -272,6 +272,7 @@ def test_an_address_in_use_is_refused(tmp_path: Path) -> None:
     with live(tmp_path) as running:
         result = started(tmp_path, "--data-dir", str(tmp_path / "other"), "--listen", running.process.address)
         refused(result, 1, running.process.address)
+        assert result.stderr.count("\n") == 1, "gRPC's own words about it are not shown"
 
 
 def test_the_dangerous_flag_keeps_the_other_options(tmp_path: Path) -> None:

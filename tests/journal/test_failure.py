@@ -10,8 +10,9 @@ import pytest
 
 from naiad.server import journal as journal_module
 from naiad.server.errors import NaiadError
-from naiad.server.feedback import OutcomeReceipt
-from naiad.server.journal import Amended, Request, fold
+from naiad.server.feedback import Judgement, OutcomeReceipt
+from naiad.server.folding import fold
+from naiad.server.journal import Amended, Request
 from naiad.server.ledger import Entry, take_outcome
 from naiad.server.records import Decided, Outcome
 from naiad.server.store.base import StoreError
@@ -150,3 +151,17 @@ async def test_a_reply_that_cannot_be_encoded_leaves_nothing() -> None:
         assert [row.sequence for row in rows] == list(range(1, len(rows) + 1))
         assert "outcome" not in [row.kind for row in rows]
         assert await w.store.replies(["one"]) == {}
+
+
+@pytest.mark.parametrize(("task_class", "model"), [(2, 0), (0, 2)])
+async def test_what_cannot_be_folded_is_not_committed(task_class: int, model: int) -> None:
+    """An event that names a task class or model which does not exist would end this server and every later start."""
+    async with world() as w:
+        decision = w.decide()
+        elsewhere = w.ticket(decision)._replace(task_class=task_class, model=model, uid=9)
+        judgement = Judgement("", 1, "r", value=1.0)
+        with pytest.raises(LookupError):
+            await w.feedback.report_feedback(elsewhere, "id", judgement, Request("ReportFeedback"))
+        assert not w.journal.failed.is_set()
+        await w.rate(decision, 0.5)
+        assert await w.kinds() == ["decided", "feedback"]

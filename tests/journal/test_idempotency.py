@@ -8,7 +8,8 @@ import pytest
 
 from naiad.server.errors import NaiadError
 from naiad.server.feedback import Feedback, FeedbackReceipt
-from naiad.server.journal import Journal, Request, fold
+from naiad.server.folding import fold
+from naiad.server.journal import Journal, Request
 from tests.journal.world import HeldStore, World, new_engine, settled, world
 
 

@@ -14,7 +14,8 @@ import pytest
 from naiad.bandit.belief import BeliefSettings
 from naiad.server import config, snapshot
 from naiad.server.app import restored_engine
-from naiad.server.journal import Request, fold
+from naiad.server.folding import fold
+from naiad.server.journal import Request
 from naiad.server.records import Event, FeedbackReported, OutcomeReported, decode, encode
 from naiad.server.replay import Digests, LogMismatch, Replay, fold_stream, frame, settings_of
 from naiad.server.store.base import EventRow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,13 @@ def test_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], content:
 def test_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(tmp_path / "none.toml")]) == 2
     assert "none.toml" in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"naiad {importlib.metadata.version('naiad')}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["serv"], ["serve", "--liste", "x", "--no-such-flag"], ["explain"]])

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from naiad.adapters.replay_records import ReplayDataMissing
 from naiad.server import config, providers
-from naiad.server.config import Config, ConfigError, load, parse, split_address
+from naiad.server.address import split_address
+from naiad.server.config import Config, load, parse
+from naiad.server.sections import ConfigError
 
 WHOLE: dict[str, Any] = {
     "server": {"listen": "127.0.0.1:0"},
@@ -133,6 +136,12 @@ def test_a_wrong_type_is_refused(path: str, value: Any) -> None:
         ("policy.usd_per_quality", float("nan"), ["policy.usd_per_quality", "nan"]),
         ("policy.confidence", 1.0, ["policy.confidence"]),
         ("learning.half_life_decisions", -1.0, ["learning.half_life_decisions"]),
+        ("learning.half_life_decisions", 1e-300, ["learning.half_life_decisions", "1 to"]),
+        ("storage.path", "", ["storage.path", ":memory:"]),
+        ("storage.path", ".", ["storage.path"]),
+        ("storage.path", "a\0b", ["storage.path"]),
+        ("models.0.input_usd_per_million", 1_001.0, ["input_usd_per_million", "0 to 1000"]),
+        ("models.0.usd_per_request", 1e6 + 1, ["usd_per_request"]),
         ("models.0.input_usd_per_million", -0.1, ["input_usd_per_million", "echo/a"]),
         ("models.0.input_usd_per_million", float("nan"), ["input_usd_per_million"]),
         ("models.0.usd_per_request", -1.0, ["usd_per_request"]),
@@ -160,9 +169,17 @@ def test_names_must_be_unique() -> None:
 
 
 def test_required_keys() -> None:
-    refused(changed("models", [{}]), "name")
-    refused(changed("task_classes", [{}]), "name")
-    refused(changed("endpoints", {"mine": {}}), "kind")
+    refused(changed("models", [{}]), "models[0] lacks the key 'name'", "add it")
+    refused(changed("task_classes", [{}]), "task_classes[0] lacks the key 'name'")
+    refused(changed("endpoints", {"mine": {}}), "endpoints.mine lacks the key 'kind'")
+
+
+def test_an_endpoint_whose_data_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing() -> None:
+        raise ReplayDataMissing("the recorded outcomes are not installed: pip install them")
+
+    monkeypatch.setattr(providers, "recorded_files", nothing)
+    refused(changed("endpoints.mine.kind", "replay"), "endpoints.mine.kind", "not installed", "pip install")
 
 
 def test_one_price_without_the_other_is_refused() -> None:
@@ -197,6 +214,20 @@ def test_loopback_needs_no_flag(address: str) -> None:
 def test_plaintext_beyond_loopback_needs_the_flag(address: str) -> None:
     refused(changed("server.listen", address), address, "plaintext", "--allow-plaintext-beyond-loopback")
     assert listening(address, flag=True).file.server.listen == address
+
+
+def test_options_stand_in_the_place_of_the_file_s_keys(tmp_path: Path) -> None:
+    """Also where the file alone would be refused: what it says there is not what is done."""
+    file = tmp_path / "naiad.toml"
+    file.write_text('[server]\nlisten = "0.0.0.0:1"\nlog = "json"\n', encoding="utf-8")
+    found = load(file, {"server": {"listen": "127.0.0.1:0"}, "storage": {"path": "x/naiad.db"}})
+    assert (found.file.server.listen, found.file.server.log) == ("127.0.0.1:0", "json")
+    assert found.database == Path("x/naiad.db")
+    with pytest.raises(ConfigError, match=r"^--listen: .*'nowhere'"):
+        load(file, {"server": {"listen": "nowhere"}})
+    with pytest.raises(ConfigError, match=r"naiad\.toml: .*0\.0\.0\.0:1"):
+        load(file, {"server": {"log": "console"}})
+    assert load(None, {"server": {"listen": "127.0.0.1:7"}}).file.server.listen == "127.0.0.1:7"
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

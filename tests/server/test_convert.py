@@ -35,7 +35,7 @@ CLASS = TaskClassPut(task_class=0, name="a", features=(FeatureSpec(name="a"),))
 
 def completed(message: Any) -> object:
     """Convert a Complete request as its servicer does."""
-    query = query_from_proto(message, CLASS, "RouterService/Complete")
+    query = query_from_proto(message, "RouterService/Complete")
     return task_from_proto(message, query)
 
 
@@ -45,7 +45,7 @@ def changed(message: Any) -> object:
 
 
 CONVERSIONS: dict[str, tuple[Any, Callable[[Any], object]]] = {
-    "decide": (router_service_pb2.DecideRequest, lambda m: query_from_proto(m, CLASS, "RouterService/Decide")),
+    "decide": (router_service_pb2.DecideRequest, lambda m: query_from_proto(m, "RouterService/Decide")),
     "complete": (router_service_pb2.CompleteRequest, completed),
     "outcome": (feedback_service_pb2.ReportOutcomeRequest, outcome_from_proto),
     "feedback": (feedback_service_pb2.ReportFeedbackRequest, judgement_from_proto),
@@ -123,7 +123,7 @@ def test_durations(seconds: int, nanos: int) -> None:
 
 def test_the_digest_of_a_request_covers_every_field() -> None:
     base = router_service_pb2.DecideRequest(task_class="a", request_id="r")
-    digests = {query_from_proto(base, CLASS, "m").request_digest}
+    digests = {query_from_proto(base, "m").request_digest}
     changes: tuple[dict[str, Any], ...] = (
         {"workflow": "w"}, {"input_tokens": 0}, {"session_id": "s"}, {"objective": {"strategy": 1}},
     )  # fmt: skip
@@ -131,7 +131,7 @@ def test_the_digest_of_a_request_covers_every_field() -> None:
         changed_ = router_service_pb2.DecideRequest()
         changed_.CopyFrom(base)
         changed_.MergeFrom(router_service_pb2.DecideRequest(**change))
-        digests.add(query_from_proto(changed_, CLASS, "m").request_digest)
+        digests.add(query_from_proto(changed_, "m").request_digest)
     assert len(digests) == 5
 
 
@@ -159,5 +159,5 @@ def test_messages_show_what_a_model_must_be_able_to_do(messages: list[Any], need
     asked = router_service_pb2.DecideRequest(
         messages=messages, required_capabilities=[catalog_pb2.CAPABILITY_STREAMING]
     )
-    found = query_from_proto(asked, CLASS, "RouterService/Decide").needs.capabilities
+    found = query_from_proto(asked, "RouterService/Decide").needs.capabilities
     assert found == needed | {Capability.STREAMING}

@@ -25,6 +25,7 @@ tickets = st.builds(
     propensity=st.floats(0.0, 1.0, exclude_min=True),
     at_ms=st.integers(0, (1 << 63) - 1),
     uid=st.integers(0, (1 << 63) - 1),
+    names=st.integers(0, (1 << 32) - 1),
 )
 
 

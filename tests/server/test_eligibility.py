@@ -12,6 +12,7 @@ from naiad.server.catalog import Catalog
 from naiad.server.eligibility import Capability, Eligibility, Needs, Reason, refusal
 from naiad.server.errors import NaiadError
 from naiad.server.records import ModelPut
+from naiad.server.status import status_of
 from naiad.v1 import catalog_pb2, decision_pb2
 from tests.server.builders import model
 
@@ -98,18 +99,36 @@ def test_the_kept_split_says_what_the_one_function_says(fields: list[dict[str, A
         single = [refusal(entry, needs, NONE, ENDPOINTS) for entry in catalog.live]
         expected = [entry.model for entry, found in zip(catalog.live, single, strict=True) if found is None]
         refusals = [found for found in single if found is not None]
-        if expected:
+        if expected and all(catalog.find_model(name) for name in needs.allowed):
             eligible, excluded = eligibility.split(needs, NONE)
             assert eligible == expected
             assert [(e.model, e.reason) for e in excluded] == [(f.model, f.reason) for f in refusals]
             continue
         with pytest.raises(NaiadError) as caught:
             eligibility.split(needs, NONE)
+        if any(catalog.find_model(name) is None for name in needs.allowed):
+            assert caught.value.reason == "UNKNOWN_MODEL"
+            continue
         details: Any = caught.value.details
         assert caught.value.reason == "NO_ELIGIBLE_MODEL"
         assert details[0][0] == "excluded"
         assert [(m, r) for m, r, _ in details[0][1]] == [(catalog.models[f.model].name, f.reason) for f in refusals]
         assert caught.value.metadata["models"] == str(len(refusals))
+
+
+def test_however_many_models_are_refused_the_status_can_be_delivered() -> None:
+    """gRPC refuses metadata beyond 8 KiB, so the details name some models, and the counts tell of all."""
+    catalog = Catalog()
+    for index in range(400):
+        catalog.put_model(model(index, f"echo/{'m' * 230}{index}", disabled=index % 2 == 0, context_window=1))
+    with pytest.raises(NaiadError) as caught:
+        Eligibility(catalog, ENDPOINTS).split(NEEDS, NONE, "c" * 128)
+    error = caught.value
+    status = status_of(error).SerializeToString()
+    assert len(error.message) + 4 * len(status) / 3 < 7_500
+    assert error.metadata["models"] == "400"
+    assert error.metadata["reasons"] == "CONTEXT_WINDOW x 200, DISABLED x 200"
+    assert "; and 39" in error.message
 
 
 def test_a_change_of_the_catalogue_counts_at_once() -> None:

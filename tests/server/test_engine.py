@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from naiad.bandit.objective import Strategy
 from naiad.server.eligibility import Needs
-from naiad.server.engine import Decision, Engine, resolve
+from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
+from naiad.server.objectives import resolve
 from naiad.server.records import Decided, ObjectiveSpec, Prices, TaskClassPut
 from tests.server.builders import PRICES, engine, judge, model, policy, query
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -42,6 +43,26 @@ class Context:
         status = status_pb2.Status.FromString(dict(trailing)["grpc-status-details-bin"])
         assert status.code == code.value[0]
         raise Aborted(status, dict(trailing))
+
+
+class Waiting:
+    """Waits before it answers."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.cancelled = False
+
+    async def Decide(self, request: Any, context: Any) -> str:
+        try:
+            await self.go_on.wait()
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        return "answered"
+
+    async def BatchDecide(self, request: Any, context: Any) -> str:
+        return await self.Decide(request, context)
 
 
 class Servicer:
@@ -88,6 +109,36 @@ async def test_a_deadline_that_is_past(left_s: float) -> None:
     guard, guarded = protected(servicer)
     assert (await refused(guarded, Context(left_s))).reason == "DEADLINE_ALREADY_PAST"
     assert (servicer.calls, guard.in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("method", ["Decide", "BatchDecide"])
+async def test_a_deadline_that_passes_meanwhile(method: str) -> None:
+    """Decide seldom waits, but where it does it ends as all others do; the caller learns that the fate is open."""
+    servicer = Waiting()
+    guard = Guard(Limits(default_deadline_s=0.05), lambda: 0)
+    guarded: Any = guard.protect(servicer, "RouterService", ["Decide", "BatchDecide"])
+    with pytest.raises(Aborted) as caught:
+        await getattr(guarded, method)(REQUEST, Context(None))
+    assert caught.value.reason == "DEADLINE_PASSED_MIDWAY"
+    check(caught.value.reason, "DEADLINE_EXCEEDED", caught.value.metadata)
+    assert servicer.cancelled
+    assert guard.in_flight == 0
+
+
+@pytest.mark.parametrize("method", ["Decide", "BatchDecide"])
+async def test_a_call_that_waits_and_goes_on_or_is_cancelled(method: str) -> None:
+    servicer = Waiting()
+    guard = Guard(Limits(), lambda: 0)
+    guarded: Any = guard.protect(servicer, "RouterService", ["Decide", "BatchDecide"])
+    calls = [asyncio.ensure_future(getattr(guarded, method)(REQUEST, Context())) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    calls[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calls[0]
+    assert servicer.cancelled
+    servicer.go_on.set()
+    assert await calls[1] == "answered"
+    assert guard.in_flight == 0
 
 
 async def test_draining_and_overload_say_when_to_come_back() -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from naiad.server.app import open_store, restored_engine
+from naiad.server.config import parse
 from naiad.server.store.base import (
     Batch,
     EventRow,
@@ -28,6 +30,7 @@ from naiad.server.store.base import (
 )
 from naiad.server.store.schema import SCHEMA_VERSION
 from naiad.server.store.sqlite import SqliteStore
+from tests.e2e.live import live
 
 _HOLD = """
 import sqlite3, sys
@@ -99,6 +102,20 @@ def test_a_second_server_is_refused_with_the_first_ones_pid(tmp_path: Path) -> N
         assert f"process id {first.pid};" in complaint
         assert "Traceback" not in complaint
         assert first.poll() is None
+
+
+async def test_a_link_to_the_file_is_the_same_file(tmp_path: Path) -> None:
+    """Two names of one file, also through a linked folder, are one store with one owner."""
+    (tmp_path / "real").mkdir()
+    first = await SqliteStore.open(tmp_path / "real" / "naiad.db")
+    try:
+        (tmp_path / "link.db").symlink_to(tmp_path / "real" / "naiad.db")
+        (tmp_path / "folder").symlink_to(tmp_path / "real")
+        for other in (tmp_path / "link.db", tmp_path / "folder" / "naiad.db"):
+            with pytest.raises(StoreLocked):
+                await (await SqliteStore.open(other)).close()
+    finally:
+        await first.close()
 
 
 async def test_a_killed_owner_holds_no_lock(tmp_path: Path) -> None:
@@ -257,6 +274,38 @@ async def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     store = await SqliteStore.open(path)
     assert await store.last_sequence() == 0
     await store.close()
+
+
+async def test_a_store_without_its_tables_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "naiad.db"
+    for version in (SCHEMA_VERSION, -3):
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.close()
+        assert isinstance(await refusal(path), StoreCorrupt)
+
+
+async def test_damaged_pages_are_damage_and_nothing_else(tmp_path: Path) -> None:
+    """Wherever a page was overwritten: what the log folds to is whole, or the damage is said as a StoreError."""
+    with live(tmp_path) as running:
+        for index in range(90):
+            made = running.caller.decide(f"x{index % 5}")
+            running.caller.score(made.decision_id, 0.5, comment="c" * 400)
+    path = tmp_path / "data" / "naiad.db"
+    config = parse({"storage": {"path": str(path)}}, "test")
+    whole, complaints = path.read_bytes(), []
+    for offset in range(4_096, len(whole) - 4_096, 4_096):
+        path.write_bytes(whole[:offset] + bytes(range(256)) * 16 + whole[offset + 4_096 :])
+        try:
+            store = await open_store(config)
+            try:
+                await restored_engine(store, config, from_start=True)
+            finally:
+                await store.close()
+        except StoreError as error:
+            complaints.append(str(error))
+    assert len(complaints) > 5
+    assert all("restore a backup" in complaint for complaint in complaints)
 
 
 def test_the_server_says_it_in_one_line(tmp_path: Path) -> None:

@@ -1,0 +1,12 @@
+"""How large numbers may be, from whatever side they come: so that every cost fits the 64 bits of nano-USD on the wire.
+
+The largest cost is MOST_TOKENS read and as many written, at MOST_PER_MILLION each, plus MOST_MONEY for the request:
+2.2e18 nano-USD, of which 63 bits hold 9.2e18.
+"""
+
+from __future__ import annotations
+
+MOST_TOKENS = 1 << 40
+MOST_PER_MILLION = 1_000 * 10**9  # nano-USD per million tokens
+MOST_MONEY = 1_000_000 * 10**9  # nano-USD: a bill, a limit, the price of one request
+MOST_INT64 = (1 << 63) - 1
