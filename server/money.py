@@ -56,11 +56,8 @@ def listed_prices(name: str, upstream_model: str) -> tuple[Prices, int | None] |
 
 def cost_of(usage: Usage, prices: Prices | None, billed: int | None = None) -> Cost | None:
     """Return what an attempt cost; None when neither tokens and prices nor a bill are known."""
-    known = prices is not None and usage.input_tokens is not None and usage.output_tokens is not None
-    if not known:
+    if prices is None or usage.input_tokens is None or usage.output_tokens is None:
         return None if billed is None else Cost(total=billed, billed=billed)
-    if prices is None or usage.input_tokens is None or usage.output_tokens is None:  # for the type checker
-        return None
     parts = pricing.bill(
         AdapterUsage(
             input_tokens=usage.input_tokens,

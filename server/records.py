@@ -156,6 +156,7 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     excluded: list[Exclusion] = []
     sticky: bool = False  # a session's earlier model was kept: not a draw, and not for off-policy estimates
     floor_met: bool = True
+    created: bool = False  # its task class was created for it
     took_us: int = 0
     request_id: str = ""
     request_digest: str = ""

@@ -89,10 +89,11 @@ def decision_to_proto(
     )
 
 
-def notices_of(record: Decided, *, created: str = "") -> list[decision_pb2.Notice]:
+def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
     """Return what the caller should know about a decision besides the choice."""
     found = []
-    if created:
+    if record.created:
+        created = catalog.task_classes[record.task_class].name
         found.append(
             decision_pb2.Notice(
                 code=decision_pb2.NOTICE_CODE_TASK_CLASS_CREATED,

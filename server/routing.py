@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -23,13 +23,6 @@ UNCLASSIFIED = "unclassified"  # the task class of requests that name none
 WINDOW_S = 600  # how long a repeated Decide or Complete gets the reply it had
 _WINDOW_ITEMS = 50_000
 Value = TypeVar("Value")
-
-
-class Chosen(NamedTuple):
-    """A decision, and the task class that it created, if it did."""
-
-    decision: Decision
-    created: str = ""
 
 
 class Window(Generic[Value]):
@@ -118,9 +111,9 @@ class Routing:
         self._uniform = uniform
         self._create = create_task_classes
         self._waits = decide_waits
-        self._decisions: Window[tuple[int, str]] = Window(monotonic)  # the decision and the class it created
-        self._deciding: dict[str, tuple[str, asyncio.Future[Chosen]]] = {}  # request ids under way
-        self._completions: Window[Shared[tuple[Completion, str]]] = Window(monotonic)
+        self._decisions: Window[int] = Window(monotonic)  # unique numbers
+        self._deciding: dict[str, tuple[str, asyncio.Future[Decision]]] = {}  # request ids under way
+        self._completions: Window[Shared[Completion]] = Window(monotonic)
 
     async def remember_decisions(self, store: Store) -> None:
         """Take the latest decisions with request ids from the log, so that a restart does not forget them."""
@@ -131,22 +124,22 @@ class Routing:
         for row in reversed(rows):
             record = decode(row.payload)
             if isinstance(record, Decided) and record.request_id:
-                self._decisions.keep(record.request_id, record.request_digest, (record.uid, ""))
+                self._decisions.keep(record.request_id, record.request_digest, record.uid)
 
-    async def decide(self, query: Query, method: str = "RouterService/Decide") -> Chosen:
+    async def decide(self, query: Query, method: str = "RouterService/Decide") -> Decision:
         """Choose a model; raises NaiadError. Waits only for a task class that is new, or where the setting says so."""
         if query.request_id:
             kept = self._decisions.find(method, query.request_id, query.request_digest)
             if kept is not None:
-                return await self._again(*kept)
+                return await self._again(kept)
         if not query.task_class:
             query = msgspec.structs.replace(query, task_class=UNCLASSIFIED)
         known = self.engine.catalog.find_task_class(query.task_class) is not None
         if known and not self._waits and query.request_id not in self._deciding:
-            chosen = self._choose(query)  # nothing awaited since the window was asked
+            decision = self._choose(query)  # nothing awaited since the window was asked
             if query.request_id:
-                self._keep(query, chosen)
-            return chosen
+                self._keep(query, decision)
+            return decision
         if not query.request_id:
             return await self._decide(query)
         found = self._deciding.get(query.request_id)
@@ -160,49 +153,51 @@ class Routing:
             raise request_id_reused(query.request_id, method)
         return await asyncio.shield(found[1])
 
-    def _decided(self, query: Query, done: asyncio.Future[Chosen]) -> None:
+    def _decided(self, query: Query, done: asyncio.Future[Decision]) -> None:
         """Keep what a request id decided; called before anybody who waits for it goes on."""
         del self._deciding[query.request_id]
         if not done.cancelled() and done.exception() is None:
             self._keep(query, done.result())
 
-    def _keep(self, query: Query, chosen: Chosen) -> None:
-        self._decisions.keep(query.request_id, query.request_digest, (chosen.decision.record.uid, chosen.created))
+    def _keep(self, query: Query, decision: Decision) -> None:
+        self._decisions.keep(query.request_id, query.request_digest, decision.record.uid)
 
-    async def _again(self, uid: int, created: str) -> Chosen:
+    async def _again(self, uid: int) -> Decision:
         """Return the decision that a request was given before."""
         record = await self._journal.decided(uid)
         if record is None:
             raise RuntimeError(f"decision {uid} was given and is not known")
-        return Chosen(Decision(self.engine.decision_id(record), record), created)
+        return Decision(self.engine.decision_id(record), record)
 
-    async def _decide(self, query: Query) -> Chosen:
-        created = ""
+    async def _decide(self, query: Query) -> Decision:
+        created = False
         if self.engine.catalog.find_task_class(query.task_class) is None and (
             self._create or query.task_class == UNCLASSIFIED
         ):
             self.engine.check_servable(query)
-            created = query.task_class if await self._inventory.ensure_task_class(query.task_class) else ""
+            created = await self._inventory.ensure_task_class(query.task_class)
         if not self._waits:
             return self._choose(query, created)
-        decision = self._decision(query)
+        decision = self._decision(query, created)
         await self._journal.append(decision.record)
-        return Chosen(decision, created)
+        return decision
 
-    def _choose(self, query: Query, created: str = "") -> Chosen:
-        decision = self._decision(query)
+    def _choose(self, query: Query, created: bool = False) -> Decision:
+        decision = self._decision(query, created)
         self._journal.record(decision.record)
-        return Chosen(decision, created)
+        return decision
 
-    def _decision(self, query: Query) -> Decision:
+    def _decision(self, query: Query, created: bool) -> Decision:
         began = self._monotonic()
         decision = self.engine.decide(query, at_ms=self._now_ms(), uniform=self._uniform())
         took_us = int((self._monotonic() - began) * 1e6)
         msgspec.structs.force_setattr(decision.record, "took_us", took_us)  # nobody else has seen it yet
+        if created:
+            msgspec.structs.force_setattr(decision.record, "created", True)
         return decision
 
-    async def complete(self, query: Query, task: Task, request: Request, *, timeout_s: float) -> tuple[Completion, str]:
-        """Answer a task; return the completion and the task class that it created, if it did.
+    async def complete(self, query: Query, task: Task, request: Request, *, timeout_s: float) -> Completion:
+        """Answer a task; raises NaiadError.
 
         The same request id gets the same answer, or the same failure of all providers, while it is kept in memory; two
         at a time share one call.
@@ -224,11 +219,11 @@ class Routing:
                 self._completions.drop(request.request_id)
             raise
 
-    async def _complete(self, query: Query, task: Task, request: Request, timeout_s: float) -> tuple[Completion, str]:
+    async def _complete(self, query: Query, task: Task, request: Request, timeout_s: float) -> Completion:
         began = self._monotonic()
-        chosen = await self.decide(msgspec.structs.replace(query, request_id="", request_digest=""), request.method)
+        decision = await self.decide(msgspec.structs.replace(query, request_id="", request_digest=""), request.method)
         left = timeout_s - (self._monotonic() - began)
-        return await self._completer.complete(chosen.decision, task, request, timeout_s=left), chosen.created
+        return await self._completer.complete(decision, task, request, timeout_s=left)
 
     def ticket(self, decision_id: str, field: str = "decision_id") -> Ticket:
         """Return what a decision id says; raises NaiadError for one that is not ours."""

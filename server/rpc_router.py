@@ -62,20 +62,20 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
 
     async def Decide(self, request: Any, context: Any) -> router_service_pb2.DecideResponse:
         """Choose a model."""
-        chosen = await self._routing.decide(self._query(request, "RouterService/Decide"))
-        notices = render.notices_of(chosen.decision.record, created=chosen.created)
-        return render.decision_to_proto(self._routing.engine.catalog, chosen.decision, notices)
+        decision = await self._routing.decide(self._query(request, "RouterService/Decide"))
+        catalog = self._routing.engine.catalog
+        return render.decision_to_proto(catalog, decision, render.notices_of(catalog, decision.record))
 
     async def Complete(self, request: Any, context: Any) -> router_service_pb2.CompleteResponse:
         """Choose a model, call it, fall back where that helps, and answer."""
         query = self._query(request, "RouterService/Complete")
         task = task_from_proto(request, query)
         left = context.time_remaining()
-        completion, created = await self._routing.complete(
+        completion = await self._routing.complete(
             msgspec.structs.replace(query, needs=task.needs), task, request_of("RouterService/Complete", request),
             timeout_s=self._default_timeout_s if left is None else left,
         )  # fmt: skip
-        return self._completed(completion, created)
+        return self._completed(completion)
 
     def _query(self, request: Any, method: str) -> Query:
         catalog = self._routing.engine.catalog
@@ -85,7 +85,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             model_name(model, f"allowed_models[{index}]")
         return query_from_proto(request, method)
 
-    def _completed(self, completion: Completion, created: str) -> router_service_pb2.CompleteResponse:
+    def _completed(self, completion: Completion) -> router_service_pb2.CompleteResponse:
         catalog = self._routing.engine.catalog
         record = completion.decision.record
         answered = completion.attempts[-1][1]
@@ -104,7 +104,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             excluded=render.exclusions(catalog, record.excluded),
             policy_version=record.policy,
             task_class=catalog.task_classes[record.task_class].name,
-            notices=render.notices_of(record, created=created),
+            notices=render.notices_of(catalog, record),
         )
         for sentence in completion.answer.notices:
             code = decision_pb2.NOTICE_CODE_UNSPECIFIED

@@ -6,7 +6,7 @@ from naiad.adapters.base import Adapter, Request, ToolCallPart, user
 from naiad.adapters.echo import Echo
 from naiad.adapters.errors import Overloaded, ProviderError, UnrecordedPrompt
 from naiad.adapters.replay import RecordedArm, Replay, ReplayRecord
-from naiad.adapters.scripted import Fail, Reply, Scripted, reply
+from tests.adapters.scripted import Fail, Reply, Scripted, reply
 from tests.conformance.adapter_suite import AdapterSuite
 
 LLAMA = "meta-llama/llama-3.1-8b-instruct"

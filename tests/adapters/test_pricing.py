@@ -191,7 +191,7 @@ def test_unknown_models_are_unknown(provider: str, model: str) -> None:
 def test_the_list_is_loaded_at_the_first_lookup_and_never_updates_itself() -> None:
     script = """
 import sys, json, threading
-import naiad.adapters.pricing, naiad.adapters.replay, naiad.adapters.echo, naiad.adapters.scripted
+import naiad.adapters.pricing, naiad.adapters.replay, naiad.adapters.echo, tests.adapters.scripted
 before = "genai_prices" in sys.modules
 naiad.adapters.pricing.price_of("openai", "gpt-5-mini")
 after = "genai_prices" in sys.modules

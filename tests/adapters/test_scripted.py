@@ -6,7 +6,7 @@ import pytest
 
 from naiad.adapters.base import Answer, Finished, Request, StreamEvent, TextDelta, user
 from naiad.adapters.errors import Overloaded, Timeout, Truncated
-from naiad.adapters.scripted import Fail, Reply, Scripted, ScriptExhausted, reply
+from tests.adapters.scripted import Fail, Reply, Scripted, ScriptExhausted, reply
 
 
 class Sleeps:

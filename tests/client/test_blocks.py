@@ -129,7 +129,9 @@ async def test_a_report_that_fails_does_not_cost_the_caller_the_result(
         async with naiad.deciding() as decision:
             pass
     assert isinstance(decision.report_error, Unavailable)
-    assert [record.message for record in caplog.records] == ["outcome_not_reported"]
+    assert [record.message for record in caplog.records] == [
+        "outcome_not_reported reason=Unavailable error=Unavailable"
+    ]
     sent = fake.requests("ReportOutcome")
     assert len(sent) == 4
     assert len({request.request_id for request in sent}) == 1

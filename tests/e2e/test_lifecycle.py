@@ -110,6 +110,7 @@ def test_a_restart_keeps_everything(tmp_path: Path, number: int) -> None:
         assert again.live_statistics_digest == verified.live_statistics_digest
         assert again.live_beliefs_digest == verified.live_beliefs_digest
         assert caller.call("InsightService/GetDecision", decision_id=decisions[7].decision_id) == record
+        assert caller.decide("restart.1", session_id="s1", request_id="r1") == decisions[1], "with its notice"
         repeated = caller.decide("restart.1", session_id="s2", request_id="r7")
         assert repeated.decision_id == decisions[7].decision_id, "a repeated request is still the same decision"
         caller.outcome(decisions[7].decision_id, request_id="o7")

@@ -12,7 +12,6 @@ import grpc
 import pytest
 
 from naiad.adapters.errors import AuthenticationFailed, InvalidRequest, Overloaded
-from naiad.adapters.scripted import Fail, Scripted, Step, reply
 from naiad.server import providers
 from naiad.server.app import Server
 from naiad.server.config import parse
@@ -20,6 +19,7 @@ from naiad.v1 import catalog_service_pb2, decision_pb2, error_pb2, insight_servi
 from naiad.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from naiad.v1.insight_service_pb2_grpc import InsightServiceStub
 from naiad.v1.router_service_pb2_grpc import RouterServiceStub
+from tests.adapters.scripted import Fail, Scripted, Step, reply
 from tests.e2e.live import Refusal, refusal_of
 from tests.server.reasons import check
 

@@ -110,7 +110,9 @@ class ClientBase:
 def log_report_failure(failure: BaseException) -> None:
     """Log that an outcome could not be reported."""
     reason = getattr(failure, "reason", "") or type(failure).__name__
-    log.warning("outcome_not_reported", extra={"reason": reason, "error": type(failure).__name__})
+    error = type(failure).__name__
+    # In the message too: the handler that Python has by default shows nothing else.
+    log.warning("outcome_not_reported reason=%s error=%s", reason, error, extra={"reason": reason, "error": error})
 
 
 def dress(method: F, build: Callable[..., Any], returns: str, *, drop: int = 0) -> F:

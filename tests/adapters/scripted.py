@@ -1,4 +1,4 @@
-"""An adapter that plays a script: the fake of the provider boundary, shipped for everybody's tests.
+"""An adapter that plays a script: the fake of the provider boundary.
 
     adapter = Scripted([reply("Paris"), Fail(Overloaded(...)), reply("Rome", delay_s=0.2)])
 
