@@ -70,7 +70,7 @@ def best_probabilities(means: list[float], sds: list[float]) -> list[float]:
     if min(sds) < scale * _RESOLUTION:
         smallest = scale * _SMALLEST_SD
         sds = [max(s, smallest + _RESOLUTION * (best - m)) for m, s in zip(means, sds, strict=True)]
-    limit = sds[means.index(best)] ** 2
+    limit = max([s for m, s in zip(means, sds, strict=True) if m == best]) ** 2
     alive = [i for i in range(n) if (best - means[i]) ** 2 <= _HOPELESS * (sds[i] ** 2 + limit)]
     gaps = [means[i] - best for i in alive]  # from the best, so that closeness survives any common level
     if len(alive) == n:

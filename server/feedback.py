@@ -208,7 +208,7 @@ def _judged(entry: Entry, decision_id: str, attempt: str) -> str:
     """Return the attempt that a judgement is about."""
     if not attempt:
         return entry.answered()
-    if entry.find(attempt) is None and not (attempt == FIRST_ATTEMPT and not entry.attempts):
+    if entry.find(attempt) is None and not (attempt == FIRST_ATTEMPT and not entry.seen()):
         raise unknown_attempt(decision_id, attempt)
     return attempt
 

@@ -6,7 +6,8 @@ outcome or a judgement returns the new entry and the difference between what cou
 the order of arrival, repetition, revision and retraction cannot matter.
 
 A judgement that names no attempt is one of the answer. Where it came before any attempt had succeeded it is marked
-`early`: it stays with the first attempt that was reported, and goes to the first that succeeds.
+`early` and kept apart: it counts for the first attempt that was reported, from its success on for the first that
+succeeded, and gives way to what the same rater says of that attempt by name.
 """
 
 from __future__ import annotations
@@ -51,11 +52,24 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     propensity: float = 0.0
     policy: int = 0
     at_ms: int = 0
-    attempts: tuple[AttemptEntry, ...] = ()
+    attempts: tuple[AttemptEntry, ...] = ()  # with what was said of them by name
+    early: tuple[Rating, ...] = ()  # judgements of the answer that came before it, by (source, rater)
+
+    def seen(self) -> tuple[AttemptEntry, ...]:
+        """Return the attempts with all that counts for them, early judgements included."""
+        if not self.early:
+            return self.attempts
+        made = [a.attempt for a in self.attempts if a.outcome is not None]
+        place = next(iter(self.succeeded() or made), FIRST_ATTEMPT)
+        attempts = {a.attempt: a for a in self.attempts}
+        known = attempts.get(place) or AttemptEntry(attempt=place)
+        ratings = _by_rater(self.early) | _by_rater(known.ratings)
+        attempts[place] = msgspec.structs.replace(known, ratings=_sorted(ratings))
+        return tuple(attempts.values())
 
     def find(self, attempt: str) -> AttemptEntry | None:
-        """Return the attempt of this id, or None."""
-        return next((entry for entry in self.attempts if entry.attempt == attempt), None)
+        """Return the attempt of this id with all that counts for it, or None."""
+        return next((entry for entry in self.seen() if entry.attempt == attempt), None)
 
     def answered(self) -> str:
         """Return the attempt that gave the answer: the last that succeeded, or else the first that was reported."""
@@ -68,19 +82,27 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def judgements(self) -> Iterator[tuple[AttemptEntry, Rating]]:
         """Yield each judgement once, with the attempt that it is about; a preference with the better of its two."""
-        for entry in self.attempts:
+        for entry in self.seen():
             for rating in entry.ratings:
                 if rating.preferred in ("", entry.attempt):
                     yield entry, rating
 
     def rating(self, feedback_id: str) -> list[tuple[str, Rating]]:
-        """Return (attempt, rating) of the feedback with this id: one, both of a preference, or none."""
-        return [
+        """Return (attempt, rating) of the feedback with this id: one, both of a preference, or none.
+
+        The id of an early judgement goes on to mean the same rater's judgement of the answer.
+        """
+        found = [
             (entry.attempt, rating)
-            for entry in self.attempts
+            for entry in self.seen()
             for rating in entry.ratings
             if feedback_id == feedback_id_of(self.uid, entry.attempt, rating)
         ]
+        answer = self.find(self.answered())
+        if found or answer is None:
+            return found
+        early = [(r, msgspec.structs.replace(r, early=True)) for r in answer.ratings if not r.preferred]
+        return [(answer.attempt, r) for r, was in early if feedback_id == feedback_id_of(self.uid, "", was)]
 
 
 class Counting(NamedTuple):
@@ -166,48 +188,44 @@ def _changes(before: Entry, after: Entry) -> tuple[Change, ...]:
     """Return the difference between what two states of an entry contribute to the statistics."""
     net: Counter[tuple[int, int, int, int, int]] = Counter()
     for entry, sign in ((before, -1), (after, 1)):
-        for attempt in entry.attempts:
+        for attempt in entry.seen():
             for (model, _), (measure, source, ordinal, value, weight) in effects(entry, attempt).items():
                 net[model, measure, source, ordinal, value] += sign * weight
     return tuple(Change(after.task_class, *what, weight) for what, weight in sorted(net.items()) if weight)
 
 
+def _named(entry: Entry, attempt: str) -> AttemptEntry:
+    """Return what was said of an attempt by name, an empty entry if that is nothing."""
+    return next((a for a in entry.attempts if a.attempt == attempt), AttemptEntry(attempt=attempt))
+
+
 def _with(entry: Entry, attempt: AttemptEntry) -> Entry:
-    if entry.find(attempt.attempt) is None:
-        return msgspec.structs.replace(entry, attempts=(*entry.attempts, attempt))
-    return msgspec.structs.replace(
-        entry, attempts=tuple(attempt if a.attempt == attempt.attempt else a for a in entry.attempts)
-    )
+    """Return the entry with an attempt in its place; one of which nothing is known goes."""
+    if attempt.outcome is None and not attempt.ratings:
+        return msgspec.structs.replace(entry, attempts=tuple(a for a in entry.attempts if a.attempt != attempt.attempt))
+    attempts = {a.attempt: a for a in entry.attempts} | {attempt.attempt: attempt}
+    return msgspec.structs.replace(entry, attempts=tuple(attempts.values()))
 
 
 def _rater(rating: Rating) -> tuple[int, str]:
     return rating.source, rating.rater
 
 
+def _by_rater(ratings: tuple[Rating, ...]) -> dict[tuple[int, str], Rating]:
+    return {_rater(rating): rating for rating in ratings}
+
+
 def _sorted(ratings: dict[tuple[int, str], Rating]) -> tuple[Rating, ...]:
     return tuple(ratings[key] for key in sorted(ratings))
 
 
-def _gathered(entry: Entry, attempt: str) -> Entry:
-    """Return the entry with its early judgements moved to an attempt; of one rater's two the later stays."""
-    early = [r for a in entry.attempts for r in a.ratings if r.early]
-    kept = []
-    for known in entry.attempts:
-        ratings = {_rater(r): r for r in known.ratings if not r.early}
-        if known.attempt == attempt:
-            given = sorted((*ratings.values(), *early), key=lambda r: r.updated_ms)
-            ratings = {_rater(r): r for r in given}
-        if known.outcome is not None or ratings:
-            kept.append(msgspec.structs.replace(known, ratings=_sorted(ratings)))
-    return msgspec.structs.replace(entry, attempts=tuple(kept))
-
-
 def take_outcome(entry: Entry, attempt: str, outcome: Outcome, at_ms: int) -> tuple[Entry, OutcomeReported]:
     """Return the entry with an attempt's outcome, and the event that says so."""
-    known = entry.find(attempt) or AttemptEntry(attempt=attempt)
-    after = _with(entry, msgspec.structs.replace(known, outcome=outcome))
-    if not entry.succeeded():
-        after = _gathered(after, after.answered())
+    known = _named(entry, attempt)
+    after = entry
+    if known.outcome is None:  # attempts stand in the order of their outcomes, whichever was judged before
+        after = _with(after, AttemptEntry(attempt=attempt))
+    after = _with(after, msgspec.structs.replace(known, outcome=outcome))
     return after, OutcomeReported(
         at_ms=at_ms, uid=entry.uid, task_class=entry.task_class, first_model=entry.model, first_ordinal=entry.ordinal,
         attempt=attempt, outcome=outcome, changes=_changes(entry, after),
@@ -221,40 +239,27 @@ def take_ratings(
 
     A judgement by the same source and rater on the same attempt is replaced; of a preference, both halves are.
     """
-    old = [
-        r
-        for attempt, rating in zip(attempts, ratings, strict=True)
-        if (known := entry.find(attempt)) is not None
-        for r in known.ratings
-        if _rater(r) == _rater(rating)
-    ]
-    after = entry
-    for gone in old:
-        for half in (gone.preferred, gone.other):
-            after = _without(after, half, _rater(gone))
+    rater = _rater(ratings[0])
+    seen = [known for attempt in attempts if (known := entry.find(attempt)) is not None]
+    old = [r for known in seen for r in known.ratings if _rater(r) == rater]
     if old:
-        ratings = tuple(
-            msgspec.structs.replace(
-                rating,
-                created_ms=min(r.created_ms for r in old),
-                revisions=max(r.revisions for r in old) + 1,
-                early=old[0].early and not rating.preferred,
+        created = min(r.created_ms for r in old)
+        revisions = max(r.revisions for r in old) + 1
+        ratings = tuple(msgspec.structs.replace(r, created_ms=created, revisions=revisions) for r in ratings)
+    if ratings[0].early:
+        after = msgspec.structs.replace(entry, early=_sorted(_by_rater(entry.early) | {rater: ratings[0]}))
+    else:
+        after = entry
+        for half in {half for r in old for half in (r.preferred, r.other)} - {""}:
+            known = _named(after, half)
+            left = tuple(r for r in known.ratings if _rater(r) != rater)
+            after = _with(after, msgspec.structs.replace(known, ratings=left))
+        for attempt, rating in zip(attempts, ratings, strict=True):
+            known = _named(after, attempt)
+            after = _with(
+                after, msgspec.structs.replace(known, ratings=_sorted(_by_rater(known.ratings) | {rater: rating}))
             )
-            for rating in ratings
-        )
-    for attempt, rating in zip(attempts, ratings, strict=True):
-        known = after.find(attempt) or AttemptEntry(attempt=attempt)
-        kept = {_rater(r): r for r in known.ratings} | {_rater(rating): rating}
-        after = _with(after, msgspec.structs.replace(known, ratings=_sorted(kept)))
     return after, FeedbackReported(
         at_ms=at_ms, uid=entry.uid, task_class=entry.task_class, first_model=entry.model, first_ordinal=entry.ordinal,
         attempts=attempts, ratings=ratings, changes=_changes(entry, after),
     )  # fmt: skip
-
-
-def _without(entry: Entry, attempt: str, rater: tuple[int, str]) -> Entry:
-    """Return the entry without a rater's judgement of an attempt."""
-    known = entry.find(attempt)
-    if known is None:
-        return entry
-    return _with(entry, msgspec.structs.replace(known, ratings=tuple(r for r in known.ratings if _rater(r) != rater)))

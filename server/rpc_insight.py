@@ -227,7 +227,7 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
 
 def _add_ledger(engine: Engine, message: insight_pb2.DecisionRecord, entry: Entry, decision_id: str) -> None:
     """Add attempts and feedback to a decision's record."""
-    for known in entry.attempts:
+    for known in entry.seen():
         if known.outcome is not None:
             message.attempts.append(render.attempt(engine.catalog, known.attempt, known.outcome))
     for known, rating in entry.judgements():

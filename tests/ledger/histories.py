@@ -128,7 +128,7 @@ def direct(entries: dict[int, Entry]) -> Statistics:
     statistics = Statistics()
     advance(statistics, len(entries))
     for entry in entries.values():
-        for attempt in entry.attempts:
+        for attempt in entry.seen():
             for (model, _), (measure, source, ordinal, value, weight) in effects(entry, attempt).items():
                 statistics.add(Change(entry.task_class, model, measure, source, ordinal, value, weight).observation())
     return statistics
@@ -146,11 +146,17 @@ def shuffled(history: list[Op], rng: random.Random) -> list[Op]:
 
 
 def canonical(entries: dict[int, Entry]) -> dict[int, tuple[Any, ...]]:
-    """Return the entries without the order in which their attempts were first mentioned."""
+    """Return the entries without the order in which attempts were first mentioned, and without the count of revisions.
+
+    An early judgement that gave way to what its rater said by name may or may not have been revised before.
+    """
     return {
         uid: (
             entry.task_class, entry.model, entry.ordinal,
-            sorted(((a.attempt, a.outcome, a.ratings) for a in entry.attempts), key=lambda known: known[0]),
+            sorted(
+                ((a.attempt, a.outcome, tuple(replace(r, revisions=0) for r in a.ratings)) for a in entry.seen()),
+                key=lambda known: known[0],
+            ),
         )
         for uid, entry in entries.items()
     }  # fmt: skip
