@@ -154,7 +154,7 @@ class Feedback:
                 ratings = tuple(_rating(judgement, value, now) for value in (1.0, 0.0))
             else:
                 attempts = (_judged(entry, decision_id, judgement.attempt),)
-                early = not judgement.attempt and not entry.succeeded()
+                early = not judgement.attempt and entry.takes_early(judgement.source, judgement.rater)
                 ratings = (_rating(judgement, judgement.value or 0.0, now, early=early),)
             after, event = take_ratings(entry, attempts, ratings, now)
             rated, kept = after.find(attempts[0]), event.ratings[0]

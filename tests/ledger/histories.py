@@ -93,7 +93,8 @@ def apply(entry: Entry, op: Op, at_ms: int = 0) -> tuple[Entry, Event]:
     if op.outcome is not None:
         return take_outcome(entry, op.attempts[0], op.outcome, at_ms)
     if not op.attempts:  # names none: as `Feedback` takes it
-        early = replace(op.ratings[0], early=not entry.succeeded())
+        given = op.ratings[0]
+        early = replace(given, early=entry.takes_early(given.source, given.rater))
         return take_ratings(entry, (entry.answered(),), (early,), at_ms)
     return take_ratings(entry, op.attempts, op.ratings, at_ms)
 
