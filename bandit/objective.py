@@ -49,7 +49,7 @@ class Objective:
 class Exploration:
     """How much traffic may be spent on learning."""
 
-    temper: float = 0.4  # posterior sds are multiplied by it before Thompson sampling
+    temper: float = 0.5  # posterior sds are multiplied by it before Thompson sampling
     floor: float = 0.002  # share of traffic drawn uniformly from the permitted models
     allowance: float = 0.05  # share of traffic that may leave the floor set to look for a cheaper model
 

@@ -55,7 +55,7 @@ class PolicySection(ObjectiveSection, kw_only=True, frozen=True):
 
     models: list[str] = []
     create_task_classes: bool = True
-    temper: float = 0.4
+    temper: float = 0.5
     exploration: float = 0.002
     allowance: float = 0.05
 
