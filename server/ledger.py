@@ -81,7 +81,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return [a.attempt for a in self.attempts if a.outcome is not None and not a.outcome.failed]
 
     def takes_early(self, source: int, rater: str) -> bool:
-        """Return whether a judgement that names no attempt is early: nothing has succeeded, or it revises such a one."""
+        """Return whether a judgement that names no attempt is early: nothing has succeeded, or it revises one."""
         answer = self.find(self.answered())
         given = _by_rater(answer.ratings).get((source, rater)) if answer is not None else None
         return given.early if given is not None else not self.succeeded()
