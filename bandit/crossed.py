@@ -189,10 +189,10 @@ class CrossedPosterior:
         level = share * sum([w_m * y_m for w_m, y_m in zip(w, row.y, strict=True)])
         root = scale * math.sqrt(share)
         u = [w_m * root for w_m in w]
-        square, crossed, unit = scale * scale * _FIXED, scale * c * share * _FIXED, scale * _FIXED
+        square, crossed, single = scale * scale * _FIXED, scale * c * share * _FIXED, scale * _FIXED
         diagonal = [round(w_m * square) for w_m in w]
         cross = [round(w_m * crossed) for w_m in w]
-        rhs = [round(unit * w_m * (y_m - level)) for w_m, y_m in zip(w, row.y, strict=True)]
+        rhs = [round(single * w_m * (y_m - level)) for w_m, y_m in zip(w, row.y, strict=True)]
         field, rhs_field = round(c * (1.0 - c * share) * _FIXED), round(c * level * _FIXED)
         self._diagonal = [s + new - old for s, new, old in zip(self._diagonal, diagonal, row.diagonal, strict=True)]
         self._cross = [s + new - old for s, new, old in zip(self._cross, cross, row.cross, strict=True)]

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 _ROOT_2 = sqrt(2.0)
 _GRID = np.arange(129.0)  # nodes of the uniform grid

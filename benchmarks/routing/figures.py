@@ -54,7 +54,7 @@ R1 = (
     Arena("mmlupro", "mmlupro15", 4_000, 150.0),
 )
 R2 = (
-    Arena("bfcl", "", 1_696, 0.87),
+    Arena("bfcl", "bfcl56", 1_696, 0.87),
     Arena("mmlupro", "mmlupro15", 4_000, 0.88),
     Arena("paretobandit_k4", "k4", 4_000, 0.85),
     Arena("llmrouter9", "llmrouter9", 4_000, 0.82),
@@ -129,11 +129,11 @@ def r2(plan: Plan) -> tuple[Figure, dict[str, Any]]:
     table: dict[str, dict[str, dict[str, float]]] = {}
     good = True
     for arena in chosen(plan, R2):
-        outcomes = money.spread(_widest(plan.folder, arena))
+        outcomes = money.spread(load(plan.folder, arena.name, arena.pool))
         closed: dict[str, list[float]] = {}
         for seed in plan.seeds:
             one = stream(money.billed(outcomes), seed, arena.length)
-            value = np.asarray(one.quality - (one.cost - money.WEIGHT * 0.5))
+            value = np.asarray(one.quality - (one.cost - money.WEIGHT * money.SHIFT))
             arms = {OURS: EngineRouter(one, MONEY, seed).run().arms}
             arms |= {name: policy(one, value, seed) for name, policy in baselines.BASELINES.items()}
             arms |= peers(plan.python, one, value, seed)
@@ -148,12 +148,6 @@ def r2(plan: Plan) -> tuple[Figure, dict[str, Any]]:
     reach = ", ".join(f"{arena.name} >= {arena.reach:g}" for arena in chosen(plan, R2))
     value_of = {name: rows[OURS] for name, rows in table.items()}
     return {"value": value_of, "reach": f"{reach}, 10th percentile of seeds >= 0.70", "pass": good}, table
-
-
-def _widest(folder: Path, arena: Arena) -> Outcomes:
-    """Return the set with as many models as have a cost on nearly all prompts (of BFCL, 56)."""
-    pool = "bfcl56" if arena.name == "bfcl" else arena.pool
-    return load(folder, arena.name, pool)
 
 
 def gap_closed(outcomes: Outcomes, value: Floats, arms: Ints) -> float:

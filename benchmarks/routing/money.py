@@ -17,7 +17,7 @@ from benchmarks.routing.outcomes import Floats, Ints, Outcomes
 
 ARMS = 10
 WEIGHT = 0.15
-_SHIFT = 0.5
+SHIFT = 0.5
 _TOKENS = 1_000.0  # a unit of normalised log cost
 
 
@@ -47,7 +47,7 @@ def utility(outcomes: Outcomes) -> Floats:
 
 def billed(outcomes: Outcomes) -> Outcomes:
     """Return the set with the bills that make the engine maximise the utility."""
-    units = normalised_log_cost(outcomes) + _SHIFT
+    units = normalised_log_cost(outcomes) + SHIFT
     price = np.full(len(outcomes.models), WEIGHT / _TOKENS)
     return replace(
         outcomes,

@@ -66,10 +66,3 @@ def fixed(outcomes: Outcomes) -> list[Point]:
     """Return the point of always using each model."""
     pairs = zip(outcomes.quality.mean(axis=0).tolist(), outcomes.cost.mean(axis=0).tolist(), strict=True)
     return [Point(quality, cost) for quality, cost in pairs]
-
-
-def area(points: list[Point], low: float, high: float) -> float:
-    """Return AIQ: the mean height of the points' hull between two costs (RouterBench, arXiv 2403.12031)."""
-    corners = hull(points)
-    at = np.linspace(low, high, 1001)
-    return float(np.interp(at, [p.cost for p in corners], [p.quality for p in corners]).mean())
