@@ -61,3 +61,24 @@ def test_qualities_stay_on_their_scale(score: float) -> None:
 def test_predictions_are_in_the_order_asked_for() -> None:
     found = predictor(Prices(input=0, output=0), scores=(0.9,) * 50)
     assert found.predict(0, [1, 0], 0, 10).quality == found.predict(0, [0, 1], 0, 10).quality[::-1]
+
+
+@pytest.mark.parametrize("change", [None, *(m for m in Measure if m != Measure.SUCCESS)])
+def test_what_was_prepared_follows_every_change(change: Measure | None) -> None:
+    """After a price or a measure moved, a predictor that predicted before says what a new one says."""
+    catalog, statistics, belief = Catalog(), Statistics(), Belief()
+    for model in range(2):
+        catalog.put_model(
+            ModelPut(model=model, name=f"p/m{model}", upstream_model="m", prices=Prices(input=9, output=9))
+        )
+    belief.resize(statistics, 2)
+    models, kept = [0, 1], Predictor(belief, catalog)
+    before = kept.predict(0, models, 100, 100)
+    if change is None:
+        catalog.put_model(ModelPut(model=1, name="p/m1", upstream_model="m", prices=Prices(input=8 * 10**6, output=9)))
+    else:
+        statistics.add(Observation(0, 1, change, 1, 0, to_fixed(0.9)))
+        belief.refresh(statistics, statistics.groups())
+    after = kept.predict(0, models, 100, 100)
+    assert after == Predictor(belief, catalog).predict(0, models, 100, 100)
+    assert after != before
