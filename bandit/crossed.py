@@ -15,16 +15,17 @@ near 1 for pass or fail and far below for graded judgements.
 
 With w_km = 1 / (s_k^2 interaction_sd^2 + phi v_k / n_km) every b_k and delta_km integrates out in closed form
 (Henderson's mixed-model equations; Searle, Casella and McCulloch, "Variance Components", 1992). What is left is one
-Gaussian over the abilities and B. With c = 1/class_sd^2, W_k = sum_m w_km and z = (mu, B) its precision A and
-right-hand side r gain from each class
+Gaussian over z = (mu, B). With c = 1/class_sd^2, W_k = sum_m w_km and
 
-    A_mumu += diag(s_k^2 w_k) - u_k u_k',  u_k = s_k w_k / sqrt(c + W_k)
-    A_muB  += s_k w_k c / (c + W_k)                        A_BB += c W_k / (c + W_k)
-    r_mu   += s_k (w_k y_k - w_k (w_k' y_k) / (c + W_k))   r_B  += c (w_k' y_k) / (c + W_k).
+    a_k = (s_k w_k, -c, w_k' y_k) / sqrt(c + W_k)
+
+its precision A and right-hand side r, side by side as the matrix (A r), gain from each class
+
+    ( diag(s_k^2 w_k, c)   (s_k w_k y_k, 0) )  -  a_k a_k',  the last without its last row.
 
 So a model never seen starts from what the field teaches, and a class never seen from what its models did elsewhere.
 
-Purity and speed meet through integers: each class's terms are rounded to fixed point and the sums over classes are kept
+Purity and speed meet through integers: each class's terms are rounded to fixed point and their sum over classes is kept
 in exact integers. Replacing one class's term gives, to the bit, what a computation from nothing gives, and a decision
 costs the same with 14 classes and with 1,000. The factor phi enters on a grid of quarter octaves, so that the integers
 stay valid while it settles.
@@ -82,9 +83,12 @@ class Marginals(NamedTuple):
 
 
 class _Row:
-    """One task class's evidence, and its terms as last folded into the sums; lists of length n_models."""
+    """One task class's evidence, and its terms as last folded into the sum.
 
-    __slots__ = ("cross", "diagonal", "field", "freedom", "n", "rhs", "rhs_field", "scale", "u", "unit", "w", "y")
+    Lists of length n_models, which are quicker than arrays for so few numbers.
+    """
+
+    __slots__ = ("freedom", "n", "scale", "terms", "unit", "w", "y")
 
     def __init__(self, n_models: int, unit: float) -> None:
         self.n = [0.0] * n_models  # effective observations, before decay
@@ -93,37 +97,26 @@ class _Row:
         self.scale = 1.0  # s_k
         self.freedom = 0  # of the spread inside cells
         self.w = [0.0] * n_models
-        self.u = [0.0] * n_models
-        self.diagonal = [0] * n_models  # fixed point, as all that follow
-        self.cross = [0] * n_models
-        self.rhs = [0] * n_models
-        self.field = self.rhs_field = 0
+        self.terms = np.zeros(3 * (n_models + 2))  # a_k, then the diagonal and the right-hand side, zeros behind them
 
 
 class CrossedPosterior:
-    """Evidence of one measure, and the Gaussian posterior that follows from it.
-
-    The few numbers of one class are kept in lists, which are quicker than arrays; what is quadratic in the models, and
-    its inverse, in arrays.
-    """
+    """Evidence of one measure, and the Gaussian posterior that follows from it."""
 
     def __init__(self, prior: Prior, n_models: int) -> None:
         self.prior = prior
         self.n_models = n_models
         self._interaction = prior.interaction_sd**2
         self._class_precision = 1.0 / prior.class_sd**2
-        self._model_precision = 1.0 / prior.model_sd**2
-        self._field_precision = 1.0 / prior.mean_sd**2
+        field = 1.0 / prior.mean_sd**2
+        self._prior_precision = np.array([1.0 / prior.model_sd**2] * n_models + [field])
+        self._prior_rhs = field * prior.mean
         self._rows: dict[int, _Row] = {}
         self._nothing = _Row(n_models, 1.0)
         if prior.bounded:
-            self._nothing.unit = self._unit([], [])
+            self._nothing.unit = self._unit(0.0, 0.0)
             self._nothing.scale = 4.0 * self._nothing.unit
-        self._diagonal = [0] * n_models  # sums over classes, fixed point
-        self._cross = [0] * n_models
-        self._rhs = [0] * n_models
-        self._field = self._rhs_field = 0
-        self._products = np.zeros((n_models, n_models), dtype=np.int64)  # sum of u u'
+        self._sum = np.zeros((n_models + 1, n_models + 2), dtype=np.int64)  # of all classes' terms, fixed point
         self._spread: dict[tuple[int, int], tuple[int, int]] = {}  # within-cell squares, degrees of freedom
         self._squares = 0
         self._expected = 0  # degrees of freedom x v_k, in 1 / _UNIT
@@ -164,15 +157,16 @@ class CrossedPosterior:
         variance = pooled / (self._expected / (UNIT_WEIGHT * _UNIT) + prior.noise_weight)
         return round(_STEPS * math.log2(max(variance, prior.noise_floor)))
 
-    def _unit(self, n: list[float], y: list[float]) -> float:
-        """Return v_k of a class with this evidence."""
-        level = sum([n_m * y_m for n_m, y_m in zip(n, y, strict=True)]) + _LEVEL_WEIGHT * self.prior.mean
-        level = min(max(level / (sum(n) + _LEVEL_WEIGHT), _LOWEST_LEVEL), 1.0 - _LOWEST_LEVEL)
+    def _unit(self, total: float, weighted: float) -> float:
+        """Return v_k of a class from its observations' number and sum."""
+        level = (weighted + _LEVEL_WEIGHT * self.prior.mean) / (total + _LEVEL_WEIGHT)
+        level = min(max(level, _LOWEST_LEVEL), 1.0 - _LOWEST_LEVEL)
         return level * (1.0 - level)
 
     def _measure_level(self, row: _Row) -> None:
         """Bring a class's v_k and s_k to its evidence."""
-        unit = self._unit(self._decayed(row), row.y)
+        n = self._decayed(row)
+        unit = self._unit(sum(n), sum([n_m * y_m for n_m, y_m in zip(n, row.y, strict=True)]))
         self._expected += row.freedom * (round(unit * _UNIT) - round(row.unit * _UNIT))
         row.unit, row.scale = unit, 4.0 * unit
 
@@ -180,32 +174,28 @@ class CrossedPosterior:
         return [n_m * decay for n_m, decay in zip(row.n, self._decay, strict=True)]
 
     def _fold(self, row: _Row) -> None:
-        """Replace one class's terms in the sums over classes."""
+        """Replace one class's terms in the sum over classes."""
         scale, c = row.scale, self._class_precision
-        interaction, noise = scale * scale * self._interaction, self.noise * row.unit
-        n = self._decayed(row)
-        w = [n_m / (interaction * n_m + noise) for n_m in n]
-        share = 1.0 / (c + sum(w))
-        level = share * sum([w_m * y_m for w_m, y_m in zip(w, row.y, strict=True)])
-        root = scale * math.sqrt(share)
-        u = [w_m * root for w_m in w]
-        square, crossed, single = scale * scale * _FIXED, scale * c * share * _FIXED, scale * _FIXED
-        diagonal = [round(w_m * square) for w_m in w]
-        cross = [round(w_m * crossed) for w_m in w]
-        rhs = [round(single * w_m * (y_m - level)) for w_m, y_m in zip(w, row.y, strict=True)]
-        field, rhs_field = round(c * (1.0 - c * share) * _FIXED), round(c * level * _FIXED)
-        self._diagonal = [s + new - old for s, new, old in zip(self._diagonal, diagonal, row.diagonal, strict=True)]
-        self._cross = [s + new - old for s, new, old in zip(self._cross, cross, row.cross, strict=True)]
-        self._rhs = [s + new - old for s, new, old in zip(self._rhs, rhs, row.rhs, strict=True)]
-        self._field += field - row.field
-        self._rhs_field += rhs_field - row.rhs_field
-        both = np.array((u, row.u))
-        products = both[:, :, None] * both[:, None, :]
-        products *= _FIXED
-        rounded = np.rint(products, out=products).astype(np.int64)  # the same u always gives the same integers
-        self._products += rounded[0] - rounded[1]
-        row.w, row.u, row.diagonal, row.cross, row.rhs = w, u, diagonal, cross, rhs
-        row.field, row.rhs_field = field, rhs_field
+        square = scale * scale
+        interaction, noise = square * self._interaction, self.noise * row.unit
+        w = [n_m / (interaction * n_m + noise) for n_m in self._decayed(row)]
+        wy = [w_m * y_m for w_m, y_m in zip(w, row.y, strict=True)]
+        root = 1.0 / math.sqrt(c + sum(w))
+        reach = scale * root
+        terms = np.array([
+            *[w_m * reach for w_m in w], -c * root, sum(wy) * root,
+            *[w_m * square for w_m in w], c, 0.0,
+            *[wy_m * scale for wy_m in wy], 0.0, 0.0,
+        ])  # fmt: skip
+        both = np.concatenate((terms, row.terms)).reshape(2, 3, -1)  # the new terms and the old
+        a = both[:, 0]
+        products = a[:, :-1, None] * a[:, None, :]
+        products.reshape(2, -1)[:, :: a.shape[1] + 1] -= both[:, 1, :-1]
+        products[:, :, -1] -= both[:, 2, :-1]
+        products *= -_FIXED
+        rounded = np.rint(products, out=products).astype(np.int64)  # the same terms always give the same integers
+        self._sum += rounded[0] - rounded[1]
+        row.w, row.terms = w, terms
 
     def settle(self) -> None:
         """Fold the changed classes into the sums over classes."""
@@ -228,19 +218,12 @@ class CrossedPosterior:
         self._stale = True
 
     def _solve(self) -> None:
-        n_models = self.n_models
-        precision = np.empty((n_models + 1, n_models + 1))
-        np.multiply(self._products, -1.0 / _FIXED, out=precision[:n_models, :n_models])
-        precision[n_models] = precision[:, n_models] = [
-            *[x / _FIXED for x in self._cross],
-            self._field / _FIXED + self._field_precision,
-        ]
-        models = self._model_precision
-        precision.ravel()[: n_models * (n_models + 2) : n_models + 2] += [x / _FIXED + models for x in self._diagonal]
-        rhs = [x / _FIXED for x in self._rhs]
-        rhs.append(self._rhs_field / _FIXED + self._field_precision * self.prior.mean)
-        self._cov = np.linalg.inv(precision)
-        *self._mu, self._centre = (self._cov @ rhs).tolist()
+        size = self.n_models + 1
+        system = self._sum * (1.0 / _FIXED)  # (A r)
+        system.ravel()[:: size + 2] += self._prior_precision
+        system[size - 1, size] += self._prior_rhs
+        self._cov = np.linalg.inv(system[:, :size])
+        *self._mu, self._centre = (self._cov @ system[:, size]).tolist()
         self._var: list[float] = self._cov.diagonal().tolist()
         self._stale = False
         self._cache.clear()
@@ -258,20 +241,20 @@ class CrossedPosterior:
     def _marginals(self, task_class: int) -> Marginals:
         """Combine a class's own evidence with the abilities and the field's level."""
         row = self._rows.get(task_class, self._nothing)
-        scale, mu = row.scale, self._mu
+        scale, mu, y = row.scale, self._mu, row.y
         precision = self._class_precision + sum(row.w)
         g = [w_m / precision for w_m in row.w]
         from_field = self._class_precision / precision
         reach = [-scale * g_m for g_m in g]  # how the class's level moves with the abilities and with B
         reach.append(from_field)
         cov_reach: list[float] = (self._cov @ reach).tolist()
-        pull = sum([g_m * (y_m - scale * mu_m) for g_m, y_m, mu_m in zip(g, row.y, mu, strict=True)])
+        pull = sum([g_m * (y_m - scale * mu_m) for g_m, y_m, mu_m in zip(g, y, mu, strict=True)])
         level = from_field * self._centre + pull
         common = sum([r * c for r, c in zip(reach, cov_reach, strict=True)]) + 1.0 / precision
         square, twice = scale * scale, 2.0 * scale
         interaction = square * self._interaction
         means, sds = [], []
-        for w_m, y_m, mu_m, var_m, c_m in zip(row.w, row.y, mu, self._var[:-1], cov_reach[:-1], strict=True):
+        for w_m, y_m, mu_m, var_m, c_m in zip(row.w, y, mu, self._var[:-1], cov_reach[:-1], strict=True):
             seen = w_m * interaction  # the share of the class's own evidence, in [0, 1)
             unseen = max(1.0 - seen, _LEAST_UNSEEN)
             means.append(seen * y_m + unseen * (level + scale * mu_m))

@@ -5,7 +5,9 @@
 Times. Each timed step folds one judgement (`update`: `Engine.apply` of a FeedbackReported, belief included) about the
 task class that is decided next, then decides (`decide`: `Engine.decide`, probabilities, record and signed id included),
 so no decision finds a belief ready from before. A run's figure is its median; runs of all sizes are interleaved, and
-the figures are medians over the runs. `decide_flat` and `update_flat` are medians of the ratios of neighbouring runs.
+the figures are medians over the runs. Beside each run stands the time of a fixed piece of plain Python (`yardstick`):
+shared machines change their speed twofold within seconds, and it tells that from a change of the code. `decide_flat`
+and `update_flat` are medians of the ratios of neighbouring runs.
 
 Probabilities. The Thompson vector that `serve` stores is compared, in total variation, with an adaptive reference that
 spends thousands of nodes (`benchmarks.truth`), on generated shapes and on decisions of the timed engine. The reference
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import timeit
 from collections.abc import Iterator
 from math import log, sqrt
 from pathlib import Path
@@ -120,18 +123,27 @@ class World:
         return middle(decides) / 1e3, middle(updates) / 1e3
 
 
+def yardstick() -> float:
+    """Return how long a fixed piece of plain Python takes just now, in microseconds."""
+    return min(timeit.repeat(lambda: sum([0.5 * x for x in range(1_000)]), number=20, repeat=5)) / 20 * 1e6
+
+
 def measure_times(runs: int, steps: int) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Return the figures of time and the medians of every run."""
     sizes = {"decide": (MODELS, CLASSES), "many_classes": (MODELS, MANY_CLASSES)}
     sizes |= {f"models_{n}": (n, CLASSES) for n in (2, 4, 16, 64)}
     worlds = {name: World(*size) for name, size in sizes.items()}
     raw: dict[str, list[tuple[float, float]]] = {name: [] for name in [*worlds, "after_outcome"]}
+    paces: list[float] = []
     for world in worlds.values():
         world.run(steps // 4)  # warm
     for _ in range(runs):
+        before = yardstick()
         for name, world in worlds.items():
             compared = name in ("decide", "many_classes")
             raw[name].append(world.run(steps if compared else steps // 4))
+            if name == "decide":
+                paces.append((before + yardstick()) / 2.0)
         raw["after_outcome"].append(worlds["decide"].run(steps, outcomes=True))
     print("median over runs, us              decide  update  (lowest run to highest run of decide)")
     for name, found in raw.items():
@@ -143,13 +155,16 @@ def measure_times(runs: int, steps: int) -> tuple[dict[str, Figure], dict[str, A
             f"  ({min(decides):.1f} to {max(decides):.1f})"
         )
     base, many = raw["decide"], raw["many_classes"]
+    shares = [(decide / pace, update / pace) for (decide, update), pace in zip(base, paces, strict=True)]
+    print(f"yardstick {middle(paces):.1f} us ({min(paces):.1f} to {max(paces):.1f}): a decide takes ", end="")
+    print(f"{middle(d for d, _ in shares):.2f} and an update {middle(u for _, u in shares):.2f} of it")
     figures = {
         "decide_us": at_most(middle(decide for decide, _ in base), DECIDE_US, "us"),
         "update_us": at_most(middle(update for _, update in base), UPDATE_US, "us"),
         "decide_flat": at_most(middle(m[0] / b[0] for m, b in zip(many, base, strict=True)), FLAT),
         "update_flat": at_most(middle(m[1] / b[1] for m, b in zip(many, base, strict=True)), FLAT),
     }
-    return figures, {"sizes": sizes, "steps": steps, "decide_us_update_us": raw}
+    return figures, {"sizes": sizes, "steps": steps, "decide_us_update_us": raw, "yardstick_us": paces}
 
 
 def served(shape: Shape) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib.metadata
 import sys
 from pathlib import Path
@@ -106,13 +105,15 @@ def _load(options: argparse.Namespace) -> Config:
 def _serve(options: argparse.Namespace) -> int:
     config = _load(options)
     configure(config.file.server.log, config.file.server.log_level)
+    import uvloop
+
     from naiad.server.app import run
 
     def ready(address: str) -> None:
         print(f"naiad listening on {address}", flush=True)
 
     try:
-        return asyncio.run(run(config, ready))
+        return uvloop.run(run(config, ready))
     except OSError as error:
         print(f"naiad: cannot listen on {config.file.server.listen}: {error}", file=sys.stderr)
         return FAILED

@@ -29,6 +29,7 @@ from naiad.server.records import (
     Decided,
     Event,
     FeedbackReported,
+    Head,
     ModelPut,
     ObjectiveSpec,
     OutcomeReported,
@@ -233,10 +234,10 @@ class Engine:
 
     # -- folding ---------------------------------------------------------------------------------------------------
 
-    def apply(self, sequence: int, event: Event) -> None:
+    def apply(self, sequence: int, event: Event | Head) -> None:
         """Fold one committed event; events must come in the order of their sequence."""
         match event:
-            case Decided():
+            case Head() | Decided():
                 self._apply_decided(event)
             case OutcomeReported():
                 self._apply_outcome(event)
@@ -264,7 +265,7 @@ class Engine:
         self._policy_models = frozenset(event.models)
         self._objectives.clear()
 
-    def _apply_decided(self, event: Decided) -> None:
+    def _apply_decided(self, event: Decided | Head) -> None:
         self._reach(event.model, event.ordinal)
         self.traffic.decided(event.task_class, event.model, event.at_ms)
         self._remember(event.session, event.model)

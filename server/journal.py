@@ -4,7 +4,7 @@ Acknowledged means on disk. Work is queued; one task takes what is there, resolv
 arrival, commits it as one transaction, folds the events into the engine and only then answers. A commit that fails
 stops the server: whether it was kept is not known, so the log is read again at the next start.
 
-`Decide` does not wait: its event is queued and written within a few milliseconds.
+`Decide` does not wait: its event is queued and written within some ten milliseconds.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, request_id_reused, storage_failed
 from naiad.server.folding import check_foldable, event_of, row_of
 from naiad.server.ledger import Entry
-from naiad.server.records import Decided, Event
+from naiad.server.records import Decided, Event, Head, decode, head_of
 from naiad.server.snapshot import dump
-from naiad.server.store.base import Batch, ReplyRow, Store
+from naiad.server.store.base import Batch, EventRow, ReplyRow, Store
 
 log = structlog.get_logger(__name__)
 
-_GATHER_S = 0.002  # how long a batch is gathered: one sync for all that came meanwhile; twice if nobody waits for it
+_GATHER_S = 0.002  # how long a batch is gathered once somebody waits for it: one sync for all that came meanwhile
+_REST_S = 0.01  # how long what nobody waits for may lie
 _BATCH = 256  # events a transaction
 _RECENT = 4_000  # decisions and ledger entries kept in memory to spare reads
 _SNAPSHOT_EVERY = 50_000  # events
@@ -62,6 +63,7 @@ Work = Callable[[Entry, Decided | None, int], Amended]  # (entry, the decision i
 @dataclass(slots=True)
 class _Item:
     events: tuple[Event, ...] = ()
+    decision: tuple[EventRow, Head] | None = None  # encoded already, but not numbered yet
     ticket: Ticket | None = None
     work: Work | None = None
     request: Request | None = None
@@ -71,7 +73,7 @@ class _Item:
     done: asyncio.Future[Any] | None = None
     result: Any = None
     error: Exception | None = None
-    committed: list[tuple[int, Event]] = field(default_factory=list)
+    committed: list[tuple[int, Event | Head]] = field(default_factory=list)
 
 
 class Journal:
@@ -86,9 +88,9 @@ class Journal:
         self._sequence = engine.sequence
         self._snapshot_at = engine.sequence
         self._entries: OrderedDict[int, Entry] = OrderedDict()
-        self._decided: OrderedDict[int, Decided] = OrderedDict()
+        self._decided: OrderedDict[int, bytes] = OrderedDict()  # encoded: a quarter of the memory, and in one piece
         self._fresh: set[int] = set()  # decisions of this process that have no ledger entry yet: none to be read
-        self._awaited = False  # somebody waits for what is queued
+        self._hurry = asyncio.Event()  # somebody waits for what is queued, or it has lain long enough
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self.failed = asyncio.Event()  # set when a commit failed: the server must stop
@@ -106,9 +108,10 @@ class Journal:
 
     def record(self, decided: Decided) -> None:
         """Queue a decision's event without waiting for it."""
-        self._keep(self._decided, decided.uid, decided)
+        row = row_of(0, decided)
+        self._keep(self._decided, decided.uid, row.payload)
         self._fresh.add(decided.uid)
-        self._put(_Item(events=(decided,)))
+        self._put(_Item(decision=(row, head_of(decided))))
 
     async def append(self, *events: Event, request: Request | None = None, reply: msgspec.Struct | None = None) -> int:
         """Write events and return the sequence of the last, once it is on disk and folded."""
@@ -130,7 +133,7 @@ class Journal:
 
     async def decided(self, uid: int) -> Decided | None:
         """Return a decision's record, written already or not, or None if there is none."""
-        recent = self._decided.get(uid)
+        recent = self._recent(uid)
         if recent is not None:
             return recent
         row = (await self._store.decisions([uid])).get(uid)
@@ -144,16 +147,23 @@ class Journal:
         row = (await self._store.replies([request.request_id])).get(request.request_id)
         return None if row is None else _replayed(row, request, reply_type)
 
+    def _recent(self, uid: int) -> Decided | None:
+        payload = self._decided.get(uid)
+        event = None if payload is None else decode(payload)
+        return event if isinstance(event, Decided) else None
+
     def _put(self, item: _Item) -> None:
         if self._closing or self.failed.is_set():
             raise storage_failed()
         self._queue.append(item)
         self._wake.set()
+        if len(self._queue) >= _BATCH:
+            self._hurry.set()
 
     async def _submit(self, item: _Item) -> Any:
         item.done = asyncio.get_running_loop().create_future()
-        self._awaited = True
         self._put(item)
+        self._hurry.set()
         return await item.done
 
     def _keep(self, cache: OrderedDict[int, Any], uid: int, value: Any) -> None:
@@ -172,13 +182,10 @@ class Journal:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            for _ in range(2):
-                if not self._closing and len(self._queue) < _BATCH:
-                    await asyncio.sleep(_GATHER_S)
-                if self._awaited:
-                    break
-            self._awaited = False
+            await self._gather()
             items = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
+            if self._queue:  # what is left over has waited already
+                self._hurry.set()
             try:
                 batch = await self._resolve(items)
                 await self._write(batch, items)
@@ -188,6 +195,15 @@ class Journal:
                 return
             if self._sequence - self._snapshot_at >= _SNAPSHOT_EVERY:
                 await self.snapshot()
+
+    async def _gather(self) -> None:
+        if not self._hurry.is_set():
+            late = asyncio.get_running_loop().call_later(_REST_S, self._hurry.set)
+            await self._hurry.wait()
+            late.cancel()
+        if not self._closing and len(self._queue) < _BATCH:
+            await asyncio.sleep(_GATHER_S)
+        self._hurry.clear()
 
     async def _write(self, batch: Batch, items: list[_Item]) -> None:
         """Commit, then fold and answer: in this order, and no other."""
@@ -232,15 +248,20 @@ class Journal:
         decisions = [uid for uid in uids if uid not in self._decided]
         if decisions:
             for uid, row in (await self._store.decisions(decisions)).items():
-                event = event_of(row)
-                if isinstance(event, Decided):
-                    self._keep(self._decided, uid, event)
+                event_of(row)  # raises for a row that this version cannot read
+                self._keep(self._decided, uid, row.payload)
 
     async def _known_replies(self, items: list[_Item]) -> dict[str, ReplyRow]:
         wanted = {item.request.request_id for item in items if item.request and item.request.request_id}
         return await self._store.replies(wanted) if wanted else {}
 
     def _resolve_one(self, item: _Item, known: dict[str, ReplyRow], batch: Batch) -> None:
+        if item.decision is not None:
+            row, head = item.decision
+            self._sequence += 1
+            batch.events.append(row._replace(sequence=self._sequence))
+            item.committed.append((self._sequence, head))
+            return
         request = item.request
         if request and request.request_id in known:
             if item.reply_type is None:
@@ -249,7 +270,7 @@ class Journal:
             return
         reply, events, entry = item.reply, item.events, None
         if item.ticket is not None and item.work is not None:
-            amended = item.work(self._entry(item.ticket), self._decided.get(item.ticket.uid), self._sequence + 1)
+            amended = item.work(self._entry(item.ticket), self._recent(item.ticket.uid), self._sequence + 1)
             reply, entry = amended.reply, amended.entry
             events = () if amended.event is None else (amended.event,)
             for event in events:
@@ -315,6 +336,7 @@ class Journal:
         """Write what is queued, keep a snapshot and stop; the store stays open."""
         self._closing = True
         self._wake.set()
+        self._hurry.set()
         if self._task is not None:
             await self._task
         if not self.failed.is_set():

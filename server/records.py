@@ -7,7 +7,7 @@ add fields with defaults, never change the meaning of one (`FORMAT` counts such 
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -160,6 +160,22 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     took_us: int = 0
     request_id: str = ""
     request_digest: str = ""
+
+
+class Head(NamedTuple):
+    """What folding needs of a choice."""
+
+    uid: int
+    task_class: int
+    model: int
+    ordinal: int
+    at_ms: int
+    session: str
+
+
+def head_of(decided: Decided) -> Head:
+    """Return what folding needs of a choice: the rest of it need not stay in memory."""
+    return Head(decided.uid, decided.task_class, decided.model, decided.ordinal, decided.at_ms, decided.session)
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import subprocess
 import sys
 import time
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import structlog
@@ -63,41 +63,43 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         )
 
     async def _replay(self, upto: int) -> Digests:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "naiad.server", "replay", "--from-stdin",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(os.environ),
-        )  # fmt: skip
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise RuntimeError("the replaying process has no pipes")
+        # Not by the event loop: beside gRPC's threads its fork now and then came back with its pipes closed.
+        process = await asyncio.to_thread(_replaying_process)
+        reading = asyncio.gather(asyncio.to_thread(process.stdout.read), asyncio.to_thread(process.stderr.read))
         try:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it ends early where it finds damage
+            with contextlib.suppress(BrokenPipeError):  # it ends early where it finds damage
                 await self._feed(process.stdin, upto)
-            process.stdin.close()
-            output, complaint = await asyncio.gather(process.stdout.read(), process.stderr.read())
-            if await process.wait() != 0:
+            output, complaint = await reading
+            if await asyncio.to_thread(process.wait) != 0:
                 raise _not_replayed(complaint.decode(errors="replace").strip())
         except StoreCorrupt as error:
             raise _damaged(str(error)) from error
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            process.kill()  # does nothing to one that has ended
+            process.wait()
+            await asyncio.wait([reading])
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         return msgspec.json.decode(output, type=Digests)
 
-    async def _feed(self, pipe: asyncio.StreamWriter, upto: int) -> None:
-        """Send the settings and the events up to a sequence."""
-        pipe.write(settings_of(self._config))
+    async def _feed(self, pipe: IO[bytes], upto: int) -> None:
+        """Send the settings and the events up to a sequence, and close the pipe."""
+        await asyncio.to_thread(pipe.write, settings_of(self._config))
         position = 0
         while position < upto:
             rows = await self._store.events(position, min(_STEP, upto - position))
-            for row in rows:
-                if row.sequence <= upto:
-                    pipe.write(frame(row.sequence, row.payload))
+            frames = b"".join(frame(row.sequence, row.payload) for row in rows if row.sequence <= upto)
+            await asyncio.to_thread(pipe.write, frames)
             position = rows[-1].sequence if rows else upto
-            await pipe.drain()
+        await asyncio.to_thread(pipe.close)
+
+
+def _replaying_process() -> Any:
+    return subprocess.Popen(
+        [sys.executable, "-m", "naiad.server", "replay", "--from-stdin"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
 
 
 def _not_replayed(complaint: str) -> NaiadError:
