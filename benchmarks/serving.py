@@ -12,8 +12,9 @@ What is measured, and how
   echo as for the server. Rates and times are those of Decide.
 - `decide_p50_ratio_to_echo`: one call at a time; medians of blocks, server and echo in turns; median of the ratios.
 - `decide_throughput_ratio_to_echo`: closed loop, the best of several numbers in flight; median of the rounds' ratios.
-- `decide_p99_ms`: open loop, Poisson arrivals at 80% of the peak; times count from when a request was due, so that a
-  stall is charged to all who would have come meanwhile. Median of the rounds.
+- `decide_p99_ms`: open loop, Poisson arrivals at 80% of the peak just found; times count from when a request was due,
+  so that a stall is charged to all who would have come meanwhile. Median of the rounds. The echo gets 80% of its own
+  peak: a machine that loses a fifth of its speed for a second overloads either.
 - `feedback_to_choice_ms`: from the reply to ReportFeedback (it is sent after the commit) to the reply to the first
   Decide whose ranking shows another quality for the judged model. `from_send` counts the commit as well.
 - `log_rows_equal_requests`: rows of kind `decided` after the server stopped, against Decides answered OK.
@@ -132,8 +133,8 @@ def measure_p50(server: Target, echo: Target, effort: Effort) -> tuple[dict[str,
     return {"decide_p50_ratio_to_echo": at_most(middle(ratios), 1.6)}, {"p50_ms": blocks}
 
 
-def measure_throughput(server: Target, echo: Target, effort: Effort) -> tuple[dict[str, Figure], dict[str, Any], float]:
-    """Find the peaks, in turns; also return the server's, in Decides a second."""
+def measure_throughput(server: Target, echo: Target, effort: Effort) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """Find the peaks, in turns."""
     rates: dict[str, dict[int, list[float]]] = {n: {k: [] for k in IN_FLIGHT} for n in ("server", "echo")}
     shares: list[float] = []
     work_us: dict[str, list[float]] = {"server": [], "echo": []}  # the server's own processor time for a Decide
@@ -160,23 +161,26 @@ def measure_throughput(server: Target, echo: Target, effort: Effort) -> tuple[di
         "decide_throughput_ratio_to_echo": at_least(middle(ratios), 0.5),
         "load_cpu_share": at_most(share, 0.9),
     }
-    return figures, {"per_s": rates, "cpu_us": work_us, "load_share_at_echo": shares}, middle(peaks["server"])
+    return figures, {"per_s": rates, "cpu_us": work_us, "load_share_at_echo": shares}
 
 
-def measure_p99(server: Target, echo: Target, peak: float, effort: Effort) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Offer 80% of the server's peak in open loop; the echo gets the same rate, to tell the machine's own noise."""
+def measure_p99(server: Target, echo: Target, effort: Effort) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """Offer 80% of the server's peak in open loop; what the echo does with its own 80% tells the machine's noise."""
     rounds: dict[str, list[dict[str, float]]] = {"server": [], "echo": []}
-    for _ in range(max(3, effort.rounds - 2)):
-        for name, target, share in (("server", server, 1.0), ("echo", echo, 0.5)):
-            found = open_loop(target.connection, target.work, 0.8 * peak, effort.open_s * share)
+    for _ in range(max(5, effort.rounds)):
+        for name, target in (("server", server), ("echo", echo)):
+            peak = max(closed_loop(target.connection, target.work, n, effort.closed_s / 2).per_s for n in IN_FLIGHT)
+            found = open_loop(target.connection, target.work, 0.8 * peak, effort.open_s)
             quantiles = {f"p{q:g}": quantile(found.took_s, q / 100) * 1e3 for q in (50, 90, 99, 99.9)}
-            rounds[name].append(quantiles | {"calls": len(found.took_s), "latest_send": found.latest_send_s * 1e3})
+            facts = {"offered_per_s": 0.8 * peak, "calls": len(found.took_s), "latest_send": found.latest_send_s * 1e3}
+            rounds[name].append(quantiles | facts)
     for name, found_rounds in rounds.items():
         row = {key: middle(r[key] for r in found_rounds) for key in found_rounds[0]}
-        print(f"{0.8 * peak:6.0f}/s offered  {name:6}  ", end="")
-        print("  ".join(f"{key} {row[key]:.2f} ms" for key in row if key != "calls"))
+        print(f"{row['offered_per_s']:6.0f}/s offered  {name:6}  ", end="")
+        print("  ".join(f"{key} {row[key]:.2f} ms" for key in row if key not in ("calls", "offered_per_s")), end="")
+        print(f"  (p99 of the rounds: {', '.join(format(r['p99'], '.0f') for r in found_rounds)})")
     figure = at_most(middle(r["p99"] for r in rounds["server"]), 20.0, "ms")
-    return {"decide_p99_ms": figure}, {"offered_per_s": 0.8 * peak, "open_loop_ms": rounds}
+    return {"decide_p99_ms": figure}, {"open_loop_ms": rounds}
 
 
 def measure_learning(server: Target, effort: Effort) -> tuple[dict[str, Figure], dict[str, Any]]:
@@ -258,10 +262,14 @@ def run(folder: Path, cores: set[int], effort: Effort) -> tuple[dict[str, Figure
         )
         for target in (server, echo):
             one_at_a_time(target.connection, target.work, effort.calls)  # warm
-        figures, raw = measure_p50(server, echo, effort)
-        found, more, peak = measure_throughput(server, echo, effort)
-        figures, raw = figures | found, raw | more
-        for part in (measure_p99(server, echo, peak, effort), measure_learning(server, effort)):
+        figures: dict[str, Figure] = {}
+        raw: dict[str, Any] = {}
+        for part in (
+            measure_p50(server, echo, effort),
+            measure_throughput(server, echo, effort),
+            measure_p99(server, echo, effort),
+            measure_learning(server, effort),
+        ):
             figures, raw = figures | part[0], raw | part[1]
         raw["resident_mib_under_load"] = child.resident_mib()
         counts = {name: dict(t.connection.statuses) for name, t in (("server", server), ("echo", echo))}

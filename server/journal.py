@@ -259,7 +259,7 @@ class Journal:
         if item.decision is not None:
             row, head = item.decision
             self._sequence += 1
-            batch.events.append(row._replace(sequence=self._sequence))
+            batch.events.append(EventRow(self._sequence, *row[1:]))
             item.committed.append((self._sequence, head))
             return
         request = item.request
