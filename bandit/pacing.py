@@ -93,8 +93,9 @@ class Priced(NamedTuple):
     quality: Floats  # (K, M), utility over the worth of a unit of quality, before the budget's price
     sd: Floats  # (K, M), tempered
     cost: Floats  # (K, M), USD
-    permitted: Mask  # (K, M), at least one in each row
-    floor: Floats  # (K, M), probabilities that are served whatever the price is
+    cost_sd: Floats  # (K, M), USD
+    eligible: Mask  # (K, M), at least one in each row
+    exploration: float  # share of traffic that is served whatever the price is
 
 
 class Pacer:
@@ -175,11 +176,27 @@ class Pacer:
 
     def permitted(self, cost: Sequence[float], sd: Sequence[float]) -> list[bool]:
         """Return which models a request can be paid with; cost, sd: (M,), USD. The cheapest always is one."""
-        settings, budget = self.settings, self.budget
-        ceiling = self.bank + settings.lending * budget
-        free = budget * min(max(settings.free + self.bank / (settings.relief * budget), 1.0), settings.free)
+        free, ceiling = self.limits()
         cheapest = min(cost)
         return [c <= cheapest or c <= free or c + min(s, c) <= ceiling for c, s in zip(cost, sd, strict=True)]
+
+    def limits(self) -> tuple[float, float]:
+        """Return what a model may cost that is not refused at present, and the most that a call may come to, USD."""
+        settings, budget = self.settings, self.budget
+        free = budget * min(max(settings.free + self.bank / (settings.relief * budget), 1.0), settings.free)
+        return free, self.bank + settings.lending * budget
+
+    def table(self, given: Priced) -> tuple[Mask, Floats]:
+        """Return what `permitted` and `floor` say of every class and model, (K, M) each."""
+        free, ceiling = self.limits()
+        cost = np.where(given.eligible, given.cost, np.inf)
+        permitted = given.eligible & (
+            (cost <= cost.min(axis=1, keepdims=True))
+            | (cost <= free)
+            | (cost + np.minimum(given.cost_sd, cost) <= ceiling)
+        )
+        share = given.exploration / permitted.sum(axis=1, keepdims=True)
+        return permitted, np.where(permitted, share * np.minimum(1.0, self.budget / np.maximum(cost, self.budget)), 0.0)
 
     def floor(self, cost: Sequence[float], exploration: float) -> list[float]:
         """Return each permitted model's probability beside the price: an even share, less for what is dear."""
@@ -205,11 +222,12 @@ class Pacer:
 
     def solve(self, given: Priced) -> float:
         """Find, keep and return lambda for the present bank."""
-        budget, permitted = self.budget, given.permitted
+        budget = self.budget
+        permitted, floor = self.table(given)
         cost = np.where(permitted, given.cost, 0.0)
         cheapest = np.where(permitted, given.cost, np.inf).min(axis=1)
         self.short = bool((given.share * cheapest).sum() > budget)
-        target = max(self.target() - float((given.share[:, None] * given.floor * cost).sum()), 0.0)
+        target = max(self.target() - float((given.share[:, None] * floor * cost).sum()), 0.0)
         draws = given.quality[:, None, :] + given.sd[:, None, :] * self._normals(cost.shape[1])
         draws = np.where(permitted[:, None, :], draws, _OUT)  # (K, D, M)
         priced = cost[:, None, :]

@@ -34,6 +34,7 @@ from naiad.server.prediction import Predictor
 from naiad.server.records import Budget, Decided, Exclusion, Outcome
 
 _PENDING = 20_000  # decisions whose bills are waited for; older ones stay counted at their prediction
+_REFRESH = 64  # requests after which every class of the mix is looked at anew
 _TYPICAL = 1 / 32  # weight of one request in the typical size of a class's requests, once there were so many
 
 Calls = Callable[[int], int]  # model -> decisions for it so far
@@ -84,6 +85,16 @@ class _Typical:
         )
 
 
+class _Row(NamedTuple):
+    """What was believed of a class's typical request when the class was last asked for; over all eligible models."""
+
+    models: list[int]
+    quality: list[float]  # utility over the worth of a unit of quality
+    sd: list[float]
+    cost: list[float]  # USD
+    cost_sd: list[float]
+
+
 @dataclass(slots=True)
 class _Scope:
     level: Level
@@ -91,6 +102,7 @@ class _Scope:
     uid: int = 0  # of the latest decision that is booked
     version: int = -1  # of the catalogue that was last priced
     typical: dict[int, _Typical] = field(default_factory=dict)
+    rows: dict[int, _Row | None] = field(default_factory=dict)
 
     def take(self, task_class: int, objective: Objective, needs: Needs) -> bool:
         """Count a request; return whether the pacer's price is due."""
@@ -134,6 +146,11 @@ class Budgets:
         """Return the pacer of a level."""
         return self._scope(level).pacer
 
+    def reprice(self) -> None:
+        """Find every price anew at its next decision: the policy changed."""
+        for scope in self._scopes.values():
+            scope.version = -1
+
     # -- deciding --------------------------------------------------------------------------------------------------
 
     def steer(
@@ -144,7 +161,12 @@ class Budgets:
         scope = self._scope(level)
         pacer = scope.pacer
         due = scope.take(task_class, objective, needs)
-        if due or scope.version != self._catalog.version:
+        changed = scope.version != self._catalog.version
+        if changed or pacer.requests <= pacer.settings.eager or pacer.requests % _REFRESH == 0:
+            scope.rows.clear()
+            due, scope.version = True, self._catalog.version
+        scope.rows[task_class] = self._row(scope, task_class, policy_models, exploration)
+        if due:
             self._solve(scope, policy_models, exploration)
         models, dear, seen = self._affordable(pacer, models, seen)
         costs = [cost / NANO for cost in seen.cost]
@@ -187,44 +209,53 @@ class Budgets:
         at = [i for i, fits in enumerate(permitted) if fits]
         return [models[i] for i in at], dear, Predictions(*([values[i] for i in at] for values in seen))
 
+    def _row(
+        self, scope: _Scope, task_class: int, policy_models: frozenset[str], exploration: Exploration
+    ) -> _Row | None:
+        """Return what is believed and priced at this moment; None when nobody can serve such a request any more."""
+        typical = scope.typical.get(task_class)
+        if typical is None:  # of a snapshot: the class's next request will tell
+            return None
+        needs = typical.request()
+        try:
+            models, _ = self._eligibility.split(needs, policy_models)
+        except NaiadError:
+            return None
+        seen = self._predictor.predict(task_class, models, needs.input_tokens, needs.max_output_tokens)
+        factors = [scope.pacer.correction(model) for model in models]
+        seen = seen._replace(cost=[c * f for c, f in zip(seen.cost, factors, strict=True)])
+        value, scale = utilities(typical.objective, seen)
+        unit = worth_of_quality(typical.objective)
+        scale /= unit
+        tempers = self._tempers(scope.pacer, models, exploration)
+        return _Row(
+            models,
+            [v / unit for v in value],
+            [scale * t * s for t, s in zip(tempers, seen.quality_sd, strict=True)],
+            [c / NANO for c in seen.cost],
+            [s * f / NANO for s, f in zip(seen.cost_sd, factors, strict=True)],
+        )  # fmt: skip
+
     def _solve(self, scope: _Scope, policy_models: frozenset[str], exploration: Exploration) -> None:
-        """Find the price anew, from what is believed and priced at this moment."""
-        pacer = scope.pacer
-        scope.version = self._catalog.version
-        width = len(self._catalog.models)
-        shares: list[float] = []
-        rows: list[tuple[list[int], list[float], list[float], list[float], list[float]]] = []
-        for task_class, share in pacer.mix():
-            typical = scope.typical.get(task_class)
-            if typical is None:
-                continue
-            needs = typical.request()
-            try:
-                models, _ = self._eligibility.split(needs, policy_models)
-            except NaiadError:  # nobody can serve such a request any more: the next one will be told so
-                continue
-            seen = self._predictor.predict(task_class, models, needs.input_tokens, needs.max_output_tokens)
-            models, _, seen = self._affordable(pacer, models, seen)
-            value, scale = utilities(typical.objective, seen)
-            unit = worth_of_quality(typical.objective)
-            tempers = self._tempers(pacer, models, exploration)
-            costs = [cost / NANO for cost in seen.cost]
-            shares.append(share)
-            rows.append((
-                models, [v / unit for v in value],
-                [scale / unit * t * s for t, s in zip(tempers, seen.quality_sd, strict=True)],
-                costs, pacer.floor(costs, exploration.floor),
-            ))  # fmt: skip
+        """Find the price anew; rows of classes that were not asked for lately are a little old, which spares work."""
+        shares, rows = [], []
+        for task_class, share in scope.pacer.mix():
+            if task_class not in scope.rows:
+                scope.rows[task_class] = self._row(scope, task_class, policy_models, exploration)
+            row = scope.rows[task_class]
+            if row is not None:
+                shares.append(share)
+                rows.append(row)
         if not rows:
             return
-        quality, sd, cost, floor = np.zeros((4, len(rows), width))
-        permitted = np.zeros((len(rows), width), dtype=np.bool_)
-        for row, (models, *values) in enumerate(rows):
-            permitted[row, models] = True
-            for table, found in zip((quality, sd, cost, floor), values, strict=True):
-                table[row, models] = found
+        tables = np.zeros((4, len(rows), len(self._catalog.models)))
+        eligible = np.zeros(tables.shape[1:], dtype=np.bool_)
+        for at, (models, *values) in enumerate(rows):
+            eligible[at, models] = True
+            tables[:, at, models] = values
         share_of = np.array(shares)
-        pacer.solve(Priced(share_of / share_of.sum(), quality, sd, cost, permitted, floor))
+        quality, sd, cost, cost_sd = tables
+        scope.pacer.solve(Priced(share_of / share_of.sum(), quality, sd, cost, cost_sd, eligible, exploration.floor))
 
     # -- bills -----------------------------------------------------------------------------------------------------
 

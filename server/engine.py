@@ -269,6 +269,7 @@ class Engine:
         self._exploration = Exploration(event.temper, event.exploration, event.allowance)
         self._policy_models = frozenset(event.models)
         self._objectives = Objectives(event)
+        self.budgets.reprice()
 
     def _apply_decided(self, event: Decided) -> None:
         self._reach(event.model, event.ordinal)

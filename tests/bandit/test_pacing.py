@@ -31,9 +31,8 @@ class World:
         mix = self.pacer.mix()
         rows = [k for k, _ in mix]
         cost = np.tile(self.cost, (len(rows), 1))
-        permitted = np.array([self.pacer.permitted(self.cost.tolist(), self.cost.tolist())] * len(rows))
         sd = np.full(cost.shape, 0.01)
-        return Priced(np.array([f for _, f in mix]), QUALITY[rows], sd, cost, permitted, np.zeros(cost.shape))
+        return Priced(np.array([f for _, f in mix]), QUALITY[rows], sd, cost, cost, cost > 0, 0.0)
 
     def request(self) -> tuple[float, float]:
         """Serve one request; return (quality, bill)."""
@@ -139,10 +138,15 @@ def test_nothing_is_ever_nan_and_the_price_never_exceeds_its_end(
     pacer.seen(0)
     permitted = pacer.permitted(cost, cost)
     assert permitted[cost.index(min(cost))]
-    floor = pacer.floor(cost, 0.1)
-    assert all(0.0 <= share <= 0.1 / len(cost) + 1e-15 for share in floor)
-    rows = [np.array([row]) for row in (quality, sd, cost, floor)]
-    price = pacer.solve(Priced(np.ones(1), rows[0], rows[1], rows[2], np.array([permitted]), rows[3]))
+    affordable = [c for c, fits in zip(cost, permitted, strict=True) if fits]
+    floor = pacer.floor(affordable, 0.1)
+    assert all(0.0 <= share <= 0.1 / len(floor) + 1e-15 for share in floor)
+    rows = [np.array([row]) for row in (quality, sd, cost)]
+    given_ = Priced(np.ones(1), rows[0], rows[1], rows[2], rows[2], np.ones((1, len(cost)), dtype=np.bool_), 0.1)
+    of_all, floors = pacer.table(given_)
+    assert of_all[0].tolist() == permitted
+    np.testing.assert_allclose(floors[0][of_all[0]], floor)
+    price = pacer.solve(given_)
     assert 0.0 <= price <= 1.01e4 / budget
 
 
@@ -191,7 +195,7 @@ def test_permuting_the_models_changes_the_price_by_no_more_than_its_draws() -> N
         given_ = one.priced()
         moved = Priced(
             given_.share, given_.quality[:, order], given_.sd[:, order], given_.cost[:, order],
-            given_.permitted[:, order], given_.floor[:, order],
+            given_.cost_sd[:, order], given_.eligible[:, order], 0.0,
         )  # fmt: skip
         low = one.pacer.solve(given_)
         high = other.pacer.solve(moved)

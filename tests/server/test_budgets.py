@@ -79,13 +79,13 @@ class World:
     def report(self, record: Decided, usd: float | None = None) -> float:
         """Fold the outcome of a decision and its judgement; return the bill, USD."""
         tokens = round(TOKENS * self.rng.lognormvariate(-0.5, 1.0))
-        bill = usd if usd is not None else tokens * PRICE[record.model] / NANO * self.factor
+        bill = usd if usd is not None else tokens * PRICE[record.model % 3] / NANO * self.factor
         outcome = Outcome(
             model=record.model, ordinal=record.ordinal, usage=Usage(input_tokens=100, output_tokens=tokens),
             cost=Cost(total=round(bill * NANO)),
         )  # fmt: skip
         self.apply(take_outcome(entry(record), FIRST_ATTEMPT, outcome, 1)[1])
-        rating = Rating(source=1, rater="", value=to_fixed(QUALITY[record.model]))
+        rating = Rating(source=1, rater="", value=to_fixed(QUALITY[record.model % 3]))
         self.apply(take_ratings(entry(record), (FIRST_ATTEMPT,), (rating,), 1)[1])
         return bill
 
