@@ -17,6 +17,7 @@ from naiad.bandit.thompson import best_probabilities, mix_exploration
 NANO = 1e9  # nano-USD in a USD
 _ROOT_2 = sqrt(2.0)
 _SMALLEST_SD = 1e-12
+_LEAST_WORTH = 1e-6  # USD; below it a budget is paid in this unit
 
 
 class Strategy(IntEnum):
@@ -26,6 +27,9 @@ class Strategy(IntEnum):
     COST_OPTIMIZED = 2
     QUALITY_FIRST = 3
     LATENCY_OPTIMIZED = 4
+
+
+PACED = (Strategy.BALANCED, Strategy.QUALITY_FIRST)  # quality against money, so that a budget has a price
 
 
 @dataclass(frozen=True)
@@ -78,18 +82,63 @@ class Serving(NamedTuple):
 def serve(objective: Objective, seen: Predictions, exploration: Exploration) -> Serving:
     """Return the serving probabilities of the eligible models under an objective."""
     if objective.strategy == Strategy.BALANCED:
-        worth, second = objective.usd_per_quality, objective.usd_per_second
-        value = [
-            worth * quality - cost / NANO - second * latency
-            for quality, cost, latency in zip(seen.quality, seen.cost, seen.latency, strict=True)
-        ]
-        return _sample(value, seen.quality_sd, worth, exploration)
+        return _sample(_in_money(objective, seen), seen.quality_sd, objective.usd_per_quality, exploration)
     if objective.strategy == Strategy.QUALITY_FIRST:
-        margin = objective.margin
-        value = [quality - margin * cost for quality, cost in zip(seen.quality, _unit(seen.cost), strict=True)]
-        return _sample(value, seen.quality_sd, 1.0, exploration)
+        return _sample(_in_quality(objective, seen), seen.quality_sd, 1.0, exploration)
     price = seen.cost if objective.strategy == Strategy.COST_OPTIMIZED else seen.latency
     return _above_floor(objective, seen, price, exploration)
+
+
+def _in_money(objective: Objective, seen: Predictions) -> list[float]:
+    """Return what each model is worth under BALANCED, USD."""
+    worth, second = objective.usd_per_quality, objective.usd_per_second
+    return [
+        worth * quality - cost / NANO - second * latency
+        for quality, cost, latency in zip(seen.quality, seen.cost, seen.latency, strict=True)
+    ]
+
+
+def _in_quality(objective: Objective, seen: Predictions) -> list[float]:
+    """Return the quality of each model under QUALITY_FIRST, less what the margin takes for its cost."""
+    margin = objective.margin
+    return [quality - margin * cost for quality, cost in zip(seen.quality, _unit(seen.cost), strict=True)]
+
+
+class Pace(NamedTuple):
+    """What a budget adds to an objective; lists of length n_models."""
+
+    price: float  # of the budget: quality per USD
+    temper: list[float]  # factor on each model's posterior sd
+    floor: list[float]  # probability of each model beside Thompson sampling
+
+
+def worth_of_quality(objective: Objective) -> float:
+    """Return the unit of the utility in which a budget's price is paid; above 0."""
+    return max(objective.usd_per_quality, _LEAST_WORTH) if objective.strategy == Strategy.BALANCED else 1.0
+
+
+def utilities(objective: Objective, seen: Predictions) -> tuple[list[float], float]:
+    """Return (utility of each model, utility of one unit of quality) of a strategy that weighs quality and money."""
+    if objective.strategy == Strategy.BALANCED:
+        return _in_money(objective, seen), objective.usd_per_quality
+    return _in_quality(objective, seen), 1.0
+
+
+def serve_paced(objective: Objective, seen: Predictions, pace: Pace) -> Serving:
+    """Return the serving probabilities under a budget: every dollar also costs `price` units of quality.
+
+    BALANCED: U = w q - (1 + w lambda) c - latency term.  QUALITY_FIRST: U = q - margin term - lambda c.
+    Only for strategies of PACED.
+    """
+    value, scale = utilities(objective, seen)
+    price = pace.price * worth_of_quality(objective) / NANO
+    value = [v - price * cost for v, cost in zip(value, seen.cost, strict=True)]
+    sd = [scale * t * s for t, s in zip(pace.temper, seen.quality_sd, strict=True)]
+    p = best_probabilities(value, sd)
+    kept = 1.0 - sum(pace.floor)
+    mixed = [kept * own + floor for own, floor in zip(p, pace.floor, strict=True)]
+    total = sum(mixed)
+    return Serving([own / total for own in mixed], p, value, sd)
 
 
 def _sample(value: list[float], quality_sd: list[float], worth: float, exploration: Exploration) -> Serving:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 
 import grpc
+import msgspec
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
@@ -26,7 +27,6 @@ from naiad.server.folding import fold
 from naiad.server.guard import MEBIBYTE, Guard, handlers_of
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal
-from naiad.server.records import PolicySet
 from naiad.server.routing import Routing
 from naiad.server.rpc_admin import AdminServicer
 from naiad.server.rpc_catalog import CatalogServicer
@@ -180,18 +180,7 @@ class Server:
         """Make the configuration's policy a new version if it differs from the one in force."""
         wanted, present = self.config.policy, self.engine.policy
         if wanted.digest != present.digest:
-            await self.journal.append(
-                PolicySet(
-                    at_ms=wall_ms(),
-                    version=present.version + 1,
-                    objective=wanted.objective,
-                    temper=wanted.temper,
-                    exploration=wanted.exploration,
-                    allowance=wanted.allowance,
-                    models=wanted.models,
-                    digest=wanted.digest,
-                )
-            )
+            await self.journal.append(msgspec.structs.replace(wanted, at_ms=wall_ms(), version=present.version + 1))
 
     async def stop(self) -> bool:
         """Refuse new calls, finish those in flight, write everything, close; return whether all went well."""

@@ -27,12 +27,14 @@ from naiad.server.sections import (
     ObjectiveSection,
     PolicySection,
     TaskClassSection,
+    WorkflowSection,
     check_keys,
 )
 
 STRATEGIES = {"balanced": 1, "cost_optimized": 2, "quality_first": 3, "latency_optimized": 4}
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
 _NANO_PER_USD = 1_000_000_000
+_LONGEST_WORKFLOW = 128  # characters, as in the API
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def _build(file: File, source: str) -> Config:
         models=models,
         task_classes=classes,
         endpoints=endpoints,
-        policy=_policy(policy, source),
+        policy=_policy(policy, file.workflows, source),
         limits=Limits(
             concurrent_calls=server.concurrent_calls,
             message_mib=server.message_mib,
@@ -187,12 +189,13 @@ def objective(section: ObjectiveSection, where: str, source: str) -> ObjectiveSp
         quality_floor=section.quality_floor,
         confidence=section.confidence,
         margin=section.margin,
+        usd_per_request=section.usd_per_request,
     )
     check_objective(spec, where)
     return spec
 
 
-def _policy(section: PolicySection, source: str) -> PolicySet:
+def _policy(section: PolicySection, workflows: list[WorkflowSection], source: str) -> PolicySet:
     spec = objective(section, "policy", source)
     content = PolicySet(
         version=0,
@@ -201,8 +204,23 @@ def _policy(section: PolicySection, source: str) -> PolicySet:
         exploration=section.exploration,
         allowance=section.allowance,
         models=tuple(section.models),
+        workflows=_workflows(workflows, source),
     )
     return msgspec.structs.replace(content, digest=_digest(content))
+
+
+def _workflows(sections: list[WorkflowSection], source: str) -> dict[str, ObjectiveSpec]:
+    found: dict[str, ObjectiveSpec] = {}
+    for index, section in enumerate(sections):
+        where = f"workflows[{index}] ({section.name!r})"
+        if not section.name or len(section.name) > _LONGEST_WORKFLOW or not section.name.isprintable():
+            raise ConfigError(
+                f"{source}: {where}: name must be printable characters, at least 1 and at most {_LONGEST_WORKFLOW}"
+            )
+        if section.name in found:
+            raise ConfigError(f"{source}: [[workflows]] names {section.name!r} twice; names must be unique")
+        found[section.name] = objective(section.objective, f"{where}.objective", source)
+    return found
 
 
 def _digest(value: msgspec.Struct) -> str:

@@ -197,7 +197,7 @@ def objective_spec(message: objective_pb2.Objective, field: str = "objective") -
     strategy = enum_value(message.strategy, objective_pb2.Strategy, f"{field}.strategy", required=False)
     values: dict[str, float] = {
         key: getattr(message, key)
-        for key in ("usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin")
+        for key in ("usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin", "usd_per_request")
         if message.HasField(key)
     }
     spec = ObjectiveSpec(strategy=strategy or None, **values)

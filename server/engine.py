@@ -13,16 +13,17 @@ from typing import NamedTuple
 import msgspec
 
 from naiad.bandit.belief import Belief, BeliefSettings
-from naiad.bandit.objective import Exploration, Objective, Serving, serve
+from naiad.bandit.objective import Exploration, Serving, serve
 from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.thompson import draw
+from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.eligibility import Eligibility, Needs
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
 from naiad.server.ledger import Entry
-from naiad.server.objectives import resolve
+from naiad.server.objectives import Objectives
 from naiad.server.prediction import Predictor
 from naiad.server.records import (
     Change,
@@ -93,13 +94,16 @@ class Engine:
         self.predictor = Predictor(self.belief, self.catalog)
         self.traffic = Traffic()
         self.policy = PolicySet(version=0, objective=ObjectiveSpec(), temper=0.5, exploration=0.01, allowance=0.05)
+        self._objectives = Objectives(self.policy)
         self._exploration = Exploration(self.policy.temper, self.policy.exploration, self.policy.allowance)
         self.sequence = 0  # of the last event folded
         self.last_uid = 0
         self._ordinals: dict[int, int] = {}  # next decision ordinal of each model, decisions not yet committed included
         self._sessions: OrderedDict[str, int] = OrderedDict()
-        self._objectives: dict[tuple[int, ObjectiveSpec], Objective] = {}
         self._policy_models: frozenset[str] = frozenset()
+        self.budgets = Budgets(
+            self.catalog, self.eligibility, self.predictor, lambda model: self._ordinals.get(model, 0)
+        )
 
     def __repr__(self) -> str:
         return (
@@ -118,12 +122,19 @@ class Engine:
         task_class = catalog.task_class(query.task_class)
         if query.features or task_class.features:
             check_features(query.features, task_class.features, task_class.name)
-        objective = self._objective(task_class, query.objective)
+        objective, level = self._objectives.chosen(task_class, query.workflow, query.objective)
         models, excluded = self.eligibility.split(query.needs, self._policy_models, query.task_class)
         seen = self.predictor.predict(
             task_class.task_class, models, query.needs.input_tokens, query.needs.max_output_tokens
         )
-        serving = serve(objective, seen, self._exploration)
+        budget = None
+        if level is None:
+            serving = serve(objective, seen, self._exploration)
+        else:
+            models, excluded, seen, serving, budget = self.budgets.steer(
+                level, objective, self._exploration, task_class.task_class, query.needs, self._policy_models,
+                models, excluded, seen,
+            )  # fmt: skip
         kept = self._kept(query.session, models)
         probabilities = serving.probabilities
         if kept is None:
@@ -169,14 +180,18 @@ class Engine:
             excluded=excluded,
             sticky=kept is not None,
             floor_met=serving.floor_met,
+            budget=budget,
             request_id=query.request_id,
             request_digest=query.request_digest,
         )  # fmt: skip
+        if level is not None:
+            self.budgets.decided(level, record)
         return Decision(self.decision_id(record), record)
 
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
         check_features(query.features, (), query.task_class)
+        self._objectives.check_override(query.objective)
         self.eligibility.split(query.needs, self._policy_models, query.task_class)
 
     def decision_id(self, record: Decided | Entry) -> str:
@@ -208,15 +223,6 @@ class Engine:
                 metadata={"decision_id": decision_id},
             )
         return ticket
-
-    def _objective(self, task_class: TaskClassPut, override: ObjectiveSpec) -> Objective:
-        key = (task_class.task_class, override)
-        found = self._objectives.get(key)
-        if found is None:
-            if len(self._objectives) > 10_000:
-                self._objectives.clear()
-            found = self._objectives[key] = resolve(self.policy.objective, task_class.objective, override)
-        return found
 
     def _kept(self, session: str, models: list[int]) -> int | None:
         """Return the position of the session's earlier model, if it has one that is still eligible."""
@@ -263,17 +269,21 @@ class Engine:
         self.policy = event
         self._exploration = Exploration(event.temper, event.exploration, event.allowance)
         self._policy_models = frozenset(event.models)
-        self._objectives.clear()
+        self._objectives = Objectives(event)
+        self.budgets.reprice()
 
     def _apply_decided(self, event: Decided | Head) -> None:
         self._reach(event.model, event.ordinal)
         self.traffic.decided(event.task_class, event.model, event.at_ms)
         self._remember(event.session, event.model)
         self.last_uid = max(self.last_uid, event.uid)
+        if isinstance(event, Decided) and event.budget is not None:  # of a Head this process booked it when deciding
+            self.budgets.folded(event)
 
     def _apply_outcome(self, event: OutcomeReported) -> None:
         self._reach(event.first_model, event.first_ordinal)
         self.traffic.attempted(event.task_class, event.outcome.model, event.outcome.failed)
+        self.budgets.billed(event.uid, event.attempt, event.outcome)
         self._learn(event.changes)
 
     def _apply_feedback(self, event: FeedbackReported) -> None:

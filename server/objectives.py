@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
-from naiad.bandit.objective import Objective, Strategy
+from naiad.bandit.objective import PACED, Objective, Strategy
 from naiad.server.errors import NaiadError
-from naiad.server.records import ObjectiveSpec
+from naiad.server.records import ObjectiveSpec, PolicySet, TaskClassPut
+
+_MOST_KEPT = 10_000
+
+
+class Level(NamedTuple):
+    """Who set a budget, and how much it is."""
+
+    scope: str  # "policy", "workflow" or "task_class"
+    key: int | str  # the task class's number or the workflow's name; "" for the policy
+    usd_per_request: float
+
+
+class Chosen(NamedTuple):
+    """The objective that holds for a request, and the budget that paces it."""
+
+    objective: Objective
+    budget: Level | None
 
 
 def resolve(*levels: ObjectiveSpec | None) -> Objective:
-    """Return the objective in full: request over task class over policy over built-in defaults."""
+    """Return the objective in full: of each parameter what the last level says that sets it, or else the default."""
     strategy = Strategy.BALANCED
     merged: dict[str, float] = {}
     for spec in levels:
@@ -23,6 +41,72 @@ def resolve(*levels: ObjectiveSpec | None) -> Objective:
             if value is not None:
                 merged[name] = value
     return Objective(strategy, **merged)
+
+
+def budget_of(strategy: Strategy, *levels: tuple[str, int | str, ObjectiveSpec | None]) -> Level | None:
+    """Return the budget of the last level that sets one; None without one, and for strategies that do not use it.
+
+    levels: (scope, key, objective), the widest first.
+    """
+    if strategy not in PACED:
+        return None
+    for scope, key, spec in reversed(levels):
+        if spec is not None and spec.usd_per_request is not None:
+            return Level(scope, key, spec.usd_per_request)
+    return None
+
+
+class Objectives:
+    """What holds for requests under one policy; kept, since few differ. A changed task class needs `clear`."""
+
+    def __init__(self, policy: PolicySet) -> None:
+        self._policy = policy
+        self._kept: dict[tuple[int, str, ObjectiveSpec], Chosen] = {}
+
+    def clear(self) -> None:
+        """Forget what was worked out."""
+        self._kept.clear()
+
+    def chosen(self, task_class: TaskClassPut, workflow: str, override: ObjectiveSpec) -> Chosen:
+        """Return what holds for a request: its own objective over the class's, the workflow's and the policy's.
+
+        Raises NaiadError when the request sets a budget.
+        """
+        policy = self._policy
+        of_workflow = policy.workflows.get(workflow)
+        key = (task_class.task_class, "" if of_workflow is None else workflow, override)
+        found = self._kept.get(key)
+        if found is None:
+            self.check_override(override)
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.clear()
+            objective = resolve(policy.objective, of_workflow, task_class.objective, override)
+            level = budget_of(
+                objective.strategy,
+                ("policy", "", policy.objective),
+                ("workflow", workflow, of_workflow),
+                ("task_class", task_class.task_class, task_class.objective),
+            )
+            found = self._kept[key] = Chosen(objective, level)
+        return found
+
+    def check_override(self, override: ObjectiveSpec) -> None:
+        """Raise NaiadError for what a request may not set: a budget is held over many requests."""
+        if override.usd_per_request is None:
+            return
+        value = f"{override.usd_per_request:g}"
+        raise NaiadError(
+            "OBJECTIVE_NOT_ALLOWED",
+            f"objective.usd_per_request is {value}; a budget is held over many requests, so set it in [policy], "
+            "[[workflows]] or a task class, or bound a single completion with max_cost_nano_usd",
+            code="FAILED_PRECONDITION",
+            metadata={
+                "value": value,
+                "rule": "only the policy, workflows and task classes set it",
+                "policy_version": self._policy.version,
+            },
+            field="objective.usd_per_request",
+        )  # fmt: skip
 
 
 def check_objective(spec: ObjectiveSpec, field_name: str = "objective") -> None:
@@ -42,6 +126,7 @@ def check_objective(spec: ObjectiveSpec, field_name: str = "objective") -> None:
         "quality_floor": (0.0, 1.0),
         "confidence": (0.0, 1.0),
         "margin": (0.0, 1.0),
+        "usd_per_request": (1e-9, 1e6),
     }
     for name, (low, high) in bounds.items():
         value = getattr(spec, name)

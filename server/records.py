@@ -53,6 +53,7 @@ class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     quality_floor: float | None = None
     confidence: float | None = None
     margin: float | None = None
+    usd_per_request: float | None = None
 
 
 class ModelPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="model"):
@@ -113,6 +114,7 @@ class PolicySet(Record, frozen=True, kw_only=True, omit_defaults=True, tag="poli
     allowance: float
     models: tuple[str, ...] = ()
     digest: str = ""
+    workflows: dict[str, ObjectiveSpec] = {}
 
 
 class Exclusion(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -121,6 +123,16 @@ class Exclusion(msgspec.Struct, frozen=True, array_like=True, gc=False):
     model: int
     reason: int
     detail: str
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The budget that a decision was made under, as it stood before."""
+
+    scope: str  # the level that set it: "policy", "workflow" or "task_class"
+    usd_per_request: float
+    price: float = 0.0  # quality per USD
+    bank: float = 0.0  # what was saved against the budget, USD; debt below 0
+    short: bool = False  # even the cheapest models cost more
 
 
 class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
@@ -156,6 +168,7 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     excluded: list[Exclusion] = []
     sticky: bool = False  # a session's earlier model was kept: not a draw, and not for off-policy estimates
     floor_met: bool = True
+    budget: Budget | None = None  # with it `cost` is corrected by the bills before
     created: bool = False  # its task class was created for it
     took_us: int = 0
     request_id: str = ""

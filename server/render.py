@@ -9,10 +9,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from naiad.bandit.statistics import SCALE
+from naiad.server.bounds import MOST_INT64
 from naiad.server.catalog import Catalog
 from naiad.server.engine import Decision
 from naiad.server.ledger import AttemptEntry, Entry, counts, feedback_id_of
 from naiad.server.records import (
+    Budget,
     Cost,
     Decided,
     Exclusion,
@@ -23,7 +25,16 @@ from naiad.server.records import (
     Rating,
     TaskClassPut,
 )
-from naiad.v1 import catalog_pb2, content_pb2, decision_pb2, error_pb2, feedback_pb2, objective_pb2, router_service_pb2
+from naiad.v1 import (
+    catalog_pb2,
+    content_pb2,
+    decision_pb2,
+    error_pb2,
+    feedback_pb2,
+    insight_pb2,
+    objective_pb2,
+    router_service_pb2,
+)
 
 
 def timestamp(at_ms: int) -> Timestamp:
@@ -107,6 +118,17 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
                 code=decision_pb2.NOTICE_CODE_STICKY_SESSION,
                 message="the session's earlier model was kept; this decision did not explore",
                 metadata={"session_id": record.session},
+            )
+        )
+    if record.budget is not None and record.budget.short:
+        amount, scope = f"{record.budget.usd_per_request:g}", record.budget.scope
+        found.append(
+            decision_pb2.Notice(
+                code=decision_pb2.NOTICE_CODE_BUDGET_BELOW_CHEAPEST,
+                message=f"the budget of ${amount} a request (set by the {scope.replace('_', ' ')}) is below what the "
+                "cheapest models cost; they are served, and spend exceeds it: raise usd_per_request or add a cheaper "
+                "model",
+                metadata={"usd_per_request": amount, "scope": scope},
             )
         )
     if record.data_class:
@@ -224,6 +246,18 @@ def objective(spec: ObjectiveSpec) -> objective_pb2.Objective:
         quality_floor=spec.quality_floor,
         confidence=spec.confidence,
         margin=spec.margin,
+        usd_per_request=spec.usd_per_request,
+    )
+
+
+def budget(value: Budget) -> insight_pb2.BudgetExplanation:
+    """Return the budget of a decision."""
+    return insight_pb2.BudgetExplanation(
+        scope=value.scope,
+        usd_per_request=value.usd_per_request,
+        quality_per_usd=value.price,
+        bank_nano_usd=max(-MOST_INT64, min(MOST_INT64, round(value.bank * 1e9))),
+        below_cheapest=value.short,
     )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
+import structlog
 
 from naiad.server.completion import ALL_FAILED, Completer, Completion, Done, Task
 from naiad.server.decision_id import Ticket
@@ -16,8 +17,10 @@ from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
 from naiad.server.errors import NaiadError, reply_not_available, request_id_reused
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal, Request
-from naiad.server.records import Decided, decode
+from naiad.server.records import Budget, Decided, decode
 from naiad.server.store.base import DecisionFilter, Store
+
+log = structlog.get_logger(__name__)
 
 UNCLASSIFIED = "unclassified"  # the task class of requests that name none
 WINDOW_S = 600  # how long a repeated Decide or Complete gets the reply it had
@@ -111,6 +114,7 @@ class Routing:
         self._uniform = uniform
         self._create = create_task_classes
         self._waits = decide_waits
+        self._short: set[tuple[str, int | str]] = set()  # budgets that were warned of
         self._decisions: Window[int] = Window(monotonic)  # unique numbers
         self._deciding: dict[str, tuple[str, asyncio.Future[Decision]]] = {}  # request ids under way
         self._completions: Window[Shared[Completion]] = Window(monotonic)
@@ -192,9 +196,25 @@ class Routing:
         decision = self.engine.decide(query, at_ms=self._now_ms(), uniform=self._uniform())
         took_us = int((self._monotonic() - began) * 1e6)
         msgspec.structs.force_setattr(decision.record, "took_us", took_us)  # nobody else has seen it yet
+        if decision.record.budget is not None:
+            self._warn(decision.record.budget, decision.record)
         if created:
             msgspec.structs.force_setattr(decision.record, "created", True)
         return decision
+
+    def _warn(self, budget: Budget, record: Decided) -> None:
+        """Log once when a budget turns out to be below what the cheapest models cost."""
+        keys: dict[str, int | str] = {"task_class": record.task_class, "workflow": record.workflow}
+        scope = (budget.scope, keys.get(budget.scope, ""))
+        if not budget.short:
+            self._short.discard(scope)
+        elif scope not in self._short:
+            self._short.add(scope)
+            log.warning(
+                "budget_below_cheapest", scope=budget.scope, workflow=record.workflow,
+                task_class=self.engine.catalog.task_classes[record.task_class].name,
+                usd_per_request=budget.usd_per_request,
+            )  # fmt: skip
 
     async def complete(self, query: Query, task: Task, request: Request, *, timeout_s: float) -> Completion:
         """Answer a task; raises NaiadError.

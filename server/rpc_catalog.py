@@ -47,7 +47,15 @@ _PRICE_PATHS = tuple(
 _OBJECTIVE = "default_objective."
 _OBJECTIVE_PATHS = tuple(
     _OBJECTIVE + part
-    for part in ("strategy", "usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin")
+    for part in (
+        "strategy",
+        "usd_per_quality",
+        "usd_per_second",
+        "quality_floor",
+        "confidence",
+        "margin",
+        "usd_per_request",
+    )
 )
 _CLASS_PATHS = ("description", "default_objective", "features", "default_data_class", "labels")
 

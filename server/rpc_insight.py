@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from naiad.bandit.objective import Objective, Strategy
+from naiad.bandit.objective import Objective, Strategy, worth_of_quality
 from naiad.bandit.statistics import Measure
 from naiad.server import render
 from naiad.server.bounds import MOST_INT64
@@ -162,8 +162,8 @@ def arms(engine: Engine, pairs: Sequence[tuple[int, int]]) -> list[insight_pb2.A
 
 def objective_of(record: Decided) -> Objective:
     """Return the objective that a decision was made under."""
-    strategy, worth, second, floor, confidence, margin = record.objective
-    return Objective(Strategy(int(strategy)), worth, second, floor, confidence, margin)
+    strategy, *parameters = record.objective
+    return Objective(Strategy(int(strategy)), *parameters)
 
 
 def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2.DecisionRecord:
@@ -188,6 +188,7 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
                 quality_floor=objective.quality_floor,
                 confidence=objective.confidence,
                 margin=objective.margin,
+                usd_per_request=None if record.budget is None else record.budget.usd_per_request,
             )
         ),
         features=record.features,
@@ -204,6 +205,12 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
         decide_duration=render.duration(record.took_us / 1e6),
         sequence=row.sequence,
     )
+    budget = record.budget
+    money = 0.0  # what the budget adds to a dollar, where utilities are in money
+    if budget is not None:
+        message.budget.CopyFrom(render.budget(budget))
+        if objective.strategy == Strategy.BALANCED:
+            money = budget.price * worth_of_quality(objective)
     in_rank_order = dict(zip(record.rank, render.candidates(catalog, record), strict=True))
     for i in range(len(record.models)):
         explanation = message.candidates.add(
@@ -212,6 +219,7 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
             thompson_probability=record.thompson[i],
             utility=record.utility[i],
             utility_sd=record.utility_sd[i],
+            budget_price_nano_usd=min(MOST_INT64, round(money * record.cost[i])),
         )
         if objective.strategy in _FLOORED:
             gap = (objective.quality_floor - record.quality[i]) / max(record.quality_sd[i], 1e-12)

@@ -48,6 +48,7 @@ class ObjectiveSection(_Section, kw_only=True, frozen=True):
     quality_floor: float | None = None
     confidence: float | None = None
     margin: float | None = None
+    usd_per_request: float | None = None
 
 
 class PolicySection(ObjectiveSection, kw_only=True, frozen=True):
@@ -94,6 +95,13 @@ class TaskClassSection(_Section, kw_only=True, frozen=True):
     labels: dict[str, str] = {}
 
 
+class WorkflowSection(_Section, kw_only=True, frozen=True):
+    """[[workflows]]: what counts as best in one use of the models, across its task classes."""
+
+    name: str
+    objective: ObjectiveSection = ObjectiveSection()
+
+
 class EndpointSection(_Section, kw_only=True, frozen=True):
     """[endpoints.NAME]: how to reach models. kind is "echo" or "replay"."""
 
@@ -109,6 +117,7 @@ class File(_Section, kw_only=True, frozen=True):
     learning: LearningSection = LearningSection()
     models: list[ModelSection] | None = None
     task_classes: list[TaskClassSection] = []
+    workflows: list[WorkflowSection] = []
     endpoints: dict[str, EndpointSection] | None = None
 
 

@@ -9,6 +9,7 @@ from collections import deque
 import msgspec
 
 from naiad.bandit import codec
+from naiad.server.budgets import State
 from naiad.server.engine import Engine
 from naiad.server.records import ModelPut, PolicySet, TaskClassPut
 from naiad.server.traffic import ArmTraffic
@@ -31,6 +32,7 @@ class _State(msgspec.Struct, kw_only=True):
     arms: list[tuple[int, int, int, int, int, int]]
     recent: list[tuple[int, list[int]]]
     sessions: list[tuple[str, int]]
+    budgets: list[State] = []  # advisory: without it a budget begins anew
 
 
 def dump(engine: Engine) -> bytes:
@@ -47,6 +49,7 @@ def dump(engine: Engine) -> bytes:
         arms=[(*key, a.pulls, a.attempts, a.failures, a.last_pull_ms) for key, a in sorted(traffic.arms.items())],
         recent=[(key, list(models)) for key, models in sorted(traffic.recent.items())],
         sessions=engine.sessions(),
+        budgets=engine.budgets.state(),
     )
     body = msgspec.json.encode(state)
     return hashlib.sha256(body).digest() + body
@@ -75,3 +78,4 @@ def load(engine: Engine, data: bytes) -> None:
     for task_class_id, models in state.recent:
         traffic.recent[task_class_id] = deque(models, maxlen=100)
     engine.restore(statistics, state.last_uid, state.sessions)
+    engine.budgets.restore(state.budgets)

@@ -1,4 +1,4 @@
-"""Regret, savings and delay on real outcomes, through the engine that serves.
+"""Regret, savings, budgets and delay on real outcomes, through the engine that serves.
 
     python -m benchmarks.routing --data DIR [--set NAME] [--pool NAME] [--seeds N] [--figures r1,r11] [--json FILE]
 
@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 
 from benchmarks.report import finish, machine
-from benchmarks.routing.figures import FIGURES, Plan
+from benchmarks.routing.figures import FIGURES
 from benchmarks.routing.outcomes import DataMissing, data_folder
+from benchmarks.routing.plan import Plan
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from math import sqrt
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.report import Figure
 from benchmarks.routing import baselines, money
+from benchmarks.routing.budgets import prices, r3
 from benchmarks.routing.outcomes import Floats, Ints, Outcomes, load
 from benchmarks.routing.peers import peers
+from benchmarks.routing.plan import Arena, Plan, chosen, show, summary
 from benchmarks.routing.references import class_means, fixed, regret, static_mix
 from benchmarks.routing.replay import EngineRouter, Run, stream
 from naiad.bandit.objective import Strategy
@@ -24,27 +23,6 @@ QUALITY_ONLY = ObjectiveSpec(strategy=int(Strategy.QUALITY_FIRST), margin=0.0)
 SAVING = ObjectiveSpec(strategy=int(Strategy.QUALITY_FIRST))
 MONEY = ObjectiveSpec(strategy=int(Strategy.BALANCED), usd_per_quality=1.0, usd_per_second=0.0)
 LATE, MISSING = 1_000, 0.3  # of delayed judgements: how many decisions late at most, and the share that never comes
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to measure: which sets, how many seeds, with which peers."""
-
-    folder: Path
-    seeds: Sequence[int]
-    sets: frozenset[str]  # empty: all that a figure knows
-    pools: frozenset[str]
-    python: Path | None  # of the peers; None leaves them out
-
-
-@dataclass(frozen=True)
-class Arena:
-    """One set and pool with its length, and what a figure must reach there."""
-
-    name: str
-    pool: str
-    length: int
-    reach: float
 
 
 R1 = (
@@ -66,33 +44,6 @@ R11 = (
 )
 
 
-def chosen(plan: Plan, arenas: Iterable[Arena]) -> list[Arena]:
-    """Return the arenas that the plan asks for."""
-    return [
-        arena
-        for arena in arenas
-        if (not plan.sets or arena.name in plan.sets) and (not plan.pools or arena.pool in plan.pools)
-    ]
-
-
-def summary(values: Sequence[float], *, worst: Callable[[Sequence[float]], float] = max) -> dict[str, float]:
-    """Return mean, standard error, worst and 10th percentile of a figure over seeds."""
-    found = np.asarray(values, dtype=np.float64)
-    return {
-        "mean": float(found.mean()),
-        "se": float(found.std(ddof=1) / sqrt(len(found))) if len(found) > 1 else 0.0,
-        "worst": float(worst(values)),
-        "p10": float(np.quantile(found, 0.1)),
-    }
-
-
-def _row(name: str, found: dict[str, float], digits: int) -> None:
-    print(
-        f"    {name:32} {found['mean']:10.{digits}f} +- {found['se']:<8.{digits}f} worst {found['worst']:8.{digits}f}"
-        f"   10th percentile {found['p10']:8.{digits}f}"
-    )
-
-
 def r1(plan: Plan) -> tuple[Figure, dict[str, Any]]:
     """Cumulative regret against the best model of each class, quality only."""
     table: dict[str, dict[str, dict[str, float]]] = {}
@@ -110,7 +61,7 @@ def r1(plan: Plan) -> tuple[Figure, dict[str, Any]]:
         print(f"r1  {arena.pool}: regret after {min(arena.length, len(outcomes.task_class))} prompts")
         table[arena.pool] = {name: summary(values) for name, values in lost.items()}
         for name, found in table[arena.pool].items():
-            _row(name, found, 1)
+            show(name, found, 1)
         ours, greedy = table[arena.pool][OURS]["mean"], table[arena.pool]["epsilon-greedy .05, no class"]["mean"]
         good &= ours <= arena.reach and ours <= 1.05 * greedy
     reach = ", ".join(f"{arena.pool} <= {arena.reach:g}" for arena in chosen(plan, R1))
@@ -142,7 +93,7 @@ def r2(plan: Plan) -> tuple[Figure, dict[str, Any]]:
         print(f"r2  {arena.name}: gap closed on {len(outcomes.models)} models")
         table[arena.name] = {name: summary(values, worst=min) for name, values in closed.items()}
         for name, found in table[arena.name].items():
-            _row(name, found, 3)
+            show(name, found, 3)
         ours = table[arena.name][OURS]
         good &= ours["mean"] >= arena.reach and ours["p10"] >= 0.70
     reach = ", ".join(f"{arena.name} >= {arena.reach:g}" for arena in chosen(plan, R2))
@@ -226,7 +177,7 @@ def r11(plan: Plan) -> tuple[Figure, dict[str, Any]]:
         table[arena.pool] = {"spend": summary(spends), "quality": summary(gaps, worst=min), "above_mix": summary(above)}
         print(f"r11 {arena.pool}: spend share, quality minus best single's, quality minus static mix's at that cost")
         for key, found in table[arena.pool].items():
-            _row(key, found, 4)
+            show(key, found, 4)
         good &= table[arena.pool]["spend"]["mean"] <= arena.reach and table[arena.pool]["quality"]["mean"] >= -0.01
     reach = ", ".join(f"{arena.pool} <= {arena.reach:g}" for arena in chosen(plan, R11))
     return {"value": table, "reach": f"spend {reach}; quality >= -0.01", "pass": good}, table
@@ -250,7 +201,7 @@ def r9(plan: Plan) -> tuple[Figure, dict[str, Any]]:
     table = {"spend": summary(spends), "quality": summary(gaps, worst=min)}
     print("r9  mmlupro15, last 1,000: spend share, quality minus best single's")
     for key, found in table.items():
-        _row(key, found, 4)
+        show(key, found, 4)
     within = table["quality"]["mean"] >= -table["quality"]["se"]
     good = table["spend"]["mean"] <= 0.4 and within
     reach = "spend <= 0.4 with the best single model's quality (within one standard error)"
@@ -258,5 +209,5 @@ def r9(plan: Plan) -> tuple[Figure, dict[str, Any]]:
 
 
 FIGURES: dict[str, Callable[[Plan], tuple[Figure, dict[str, Any]]]] = {
-    "r1": r1, "r2": r2, "r7": r7, "r9": r9, "r11": r11,
+    "r1": r1, "r2": r2, "r3": r3, "prices": prices, "r7": r7, "r9": r9, "r11": r11,
 }  # fmt: skip

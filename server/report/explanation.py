@@ -59,6 +59,7 @@ def explain(record: DecisionRecord, out: Console) -> None:
     for title, sentences in (
         ("What was asked", asked(record)),
         ("What counted as best", [] if record.restored_from_id else [objective_in_words(record.objective)]),
+        ("The budget", budget(record)),
     ):
         _section(out, title, list(sentences))
     if record.candidates:
@@ -100,6 +101,26 @@ def asked(record: DecisionRecord) -> Iterator[str]:
         yield f"Features: {listed}."
     if record.session_id:
         yield f"It was a turn of session {clean(record.session_id)}."
+
+
+def budget(record: DecisionRecord) -> Iterator[str]:
+    """Yield what the budget stood at, and what it made of a dollar."""
+    held = record.budget
+    if held is None:
+        return
+    over = {"policy": "all requests of the policy", "workflow": "the requests of its workflow"}
+    saved = nano_usd(abs(held.bank_nano_usd))
+    yield (
+        f"{usd(held.usd_per_request)} a request is held over {over.get(held.scope, 'the requests of its task class')}; "
+        f"{saved} {'was saved' if held.bank_nano_usd >= 0 else 'was owed'} before this one."
+    )
+    if held.quality_per_usd:
+        dollar = f"{held.quality_per_usd * 1e-3:.4g} of quality"
+        yield f"So a tenth of a cent had to bring {dollar}: that is the budget's price."
+    else:
+        yield "It did not bind: cost had no price beyond the objective's own."
+    if held.below_cheapest:
+        yield "It is below what even the cheapest models cost: they are served, and spend exceeds it."
 
 
 def candidates(record: DecisionRecord, width: int = PLAIN_WIDTH) -> Table:

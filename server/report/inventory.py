@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from naiad.adapters.replay_records import INSTALL, replay_available
+from naiad.bandit.objective import PACED
 from naiad.server import providers
 from naiad.server.config import CAPABILITIES, Config
 from naiad.server.objectives import resolve
-from naiad.server.records import ModelPut, Prices
+from naiad.server.records import ModelPut, ObjectiveSpec, Prices
 from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
 from naiad.server.report.words import from_core, objective_in_words
 
@@ -35,6 +36,9 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
         out.print("Task classes: none by configuration")
     created = "created on first use" if policy.create_task_classes else "refused"
     out.print(f"A task class never seen is {created}.")
+    if config.policy.workflows:
+        out.print()
+        out.print(_workflows(config))
     out.print()
     out.print("Policy", style="bold")
     out.print(_policy(config))
@@ -54,7 +58,7 @@ def _policy(config: Config) -> Table:
     policy, half_life = config.file.policy, config.file.learning.half_life_decisions
     made = Table.grid(padding=(0, 2))
     for name, value in (
-        ("objective", objective_in_words(from_core(resolve(config.policy.objective)))),
+        ("objective", _in_words(config.policy.objective)),
         ("models", ", ".join(map(clean, policy.models)) or "all of the inventory"),
         (
             "exploration",
@@ -115,11 +119,41 @@ def _task_classes(config: Config) -> Table:
     made = table("Task classes", "task class", "description", "objective")
     for entry in config.task_classes:
         own = entry.objective
-        words = "the policy's" if own is None else objective_in_words(
-            from_core(resolve(config.policy.objective, own))
-        )  # fmt: skip
+        words = "the policy's" if own is None else _in_words(config.policy.objective, own)
         made.add_row(clean(entry.name), clean(entry.description), words)
     return made
+
+
+def _workflows(config: Config) -> Table:
+    made = table("Workflows (where their task class says nothing itself)", "workflow", "objective")
+    for name, own in config.policy.workflows.items():
+        made.add_row(clean(name), _in_words(config.policy.objective, own))
+    return made
+
+
+def _in_words(*levels: ObjectiveSpec) -> str:
+    """Return the objective of the last level in words, with the budget that holds there."""
+    budgets = [spec.usd_per_request for spec in levels if spec.usd_per_request is not None]
+    return objective_in_words(from_core(resolve(*levels), budgets[-1] if budgets else None))
+
+
+def _unused_budgets(config: Config) -> Iterator[str]:
+    """Yield where a budget is set that its strategy does not use."""
+    policy = config.policy
+    named = [("policy", [policy.objective])]
+    named += [(f"workflow {clean(name)!r}", [policy.objective, own]) for name, own in policy.workflows.items()]
+    named += [
+        (f"task class {clean(entry.name)!r}", [policy.objective, entry.objective])
+        for entry in config.task_classes
+        if entry.objective is not None
+    ]
+    for where, levels in named:
+        strategy = resolve(*levels).strategy
+        if levels[-1].usd_per_request is not None and strategy not in PACED:
+            yield (
+                f"the {where} sets usd_per_request, which {strategy.name.lower()} ignores: use balanced or "
+                "quality_first to hold a budget"
+            )
 
 
 def advise(config: Config) -> Iterator[str]:
@@ -155,6 +189,7 @@ def advise(config: Config) -> Iterator[str]:
         yield f"policy.exploration draws {share(policy.exploration)} of traffic without regard to what was learned"
     if resolve(config.policy.objective).usd_per_quality == 0.0:
         yield "policy.usd_per_quality is 0: quality counts nothing, so the cheapest model always wins"
+    yield from _unused_budgets(config)
     if not policy.create_task_classes and not config.task_classes:
         yield "no task class is configured and none is created on first use: only requests without one are served"
     if config.database is None:

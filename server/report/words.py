@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from naiad.bandit.objective import PACED, Strategy
 from naiad.bandit.objective import Objective as CoreObjective
-from naiad.bandit.objective import Strategy
 from naiad.client import Objective
 from naiad.server.report.screen import share, usd
 
 
-def from_core(objective: CoreObjective) -> Objective:
-    """Return an objective of the learning core as the client has it."""
+def from_core(objective: CoreObjective, usd_per_request: float | None = None) -> Objective:
+    """Return an objective of the learning core, and its budget, as the client has it."""
     return Objective(
         objective.strategy.name.lower(),
         usd_per_quality=objective.usd_per_quality,
@@ -17,11 +17,21 @@ def from_core(objective: CoreObjective) -> Objective:
         quality_floor=objective.quality_floor,
         confidence=objective.confidence,
         margin=objective.margin,
+        usd_per_request=usd_per_request,
     )
 
 
 def objective_in_words(objective: Objective) -> str:
-    """Return what an objective asks for; its parameters must be filled in."""
+    """Return what an objective asks for, its budget included; its parameters must be filled in."""
+    words, budget = _strategy_in_words(objective), objective.usd_per_request
+    if budget is None:
+        return words
+    if objective.strategy not in {strategy.name.lower() for strategy in PACED}:
+        return f"{words} The budget of {usd(budget)} a request is ignored: this strategy does not weigh quality."
+    return f"{words} A request may cost {usd(budget)} on average: a budget that is held by pricing every dollar."
+
+
+def _strategy_in_words(objective: Objective) -> str:
     name = objective.strategy
     worth, second = objective.usd_per_quality or 0.0, objective.usd_per_second or 0.0
     floor, confidence = objective.quality_floor or 0.0, objective.confidence or 0.0

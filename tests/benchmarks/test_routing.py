@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from benchmarks.routing import figures, money
 from benchmarks.routing.__main__ import main
 from benchmarks.routing.baselines import BASELINES
+from benchmarks.routing.budgets import CUT_MODEL, cut_and_restored, held
 from benchmarks.routing.figures import QUALITY_ONLY, gap_closed, saving
 from benchmarks.routing.outcomes import DataMissing, Floats, Outcomes, load
+from benchmarks.routing.prices import list_priced
 from benchmarks.routing.references import Point, class_means, hull, regret, static_mix
 from benchmarks.routing.replay import EngineRouter, stream
 
@@ -140,3 +143,24 @@ def test_baselines_learn(folder: Path, name: str) -> None:
     one = stream(load(folder, "made_up", "two"), 5)
     arms = BASELINES[name](one, one.quality, 5)
     assert one.quality[np.arange(len(arms)), arms][150:].mean() > one.quality.mean()
+
+
+def test_a_token_of_a_set_without_tokens_is_what_the_list_price_makes_it(folder: Path) -> None:
+    outcomes = load(folder, "made_up", "all")
+    with pytest.raises(DataMissing, match="has no list price"):
+        list_priced(outcomes)
+    named = replace(outcomes, models=("llama-3.1-8b-instruct", "gemini-2.5-pro", "mistral-large-2512"))
+    priced = list_priced(named)
+    np.testing.assert_allclose(priced.tokens_out * priced.price_out, outcomes.cost, atol=float(priced.price_out.max()))
+
+
+def test_a_budget_is_held_through_a_cut_and_its_end(folder: Path) -> None:
+    """The dear model is wanted everywhere: its bills fall while its price is cut, and the whole stays at the budget."""
+    outcomes = load(folder, "made_up", "all")
+    one = stream(replace(outcomes, models=("a", CUT_MODEL, "c")), 1)
+    budget = float(outcomes.cost[:, 1].mean()) / 2
+    quality, cost = cut_and_restored(one, budget, 1)
+    before, during, after = (part.mean() / budget for part in np.array_split(cost, 3))
+    assert during < min(before, after)
+    assert cost.mean() <= 1.1 * budget
+    assert quality.mean() > EngineRouter(one, held(budget / 20), 1).run().quality.mean()

@@ -34,6 +34,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[[models]]": sections.ModelSection,
     "[[task_classes]]": sections.TaskClassSection,
     "[task_classes.objective]": sections.ObjectiveSection,
+    "[[workflows]]": sections.WorkflowSection,
+    "[workflows.objective]": sections.ObjectiveSection,
     "[endpoints.NAME]": sections.EndpointSection,
 }
 
@@ -226,7 +228,7 @@ def keys(data: dict[str, Any], where: str = "") -> set[str]:
     for key, value in data.items():
         if isinstance(value, dict) and (not where or key == "objective"):
             name = "[endpoints.NAME]" if key == "endpoints" else f"[{key}]"
-            name = "[task_classes.objective]" if key == "objective" else name
+            name = f"[{where.strip('[]')}.objective]" if key == "objective" else name
             inner = value.values() if key == "endpoints" else [value]
             found |= {key_ for part in inner for key_ in keys(part, name)}
             found |= {f"{where} {key}"} if where else set()
@@ -244,7 +246,11 @@ def test_the_complete_example_is_complete_and_loads(tmp_path: Path) -> None:
     config = configuration.load(path)
     assert [model.name for model in config.models] == ["acme/small", "acme/large"]
     known = {f"{name} {field.name}" for name, kind in SECTIONS.items() for field in msgspec.structs.fields(kind)}
-    optional = {f"[task_classes.objective] {name}" for name in ("usd_per_quality", "usd_per_second", "margin")}
+    optional = {
+        f"[{table}.objective] {field.name}"
+        for table in ("task_classes", "workflows")
+        for field in msgspec.structs.fields(sections.ObjectiveSection)
+    }
     assert known - optional <= keys(tomllib.loads(example)) <= known
 
 
@@ -264,8 +270,8 @@ def test_every_key_is_documented_with_its_default(section: str) -> None:
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
         if section == "[policy]" and default is None:  # where the policy is silent too, the core's value holds
-            default = getattr(Objective(), name)
-            default = default.name.lower() if name == "strategy" else default
+            core = Objective()
+            default = core.strategy.name.lower() if name == "strategy" else getattr(core, name, None)
         if field.required:
             assert written == "required", name
         elif default is None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from naiad.client import AttemptError, Objective, Preference
+from naiad.client import AttemptError, BudgetExplanation, NanoUsd, Objective, Preference
 from naiad.server.report import print_explanation
-from naiad.server.report.explanation import choice, drawn_interval, explain, verdict
+from naiad.server.report.explanation import budget, choice, drawn_interval, explain, verdict
 from tests.report.conftest import Running
 
 
@@ -163,3 +163,19 @@ def test_an_id_that_is_none_fails_with_its_reason(running: Running, capsys: pyte
     caught = capsys.readouterr()
     assert caught.out == ""
     assert "decision_id" in caught.err
+
+
+def test_a_budget_and_its_price_are_told(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    record = running.client.get_decision(running.client.decide("hello", task_class="code.debug"))
+    assert not list(budget(record))
+    held = BudgetExplanation(
+        scope="workflow", usd_per_request=0.002, quality_per_usd=25.0, bank_nano_usd=NanoUsd(-4_000_000),
+        below_cheapest=False,
+    )  # fmt: skip
+    explain(replace(record, budget=held), Console(width=200))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "$0.002 a request is held over the requests of its workflow; $0.004 was owed before this one." in text
+    assert "a tenth of a cent had to bring 0.025 of quality" in text
+    (_, free, short) = budget(replace(record, budget=replace(held, quality_per_usd=0.0, below_cheapest=True)))
+    assert "did not bind" in free
+    assert "spend exceeds it" in short

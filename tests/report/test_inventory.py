@@ -37,6 +37,19 @@ def test_the_inventory_is_printed_plainly(tmp_path: Path, capsys: pytest.Capture
     assert "127.0.0.1:0" in text
 
 
+def test_budgets_are_printed_with_their_level(capsys: pytest.CaptureFixture[str]) -> None:
+    objective = {"strategy": "quality_first", "usd_per_request": 0.0005}
+    sections = {
+        "models": MODELS[:2], "policy": {"usd_per_request": 0.002},
+        "workflows": [{"name": "nightly", "objective": objective}],
+    }  # fmt: skip
+    print_inventory(parse(sections, "test.toml"))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "A request may cost $0.002 on average" in text
+    assert "nightly" in text
+    assert "A request may cost $0.0005 on average" in text
+
+
 GOOD: dict[str, Any] = {"models": MODELS[:2]}
 
 
@@ -54,6 +67,11 @@ GOOD: dict[str, Any] = {"models": MODELS[:2]}
         ({"policy": {"exploration": 0.0}}, "exploration is 0"),
         ({"policy": {"exploration": 0.5}}, "without regard to what was learned"),
         ({"policy": {"usd_per_quality": 0.0}}, "the cheapest model always wins"),
+        ({"policy": {"strategy": "cost_optimized", "usd_per_request": 0.01}}, "which cost_optimized ignores"),
+        (
+            {"workflows": [{"name": "w", "objective": {"strategy": "latency_optimized", "usd_per_request": 0.01}}]},
+            "the workflow 'w' sets usd_per_request",
+        ),
         ({"policy": {"create_task_classes": False}}, "no task class is configured"),
         ({"storage": {"path": ":memory:"}}, "lost when the server stops"),
         ({"storage": {"path": "/nowhere/at/all/naiad.db"}}, "does not exist yet"),

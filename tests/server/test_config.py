@@ -12,6 +12,7 @@ from naiad.adapters.replay_records import ReplayDataMissing
 from naiad.server import config, providers
 from naiad.server.address import split_address
 from naiad.server.config import Config, load, parse
+from naiad.server.records import ObjectiveSpec
 from naiad.server.sections import ConfigError
 
 WHOLE: dict[str, Any] = {
@@ -266,3 +267,26 @@ def test_digests_tell_changes_of_an_entry() -> None:
     assert before.models[0].config_digest != dearer.models[0].config_digest
     assert before.policy.digest != other.policy.digest
     assert config.STRATEGIES.keys() == {"balanced", "cost_optimized", "quality_first", "latency_optimized"}
+
+
+def test_workflows_belong_to_the_policy_and_change_its_version() -> None:
+    plain = config.parse({}, "t").policy
+    made = config.parse({"workflows": [{"name": "nightly", "objective": {"usd_per_request": 0.01}}]}, "t").policy
+    assert made.workflows == {"nightly": ObjectiveSpec(usd_per_request=0.01)}
+    assert made.digest != plain.digest
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"policy": {"usd_per_request": 0.0}}, r"policy\.usd_per_request is 0\.0; the range is 1e-09 to 1e\+06"),
+        ({"policy": {"usd_per_request": float("nan")}}, "finite"),
+        ({"workflows": [{"name": "a"}, {"name": "a"}]}, "names 'a' twice"),
+        ({"workflows": [{"name": ""}]}, "at least 1"),
+        ({"workflows": [{"name": "a", "objectiv": {}}]}, "did you mean 'objective'"),
+        ({"workflows": [{"name": "a", "objective": {"usd_per_request": -1.0}}]}, r"workflows\[0\] \('a'\)"),
+    ],
+)
+def test_budgets_out_of_range_are_refused(sections: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        config.parse(sections, "t")

@@ -60,6 +60,7 @@ from naiad.client.errors import (
 from naiad.client.insight import (
     Arm,
     Belief,
+    BudgetExplanation,
     CandidateExplanation,
     DecisionRecord,
     DecisionSummary,
@@ -96,6 +97,7 @@ __all__ = [
     "AttemptScope",
     "Belief",
     "BoundDecision",
+    "BudgetExplanation",
     "Cancelled",
     "Candidate",
     "CandidateExplanation",

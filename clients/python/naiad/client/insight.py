@@ -52,7 +52,7 @@ class CandidateExplanation:
     utility: float  # USD
     utility_sd: float
     floor_probability: float | None
-    budget_price_nano_usd: NanoUsd
+    budget_price_nano_usd: NanoUsd  # 0 where utility is no money
     note: str
     raw: insight_pb2.CandidateExplanation = field(
         default_factory=insight_pb2.CandidateExplanation, repr=False, compare=False
@@ -69,6 +69,18 @@ class TaskClassInference:
     raw: insight_pb2.TaskClassInference = field(
         default_factory=insight_pb2.TaskClassInference, repr=False, compare=False
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetExplanation:
+    """The budget that a decision was made under, as it stood before."""
+
+    scope: str  # the level that set it: "policy", "workflow" or "task_class"
+    usd_per_request: float
+    quality_per_usd: float  # the budget's price; 0 while the budget does not bind
+    bank_nano_usd: NanoUsd  # saved against the budget; debt is negative
+    below_cheapest: bool
+    raw: insight_pb2.BudgetExplanation = field(default_factory=insight_pb2.BudgetExplanation, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +114,7 @@ class DecisionRecord:
     effective_score: float | None
     price_version: str
     restored_from_id: bool
+    budget: BudgetExplanation | None = None
     raw: insight_pb2.DecisionRecord = field(default_factory=insight_pb2.DecisionRecord, repr=False, compare=False)
 
 

@@ -28,6 +28,7 @@ class Objective:
     quality_floor: float | None = None  # 0 to 1; cost_optimized, latency_optimized, cascade
     confidence: float | None = None  # how probable the floor must be, above 0 and below 1
     margin: float | None = None  # difference of quality that is a tie; quality_first
+    usd_per_request: float | None = None  # mean spend to hold, USD; for task classes, not for single requests
     models: tuple[str, ...] = ()  # in order; fallback, cascade
     ensemble_size: int | None = None
     aggregation: str = ""  # "majority", "judge", "first_agreement"

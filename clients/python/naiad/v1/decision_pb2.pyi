@@ -55,6 +55,7 @@ class NoticeCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_CODE_USAGE_ESTIMATED: _ClassVar[NoticeCode]
     NOTICE_CODE_STICKY_SESSION: _ClassVar[NoticeCode]
     NOTICE_CODE_DATA_CLASS_NOT_ENFORCED: _ClassVar[NoticeCode]
+    NOTICE_CODE_BUDGET_BELOW_CHEAPEST: _ClassVar[NoticeCode]
 EXCLUSION_REASON_UNSPECIFIED: ExclusionReason
 EXCLUSION_REASON_POLICY: ExclusionReason
 EXCLUSION_REASON_NOT_ALLOWED: ExclusionReason
@@ -92,6 +93,7 @@ NOTICE_CODE_MODEL_RETIRING: NoticeCode
 NOTICE_CODE_USAGE_ESTIMATED: NoticeCode
 NOTICE_CODE_STICKY_SESSION: NoticeCode
 NOTICE_CODE_DATA_CLASS_NOT_ENFORCED: NoticeCode
+NOTICE_CODE_BUDGET_BELOW_CHEAPEST: NoticeCode
 
 class Candidate(_message.Message):
     __slots__ = ("model", "propensity", "quality", "quality_sd", "cost_nano_usd", "cost_sd_nano_usd", "latency_s", "latency_sd_s")

@@ -127,8 +127,22 @@ class TaskClassInference(_message.Message):
     evidence: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, task_class: _Optional[str] = ..., probability: _Optional[float] = ..., evidence: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class BudgetExplanation(_message.Message):
+    __slots__ = ("scope", "usd_per_request", "quality_per_usd", "bank_nano_usd", "below_cheapest")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    USD_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_PER_USD_FIELD_NUMBER: _ClassVar[int]
+    BANK_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    BELOW_CHEAPEST_FIELD_NUMBER: _ClassVar[int]
+    scope: str
+    usd_per_request: float
+    quality_per_usd: float
+    bank_nano_usd: int
+    below_cheapest: bool
+    def __init__(self, scope: _Optional[str] = ..., usd_per_request: _Optional[float] = ..., quality_per_usd: _Optional[float] = ..., bank_nano_usd: _Optional[int] = ..., below_cheapest: bool = ...) -> None: ...
+
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "task_class", "task_class_inference", "workflow", "session_id", "data_class", "policy_version", "objective", "features", "input_tokens", "max_output_tokens", "model", "propensity", "uniform_draw", "candidates", "ranking", "excluded", "model_ordinal", "sticky", "create_time", "decide_duration", "sequence", "attempts", "feedback", "effective_score", "price_version", "restored_from_id")
+    __slots__ = ("decision_id", "task_class", "task_class_inference", "workflow", "session_id", "data_class", "policy_version", "objective", "features", "input_tokens", "max_output_tokens", "model", "propensity", "uniform_draw", "candidates", "ranking", "excluded", "model_ordinal", "sticky", "create_time", "decide_duration", "sequence", "attempts", "feedback", "effective_score", "price_version", "restored_from_id", "budget")
     class FeaturesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -163,6 +177,7 @@ class DecisionRecord(_message.Message):
     EFFECTIVE_SCORE_FIELD_NUMBER: _ClassVar[int]
     PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
     RESTORED_FROM_ID_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     task_class: str
     task_class_inference: TaskClassInference
@@ -190,7 +205,8 @@ class DecisionRecord(_message.Message):
     effective_score: float
     price_version: str
     restored_from_id: bool
-    def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., task_class_inference: _Optional[_Union[TaskClassInference, _Mapping[str, object]]] = ..., workflow: _Optional[str] = ..., session_id: _Optional[str] = ..., data_class: _Optional[str] = ..., policy_version: _Optional[int] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., features: _Optional[_Mapping[str, float]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., uniform_draw: _Optional[float] = ..., candidates: _Optional[_Iterable[_Union[CandidateExplanation, _Mapping[str, object]]]] = ..., ranking: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[_decision_pb2.Exclusion, _Mapping[str, object]]]] = ..., model_ordinal: _Optional[int] = ..., sticky: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decide_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., sequence: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_decision_pb2.Attempt, _Mapping[str, object]]]] = ..., feedback: _Optional[_Iterable[_Union[_feedback_pb2.Feedback, _Mapping[str, object]]]] = ..., effective_score: _Optional[float] = ..., price_version: _Optional[str] = ..., restored_from_id: bool = ...) -> None: ...
+    budget: BudgetExplanation
+    def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., task_class_inference: _Optional[_Union[TaskClassInference, _Mapping[str, object]]] = ..., workflow: _Optional[str] = ..., session_id: _Optional[str] = ..., data_class: _Optional[str] = ..., policy_version: _Optional[int] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., features: _Optional[_Mapping[str, float]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., uniform_draw: _Optional[float] = ..., candidates: _Optional[_Iterable[_Union[CandidateExplanation, _Mapping[str, object]]]] = ..., ranking: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[_decision_pb2.Exclusion, _Mapping[str, object]]]] = ..., model_ordinal: _Optional[int] = ..., sticky: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decide_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., sequence: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_decision_pb2.Attempt, _Mapping[str, object]]]] = ..., feedback: _Optional[_Iterable[_Union[_feedback_pb2.Feedback, _Mapping[str, object]]]] = ..., effective_score: _Optional[float] = ..., price_version: _Optional[str] = ..., restored_from_id: bool = ..., budget: _Optional[_Union[BudgetExplanation, _Mapping[str, object]]] = ...) -> None: ...
 
 class DecisionSummary(_message.Message):
     __slots__ = ("decision_id", "task_class", "workflow", "model", "propensity", "policy_version", "create_time", "answered_by", "attempt_count", "cost_nano_usd", "effective_score", "sequence")

@@ -38,7 +38,7 @@ AGGREGATION_JUDGE: Aggregation
 AGGREGATION_FIRST_AGREEMENT: Aggregation
 
 class Objective(_message.Message):
-    __slots__ = ("strategy", "usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin", "models", "ensemble_size", "aggregation")
+    __slots__ = ("strategy", "usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin", "models", "ensemble_size", "aggregation", "usd_per_request")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     USD_PER_QUALITY_FIELD_NUMBER: _ClassVar[int]
     USD_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,7 @@ class Objective(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     ENSEMBLE_SIZE_FIELD_NUMBER: _ClassVar[int]
     AGGREGATION_FIELD_NUMBER: _ClassVar[int]
+    USD_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
     strategy: Strategy
     usd_per_quality: float
     usd_per_second: float
@@ -57,4 +58,5 @@ class Objective(_message.Message):
     models: _containers.RepeatedScalarFieldContainer[str]
     ensemble_size: int
     aggregation: Aggregation
-    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., usd_per_quality: _Optional[float] = ..., usd_per_second: _Optional[float] = ..., quality_floor: _Optional[float] = ..., confidence: _Optional[float] = ..., margin: _Optional[float] = ..., models: _Optional[_Iterable[str]] = ..., ensemble_size: _Optional[int] = ..., aggregation: _Optional[_Union[Aggregation, str]] = ...) -> None: ...
+    usd_per_request: float
+    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., usd_per_quality: _Optional[float] = ..., usd_per_second: _Optional[float] = ..., quality_floor: _Optional[float] = ..., confidence: _Optional[float] = ..., margin: _Optional[float] = ..., models: _Optional[_Iterable[str]] = ..., ensemble_size: _Optional[int] = ..., aggregation: _Optional[_Union[Aggregation, str]] = ..., usd_per_request: _Optional[float] = ...) -> None: ...
