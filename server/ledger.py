@@ -205,7 +205,10 @@ def _gathered(entry: Entry, attempt: str) -> Entry:
 def take_outcome(entry: Entry, attempt: str, outcome: Outcome, at_ms: int) -> tuple[Entry, OutcomeReported]:
     """Return the entry with an attempt's outcome, and the event that says so."""
     known = entry.find(attempt) or AttemptEntry(attempt=attempt)
-    after = _with(entry, msgspec.structs.replace(known, outcome=outcome))
+    before = entry
+    if known.outcome is None:  # attempts stand in the order of their outcomes, also where feedback named one earlier
+        before = msgspec.structs.replace(entry, attempts=tuple(a for a in entry.attempts if a.attempt != attempt))
+    after = _with(before, msgspec.structs.replace(known, outcome=outcome))
     if not entry.succeeded():
         after = _gathered(after, after.answered())
     return after, OutcomeReported(

@@ -136,21 +136,30 @@ def direct(entries: dict[int, Entry]) -> Statistics:
 
 def shuffled(history: list[Op], rng: random.Random) -> list[Op]:
     """Return a random order in which operations that share a key keep theirs."""
+    early = {(op.uid, r.source, r.rater) for op in history if not op.attempts for r in op.ratings}
+
+    def keys(op: Op) -> frozenset[Any]:
+        # Whether it revises the rater's judgement of the answer hangs on which attempt that is by then.
+        return op.keys | ({(op.uid, "answer")} if op.keys & early else frozenset())
+
     left, result = list(history), []
     while left:
         free = [
-            i for i, op in enumerate(left) if not any(op.keys & earlier.keys for earlier in left[:i])
+            i for i, op in enumerate(left) if not any(keys(op) & keys(earlier) for earlier in left[:i])
         ]  # those that no earlier one shares a key with
         result.append(left.pop(rng.choice(free)))
     return result
 
 
 def canonical(entries: dict[int, Entry]) -> dict[int, tuple[Any, ...]]:
-    """Return the entries without the order in which their attempts were first mentioned."""
+    """Return the entries without the order in which attempts were mentioned, and those of which nothing is left."""
     return {
         uid: (
             entry.task_class, entry.model, entry.ordinal,
-            sorted(((a.attempt, a.outcome, a.ratings) for a in entry.attempts), key=lambda known: known[0]),
+            sorted(
+                ((a.attempt, a.outcome, a.ratings) for a in entry.attempts if a.outcome or a.ratings),
+                key=lambda known: known[0],
+            ),
         )
         for uid, entry in entries.items()
     }  # fmt: skip

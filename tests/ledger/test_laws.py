@@ -288,3 +288,14 @@ def test_feedback_ids_tell_apart_what_is_unique() -> None:
 def test_what_is_no_feedback_id_names_no_decision(text: str) -> None:
     """A number beyond 63 bits does not fit the store either: looking it up must not be tried."""
     assert uid_of_feedback(text) is None
+
+
+def test_the_answer_is_of_the_attempt_reported_last_whichever_feedback_named_first() -> None:
+    entry, _ = take_ratings(ENTRY, ("2",), (rating(USER, 1.0, "ann"),), 0)
+    entry, _ = take_outcome(entry, "1", FINE, 0)
+    entry, _ = take_outcome(entry, "2", FINE, 0)
+    assert (entry.answered(), entry.succeeded()) == ("2", ["1", "2"])
+    turned, _ = take_ratings(ENTRY, ("2",), (rating(USER, 1.0, "ann"),), 0)
+    turned, _ = take_outcome(turned, "2", FINE, 0)
+    turned, _ = take_outcome(turned, "1", FINE, 0)
+    assert turned.answered() == "1"
