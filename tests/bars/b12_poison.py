@@ -231,20 +231,19 @@ def begins(rounds: int) -> dict[str, int]:
     return {"early": rounds // 20, "late": rounds // 2}
 
 
-def threshold(seed: int, rounds: int, seeds: int) -> float:
-    """Return the least volume at which the undefended learner moves by 30 points, early and late; 0 if none does."""
-    clean = [play(UNDEFENDED, seed + i, rounds) for i in range(seeds)]
+def least_volume(seeds: range, rounds: int, begin: int) -> tuple[float, list[float]]:
+    """Return the least volume that moves the undefended learner by 30 points in the mean, and how far each seed moved.
+
+    Where none does, it is the largest; the bar then fails, for its attack is none.
+    """
+    clean = [play(UNDEFENDED, seed, rounds).share(begin) for seed in seeds]
+    moved: list[float] = []
     for volume in VOLUMES:
-        moved = [
-            np.mean([
-                play(UNDEFENDED, seed + i, rounds, Attack(volume, begin)).share(begin) - clean[i].share(begin)
-                for i in range(seeds)
-            ])
-            for begin in begins(rounds).values()
-        ]  # fmt: skip
-        if min(moved) >= MOVED:
-            return volume
-    return 0.0
+        attacked = [play(UNDEFENDED, seed, rounds, Attack(volume, begin)).share(begin) for seed in seeds]
+        moved = [a - c for a, c in zip(attacked, clean, strict=True)]
+        if np.mean(moved) >= MOVED:
+            return volume, moved
+    return VOLUMES[-1], moved
 
 
 class Bar:
@@ -258,15 +257,15 @@ class Bar:
 
     def run(self) -> None:
         """Find the volume, then run every seed and hold the figures against their reach."""
-        volume = threshold(self.seed, self.rounds, min(2, self.n))
-        self.figures["volume"] = volume
-        if not volume:
-            self.failures.append("no volume moves the undefended learner by 30 points: the attack is too weak")
-            return
+        seeds = range(self.seed, self.seed + self.n)
+        volumes: dict[str, float] = {}
         shifts: dict[str, list[float]] = {}
+        for when, begin in begins(self.rounds).items():
+            volumes[when], shifts[f"undefended, {when}"] = least_volume(seeds, self.rounds, begin)
+        self.figures["volume"] = volumes
         regrets: dict[str, list[float]] = {}
         sums, variances = np.zeros(len(QUALITY)), np.zeros(len(QUALITY))
-        for seed in range(self.seed, self.seed + self.n):
+        for seed in seeds:
             clean = {
                 "undefended": play(UNDEFENDED, seed, self.rounds),
                 "defended": play(self.belief, seed, self.rounds),
@@ -277,12 +276,9 @@ class Bar:
                 sums[arm] += total
                 variances[arm] += variance
             for when, begin in begins(self.rounds).items():
-                for name, belief, at in (
-                    ("undefended", UNDEFENDED, volume), ("defended", self.belief, volume),
-                    ("defended, all rated", self.belief, 1.0),
-                ):  # fmt: skip
-                    run = play(belief, seed, self.rounds, Attack(at, begin))
-                    moved = run.share(begin) - clean[name.partition(",")[0]].share(begin)
+                for name, at in (("defended", volumes[when]), ("defended, all rated", 1.0)):
+                    run = play(self.belief, seed, self.rounds, Attack(at, begin))
+                    moved = run.share(begin) - clean["defended"].share(begin)
                     shifts.setdefault(f"{name}, {when}", []).append(moved)
                     if name == "defended" and when == "early":
                         self.failures += [f"seed {seed}: {what}" for what in revocation(run)]
