@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from naiad.bandit.crossed import CrossedPosterior, Marginals, Prior
+from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import BUCKET_WIDTH, ERA, SCALE, UNIT_WEIGHT, GroupKey, Measure, Statistics
 
 _REBASE = 32.0  # half-lives after which relative weights get a new reference
@@ -34,6 +35,7 @@ class BeliefSettings:
     half_life: float = math.inf  # decisions of a model after which its evidence counts half; inf: never forget
     trust: Mapping[int, float] = field(default_factory=dict)  # source -> weight of its observations; 1 if absent
     masked: frozenset[int] = frozenset()  # sources whose evidence is ignored
+    caps: Caps = field(default_factory=Caps)  # of one rater's influence; `Statistics` applies them
 
 
 class Belief:
@@ -74,10 +76,15 @@ class Belief:
             self._take(statistics, group)
 
     def advance(self, statistics: Statistics, model: int) -> None:
-        """Age a model's evidence after its head ordinal moved; does nothing when nothing is ever forgotten."""
-        if self._step is None or model >= self.n_models:
+        """Age a model's evidence after its head ordinal moved; when nothing is forgotten, merging may loosen caps."""
+        if model >= self.n_models:
             return
         head = statistics.head(model)
+        if self._step is None:
+            if self.settings.caps.weights and self._ticks.get(model) != (tick := (0, head // ERA)):
+                self._ticks[model] = tick
+                self.refresh(statistics, statistics.capped(model))
+            return
         tick = (int(head // self._step), head // ERA)
         if tick == self._ticks.get(model):
             return

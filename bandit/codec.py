@@ -11,10 +11,11 @@ import json
 import zlib
 from typing import Any
 
+from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import Measure, Statistics
 
 _MAGIC = b"NAIADST"
-_VERSION = 1
+_VERSION = 2
 
 
 class CorruptStatistics(Exception):
@@ -31,8 +32,8 @@ def encode(statistics: Statistics) -> bytes:
     return _MAGIC + bytes([_VERSION]) + hashlib.sha256(body).digest() + body
 
 
-def decode(data: bytes) -> Statistics:
-    """Return the statistics that `encode` wrote; raises CorruptStatistics for anything else."""
+def decode(data: bytes, caps: Caps | None = None) -> Statistics:
+    """Return the statistics that `encode` wrote under the same caps; raises CorruptStatistics for anything else."""
     head = len(_MAGIC)
     if data[:head] != _MAGIC:
         raise CorruptStatistics(
@@ -46,21 +47,20 @@ def decode(data: bytes) -> Statistics:
     if hashlib.sha256(body).digest() != data[head + 1 : head + 33]:
         raise CorruptStatistics("the snapshot's checksum does not match its content: discard it and fold the log")
     try:
-        return _parse(json.loads(zlib.decompress(body)))
+        return _parse(json.loads(zlib.decompress(body)), Statistics(caps))
     except (zlib.error, ValueError, TypeError, KeyError) as error:
         raise CorruptStatistics(f"the snapshot's checksum is right but its content is not ours: {error!r}") from error
 
 
-def _parse(content: Any) -> Statistics:
-    statistics = Statistics()
+def _parse(content: Any, statistics: Statistics) -> Statistics:
     for model, ordinal in content["heads"]:
         _check_integers(model, ordinal)
         statistics.advance(model, ordinal)
     for cell in content["cells"]:
         _check_integers(*cell)
-        task_class, model, measure, source, level, block, weight, total, square = cell
+        task_class, model, measure, source, slot, level, block, weight, total, square = cell
         group = (task_class, model, Measure(measure))
-        statistics.load(group, (source, level, block), (weight, total, square))
+        statistics.load(group, (source, slot, level, block), (weight, total, square))
     return statistics
 
 

@@ -1,14 +1,17 @@
 """Exact integer sufficient statistics in cells, additive in any order.
 
-A cell is (task class, model, measure, source, bucket) within one tenant and holds three integers: the weight, and the
-weighted sum and sum of squares of a fixed-point value. Adding an observation adds to its cell, a revision subtracts
-the old value and adds the new one. Integer addition commutes and is exact, so any order, any replica, live or
-replayed, gives the same statistics to the bit.
+A cell is (task class, model, measure, source, rater slot, bucket) within one tenant and holds three integers: the
+weight, and the weighted sum and sum of squares of a fixed-point value. Adding an observation adds to its cell, a
+revision subtracts the old value and adds the new one. Integer addition commutes and is exact, so any order, any
+replica, live or replayed, gives the same statistics to the bit.
 
 The bucket comes from the decision, never from the arrival: the model's decision ordinal when the decision was made,
 cut into buckets of `BUCKET_WIDTH`. Old buckets are merged on a fixed schedule that depends on the model's head
 ordinal alone: at every `ERA`-th ordinal a block of 2^L buckets forms where it lies `_KEEP` * 2^L buckets behind the
 head. Blocks are dyadic and nested, so merging early or late gives the same cells.
+
+Where a source has a cap (`naiad.bandit.influence`), its raters have cells of their own, and what is read is what counts
+of them under the cap. Elsewhere the slot is 0, and what is read is what was added.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+
+from naiad.bandit.influence import Caps, Place, Raters
 
 SCALE = 1_000_000  # fixed point: a value v is stored as round(v * SCALE); decimal, so that 0.9 reads back as 0.9
 UNIT_WEIGHT = 1000  # the weight of one full observation
@@ -45,6 +50,7 @@ class Observation:
     ordinal: int  # the model's decision ordinal when the decision was made
     value: int  # fixed point, see SCALE
     weight: int = UNIT_WEIGHT
+    slot: int = 0  # of the rater, see influence.slot_of; it matters where the source has a cap
 
 
 def to_fixed(value: float) -> int:
@@ -78,6 +84,7 @@ class Cell:
 
 GroupKey = tuple[int, int, Measure]  # (task class, model, measure)
 CellKey = tuple[int, int, int]  # (source, level, block): block covers buckets [block << level, (block + 1) << level)
+RawKey = tuple[int, int, int, int]  # (source, slot, level, block)
 
 
 def block_of(bucket: int, head_bucket: int) -> tuple[int, int]:
@@ -94,8 +101,10 @@ def block_of(bucket: int, head_bucket: int) -> tuple[int, int]:
 class Statistics:
     """All cells of one tenant, and the head ordinal of each model."""
 
-    def __init__(self) -> None:
-        self._groups: dict[GroupKey, dict[CellKey, Cell]] = {}
+    def __init__(self, caps: Caps | None = None) -> None:
+        self._caps = caps or Caps()
+        self._raters: dict[GroupKey, Raters] = {}  # of the sources with a cap, as they were added
+        self._groups: dict[GroupKey, dict[CellKey, Cell]] = {}  # what counts
         self._totals: dict[GroupKey, dict[int, Cell]] = {}  # the same, summed over buckets, by source
         self._heads: dict[int, int] = {}
         self._merged_at: dict[GroupKey, int] = {}  # the merge head that a group was last merged to
@@ -128,7 +137,20 @@ class Statistics:
     def _move(self, seen: Observation, weight: int) -> None:
         group = (seen.task_class, seen.model, seen.measure)
         place = block_of(seen.ordinal // BUCKET_WIDTH, self._merge_head(seen.model))
-        self._absorb(group, (seen.source, *place), weight, weight * seen.value, weight * seen.value * seen.value)
+        total = weight * seen.value
+        if seen.source in self._caps.weights:
+            self._settle(group)
+            self._rate(group, (seen.source, seen.slot, *place), (weight, total, total * seen.value))
+        else:
+            self._absorb(group, (seen.source, *place), weight, total, total * seen.value)
+
+    def _rate(self, group: GroupKey, key: RawKey, triple: tuple[int, int, int]) -> None:
+        """Add to the cell of a rater whose source has a cap."""
+        raters = self._raters.get(group)
+        if raters is None:
+            raters = self._raters[group] = Raters(self._caps)
+        for source, place, delta in raters.move(key[0], key[1], key[2:], triple):
+            self._absorb(group, (source, *place), *delta)
 
     def _absorb(self, group: GroupKey, key: CellKey, weight: int, total: int, square: int) -> None:
         cells = self._groups.get(group)
@@ -151,38 +173,71 @@ class Statistics:
         for group, key, triple in other.items():
             self.load(group, key, triple)
 
-    def load(self, group: GroupKey, key: CellKey, triple: tuple[int, int, int]) -> None:
-        """Add a whole cell, as `items` gave it."""
+    def load(self, group: GroupKey, key: RawKey, triple: tuple[int, int, int]) -> None:
+        """Add a whole cell, as `items` gave it under the same caps."""
         self._merged_at.pop(group, None)
-        self._absorb(group, key, *triple)
+        source, _, level, block = key
+        if source in self._caps.weights:
+            self._groups.setdefault(group, {})
+            self._totals.setdefault(group, {})
+            self._rate(group, key, triple)
+        else:
+            self._absorb(group, (source, level, block), *triple)
+
+    def capped(self, model: int) -> list[GroupKey]:
+        """Return the groups of a model in which sources with a cap judged; what counts there may change with an era."""
+        return sorted(group for group in self._raters if group[1] == model)
 
     def totals(self, group: GroupKey) -> list[tuple[int, Cell]]:
-        """Return (source, sum over its buckets) of one (task class, model, measure), by source."""
+        """Return (source, sum over its buckets of what counts) of one (task class, model, measure), by source."""
+        if group in self._raters:
+            self._settle(group)
         sums = self._totals.get(group)
         if not sums:
             return []
         return sorted(sums.items(), key=_by_source) if len(sums) > 1 else list(sums.items())
 
     def cells(self, group: GroupKey) -> list[tuple[CellKey, Cell]]:
-        """Return the non-empty cells of one (task class, model, measure), merged and in canonical order."""
+        """Return what counts in one (task class, model, measure): non-empty cells, merged and in canonical order."""
         cells = self._groups.get(group)
         if not cells:
             return []
-        head_bucket = self._merge_head(group[1])
-        if self._merged_at.get(group) != head_bucket:
-            self._merged_at[group] = head_bucket
-            _merge_old(cells, head_bucket)
+        self._settle(group)
         return sorted(((key, cell) for key, cell in cells.items() if cell), key=_by_key)
+
+    def _settle(self, group: GroupKey) -> None:
+        """Merge the cells of a group as far as the head says, if that was not done yet."""
+        head_bucket = self._merge_head(group[1])
+        if self._merged_at.get(group) == head_bucket:
+            return
+        self._merged_at[group] = head_bucket
+
+        def place_of(place: Place) -> Place:
+            return block_of(place[1] << place[0], head_bucket)
+
+        raters = self._raters.get(group)
+        if raters is not None:
+            for source, place, delta in raters.settle(place_of):
+                self._absorb(group, (source, *place), *delta)
+        _merge_old(self._groups.get(group, {}), head_bucket)
 
     def groups(self) -> list[GroupKey]:
         """Return every (task class, model, measure) that has been observed, in canonical order."""
         return sorted(self._groups)
 
-    def items(self) -> Iterator[tuple[GroupKey, CellKey, tuple[int, int, int]]]:
-        """Yield every non-empty cell in canonical order: the content that snapshots and digests are made of."""
+    def items(self) -> Iterator[tuple[GroupKey, RawKey, tuple[int, int, int]]]:
+        """Yield every non-empty cell as it was added, in canonical order: what snapshots and digests are made of."""
         for group in self.groups():
-            for key, cell in self.cells(group):
-                yield group, key, cell.triple()
+            self._settle(group)
+            found: list[tuple[RawKey, tuple[int, int, int]]] = [
+                ((source, 0, level, block), cell.triple())
+                for (source, level, block), cell in self._groups[group].items()
+                if cell and source not in self._caps.weights
+            ]
+            if group in self._raters:
+                found += self._raters[group].items()
+            for key, triple in sorted(found):
+                yield group, key, triple
 
     def digest(self) -> str:
         """Return a hex digest that is equal exactly when the statistics are."""

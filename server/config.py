@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from naiad.bandit.belief import BeliefSettings
+from naiad.bandit.influence import Caps
+from naiad.bandit.statistics import UNIT_WEIGHT
 from naiad.server import bounds, providers
 from naiad.server.address import split_address
 from naiad.server.errors import NaiadError, nearest
@@ -23,6 +25,7 @@ from naiad.server.records import ModelPut, ObjectiveSpec, PolicySet, Prices, Tas
 from naiad.server.sections import (
     ConfigError,
     File,
+    LearningSection,
     ModelSection,
     ObjectiveSection,
     PolicySection,
@@ -32,6 +35,7 @@ from naiad.server.sections import (
 )
 
 STRATEGIES = {"balanced": 1, "cost_optimized": 2, "quality_first": 3, "latency_optimized": 4}
+FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4}
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
 _NANO_PER_USD = 1_000_000_000
 _LONGEST_WORKFLOW = 128  # characters, as in the API
@@ -121,8 +125,6 @@ def _build(file: File, source: str) -> Config:
     _between(policy.exploration, 0.0, 1.0, "policy.exploration", source)
     _between(policy.allowance, 0.0, 1.0, "policy.allowance", source)
     _between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
-    if file.learning.half_life_decisions != 0.0:  # 0 never forgets
-        _between(file.learning.half_life_decisions, 1.0, 1e9, "learning.half_life_decisions", source)
     endpoints = providers.default_profiles()
     for name, section in (file.endpoints or {}).items():
         kind = endpoints[name] = _choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
@@ -160,7 +162,7 @@ def _build(file: File, source: str) -> Config:
             default_deadline_s=server.default_deadline_s,
             longest_deadline_s=server.longest_deadline_s,
         ),
-        belief=BeliefSettings(half_life=file.learning.half_life_decisions or float("inf")),
+        belief=belief_of(file.learning, source),
     )
 
 
@@ -193,6 +195,27 @@ def objective(section: ObjectiveSection, where: str, source: str) -> ObjectiveSp
     )
     check_objective(spec, where)
     return spec
+
+
+def belief_of(section: LearningSection, source: str) -> BeliefSettings:
+    """Return what beliefs depend on besides the log."""
+    if section.half_life_decisions != 0.0:  # 0 never forgets
+        _between(section.half_life_decisions, 1.0, 1e9, "learning.half_life_decisions", source)
+    trust, caps = {}, {}
+    for name, number in FEEDBACK_SOURCES.items():
+        trust[number] = getattr(section.trust, name)
+        _between(trust[number], 0.0, 1.0, f"learning.trust.{name}", source)
+        cap = getattr(section.influence, name)
+        if cap != 0.0:  # 0 is no cap
+            _between(cap, 0.001, 1e9, f"learning.influence.{name}", source)
+            caps[number] = round(cap * UNIT_WEIGHT)
+    _between(section.influence.anonymous, 1, 1_000_000, "learning.influence.anonymous", source)
+    return BeliefSettings(
+        half_life=section.half_life_decisions or float("inf"),
+        trust=trust,
+        masked=frozenset(number for number, weight in trust.items() if weight == 0.0),
+        caps=Caps(caps, section.influence.anonymous),
+    )
 
 
 def _policy(section: PolicySection, workflows: list[WorkflowSection], source: str) -> PolicySet:

@@ -89,7 +89,7 @@ class Engine:
         self.signer = signer
         self.catalog = Catalog()
         self.eligibility = Eligibility(self.catalog, settings.endpoints)
-        self.statistics = Statistics()
+        self.statistics = Statistics(settings.belief.caps)
         self.belief = Belief(settings.belief)
         self.predictor = Predictor(self.belief, self.catalog)
         self.traffic = Traffic()

@@ -8,7 +8,8 @@ from itertools import count
 
 import msgspec
 
-from naiad.bandit.statistics import to_fixed
+from naiad.bandit.influence import slot_of
+from naiad.bandit.statistics import UNIT_WEIGHT, to_fixed
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, unknown_attempt
@@ -26,7 +27,11 @@ from naiad.server.ledger import (
 from naiad.server.money import cost_of
 from naiad.server.records import Cost, Decided, ModelPut, Outcome, Rating, Usage
 
-_HALF = 500  # a preference tells less than a score: half an observation for each of its two attempts
+_WEIGHTS = {  # a thumb tells less than a score, and so does a preference, of each of its two attempts
+    "score": UNIT_WEIGHT,
+    "thumb": UNIT_WEIGHT // 2,
+    "preference": UNIT_WEIGHT // 2,
+}
 
 
 class OutcomeReceipt(msgspec.Struct, frozen=True):
@@ -219,7 +224,8 @@ def _rating(judgement: Judgement, value: float, now_ms: int, *, early: bool = Fa
         source=judgement.source,
         rater=judgement.rater,
         value=to_fixed(value),
-        weight=_HALF if preference else 2 * _HALF,
+        weight=_WEIGHTS["preference" if preference else "thumb" if judgement.thumb else "score"],
+        slot=slot_of(judgement.rater),
         signal=2 if preference else int(judgement.thumb),
         preferred=judgement.preferred,
         other=judgement.other,

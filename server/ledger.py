@@ -112,11 +112,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Counting(NamedTuple):
-    """What counts for an attempt: source, value (fixed point) and weight."""
+    """What counts for an attempt: source, value (fixed point), weight, and the slot of the rater."""
 
     source: int
     value: int
     weight: int
+    slot: int = 0
 
 
 def feedback_id_of(uid: int, attempt: str, rating: Rating) -> str:
@@ -151,6 +152,25 @@ def counting(ratings: tuple[Rating, ...]) -> Counting | None:
     return Counting(source, (2 * total + weight) // (2 * weight), max(r.weight for r in chosen))
 
 
+def parts(ratings: tuple[Rating, ...]) -> list[Counting]:
+    """Return what counts of the ratings of one attempt, cut by rater slot: weights in proportion, each its own mean."""
+    counted = counting(ratings)
+    if counted is None:
+        return []
+    chosen = [r for r in ratings if not r.retracted and r.source == counted.source]
+    slots = sorted({r.slot for r in chosen})
+    whole = sum(r.weight for r in chosen)
+    found, passed = [], 0
+    for slot in slots:
+        own = [r for r in chosen if r.slot == slot]
+        weight = sum(r.weight for r in own)
+        share = counted.weight * (passed + weight) // whole - counted.weight * passed // whole  # they add up to all
+        mean = (2 * sum(r.weight * r.value for r in own) + weight) // (2 * weight)
+        found.append(Counting(counted.source, mean, share, slot))
+        passed += weight
+    return found
+
+
 def score_of(attempt: AttemptEntry | None) -> float | None:
     """Return the score that counts for an attempt, in [0, 1]; None if none does, as for an attempt that failed."""
     if attempt is None or (attempt.outcome is not None and attempt.outcome.failed):
@@ -165,15 +185,15 @@ def counts(attempt: AttemptEntry, rating: Rating) -> bool:
     return counted is not None and counted.source == rating.source and not rating.retracted
 
 
-def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int], Effect]:
-    """Return what an attempt contributes to the statistics, by (model, measure)."""
+def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int, int], Effect]:
+    """Return what an attempt contributes to the statistics, by (model, measure, rater slot)."""
     outcome = attempt.outcome
     model = outcome.model if outcome else entry.model
     ordinal = outcome.ordinal if outcome else entry.ordinal
-    found: dict[tuple[int, int], Effect] = {}
+    found: dict[tuple[int, int, int], Effect] = {}
 
-    def add(measure: Measure, source: int, value: int, weight: int = 1000) -> None:
-        found[model, measure] = (measure, source, ordinal, value, weight)
+    def add(measure: Measure, source: int, value: int, weight: int = 1000, slot: int = 0) -> None:
+        found[model, measure, slot] = (measure, source, ordinal, value, weight)
 
     if outcome is not None:
         if not (outcome.failed and outcome.error in BLAMELESS):
@@ -184,20 +204,23 @@ def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int], Effect
             if outcome.latency_s is not None:
                 add(Measure.LATENCY, OUTCOME_SOURCE, to_fixed(math.log(max(outcome.latency_s, _SHORTEST_S))))
     if outcome is None or not outcome.failed:
-        counted = counting(attempt.ratings)
-        if counted is not None:
-            add(Measure.QUALITY, counted.source, counted.value, counted.weight)
+        for source, value, weight, slot in parts(attempt.ratings):
+            add(Measure.QUALITY, source, value, weight, slot)
     return found
 
 
 def _changes(before: Entry, after: Entry) -> tuple[Change, ...]:
     """Return the difference between what two states of an entry contribute to the statistics."""
-    net: Counter[tuple[int, int, int, int, int]] = Counter()
+    net: Counter[tuple[int, int, int, int, int, int]] = Counter()
     for entry, sign in ((before, -1), (after, 1)):
         for attempt in entry.seen():
-            for (model, _), (measure, source, ordinal, value, weight) in effects(entry, attempt).items():
-                net[model, measure, source, ordinal, value] += sign * weight
-    return tuple(Change(after.task_class, *what, weight) for what, weight in sorted(net.items()) if weight)
+            for (model, _, slot), (measure, source, ordinal, value, weight) in effects(entry, attempt).items():
+                net[model, measure, source, ordinal, value, slot] += sign * weight
+    return tuple(
+        Change(after.task_class, model, measure, source, ordinal, value, weight, slot)
+        for (model, measure, source, ordinal, value, slot), weight in sorted(net.items())
+        if weight
+    )
 
 
 def _named(entry: Entry, attempt: str) -> AttemptEntry:

@@ -201,12 +201,14 @@ class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ordinal: int
     value: int
     weight: int
+    slot: int = 0  # of the rater
 
     def observation(self) -> Observation:
         """Return the observation with its signed weight."""
         return Observation(
-            self.task_class, self.model, Measure(self.measure), self.source, self.ordinal, self.value, self.weight
-        )
+            self.task_class, self.model, Measure(self.measure), self.source, self.ordinal, self.value, self.weight,
+            self.slot,
+        )  # fmt: skip
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -257,7 +259,8 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     rater: str
     value: int  # fixed point, see bandit.statistics.SCALE
     weight: int = UNIT_WEIGHT
-    signal: int = 0  # 0 score, 1 thumb, 2 preference
+    slot: int = 0  # of the rater, see bandit.influence.slot_of
+    signal: int = 0  # 0 score, 1 thumb, 2 preference, 3 reaction
     preferred: str = ""  # of a preference: the better attempt
     other: str = ""  # of a preference: the worse attempt
     comment: str = ""

@@ -204,8 +204,10 @@ def attempts_failed(
     )
 
 
-def feedback(entry: Entry, rated: AttemptEntry, rating: Rating, decision_id: str) -> feedback_pb2.Feedback:
-    """Return a piece of feedback as it is kept."""
+def feedback(
+    entry: Entry, rated: AttemptEntry, rating: Rating, decision_id: str, trust: Mapping[int, float]
+) -> feedback_pb2.Feedback:
+    """Return a piece of feedback as it is kept; trust: source -> weight."""
     state = feedback_pb2.FEEDBACK_STATE_SUPERSEDED
     if rating.retracted:
         state = feedback_pb2.FEEDBACK_STATE_RETRACTED
@@ -222,7 +224,7 @@ def feedback(entry: Entry, rated: AttemptEntry, rating: Rating, decision_id: str
         revisions=rating.revisions,
         create_time=timestamp(rating.created_ms),
         update_time=timestamp(rating.updated_ms),
-        weight=rating.weight / 1000,
+        weight=rating.weight / 1000 * trust.get(rating.source, 1.0),
     )
     value = rating.value / SCALE
     if rating.preferred:

@@ -8,12 +8,13 @@ from typing import BinaryIO
 import msgspec
 
 from naiad.bandit.belief import BeliefSettings
-from naiad.server.config import Config
+from naiad.server.config import Config, belief_of
 from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
 from naiad.server.folding import check_foldable
 from naiad.server.ledger import Entry, take_outcome, take_ratings
 from naiad.server.records import Event, FeedbackReported, OutcomeReported, decode
+from naiad.server.sections import LearningSection
 
 _FRAME = struct.Struct(">QI")
 
@@ -85,7 +86,7 @@ class Replay:
 
 def settings_of(config: Config) -> bytes:
     """Return the first frame of a stream: what the fold depends on besides the log."""
-    body = msgspec.json.encode({"half_life": config.file.learning.half_life_decisions})
+    body = msgspec.json.encode(config.file.learning)
     return _FRAME.pack(0, len(body)) + body
 
 
@@ -97,8 +98,7 @@ def frame(sequence: int, payload: bytes) -> bytes:
 def fold_stream(stream: BinaryIO) -> Digests:
     """Fold a stream of frames, the settings first; raises LogMismatch or EOFError."""
     _, body = _read(stream) or (0, b"{}")
-    half_life = msgspec.json.decode(body).get("half_life") or float("inf")
-    replay = Replay(BeliefSettings(half_life=half_life))
+    replay = Replay(belief_of(msgspec.json.decode(body, type=LearningSection), "the stream"))
     while (found := _read(stream)) is not None:
         try:
             event = decode(found[1])

@@ -72,10 +72,12 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
         receipt = await self._feedback.retract(
             feedback_id, comment, request_of("FeedbackService/RetractFeedback", request)
         )
-        entry = receipt.entry
+        entry, engine = receipt.entry, self._routing.engine
         rated = entry.find(receipt.attempt) or AttemptEntry(attempt=receipt.attempt)
         return feedback_service_pb2.RetractFeedbackResponse(
-            feedback=render.feedback(entry, rated, receipt.rating, self._routing.engine.decision_id(entry)),
+            feedback=render.feedback(
+                entry, rated, receipt.rating, engine.decision_id(entry), engine.settings.belief.trust
+            ),
             effective_score=receipt.score,
             sequence=receipt.sequence,
         )

@@ -239,7 +239,7 @@ def _add_ledger(engine: Engine, message: insight_pb2.DecisionRecord, entry: Entr
         if known.outcome is not None:
             message.attempts.append(render.attempt(engine.catalog, known.attempt, known.outcome))
     for known, rating in entry.judgements():
-        message.feedback.append(render.feedback(entry, known, rating, decision_id))
+        message.feedback.append(render.feedback(entry, known, rating, decision_id, engine.settings.belief.trust))
     score = effective_score(entry)
     if score is not None:
         message.effective_score = score

@@ -61,10 +61,31 @@ class PolicySection(ObjectiveSection, kw_only=True, frozen=True):
     allowance: float = 0.05
 
 
+class TrustSection(_Section, kw_only=True, frozen=True):
+    """[learning.trust]: how much a judgement by each source weighs, from 0 (not at all) to 1."""
+
+    human: float = 1.0
+    judge: float = 1.0
+    check: float = 1.0
+    user: float = 0.3
+
+
+class InfluenceSection(_Section, kw_only=True, frozen=True):
+    """[learning.influence]: full judgements of one rater that count in one arm and 1,024 decisions; 0 is no cap."""
+
+    human: float = 512.0
+    judge: float = 0.0
+    check: float = 0.0
+    user: float = 16.0
+    anonymous: int = 64
+
+
 class LearningSection(_Section, kw_only=True, frozen=True):
-    """[learning]: forgetting. half_life_decisions = 0 never forgets."""
+    """[learning]: forgetting, trust and caps. half_life_decisions = 0 never forgets."""
 
     half_life_decisions: float = 0.0
+    trust: TrustSection = TrustSection()
+    influence: InfluenceSection = InfluenceSection()
 
 
 class ModelSection(_Section, kw_only=True, frozen=True):

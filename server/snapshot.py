@@ -14,7 +14,7 @@ from naiad.server.engine import Engine
 from naiad.server.records import ModelPut, PolicySet, TaskClassPut
 from naiad.server.traffic import ArmTraffic
 
-REDUCER_VERSION = 1  # grows when the same log would fold to another state; older snapshots are then ignored
+REDUCER_VERSION = 2  # grows when the same log would fold to another state; older snapshots are then ignored
 
 
 class CorruptSnapshot(Exception):
@@ -29,6 +29,7 @@ class _State(msgspec.Struct, kw_only=True):
     models: list[ModelPut]
     task_classes: list[TaskClassPut]
     statistics: str
+    caps: tuple[list[tuple[int, int]], int]  # under which raters have cells of their own
     arms: list[tuple[int, int, int, int, int, int]]
     recent: list[tuple[int, list[int]]]
     sessions: list[tuple[str, int]]
@@ -46,6 +47,7 @@ def dump(engine: Engine) -> bytes:
         models=engine.catalog.models,
         task_classes=engine.catalog.task_classes,
         statistics=base64.b64encode(codec.encode(engine.statistics)).decode("ascii"),
+        caps=_caps(engine),
         arms=[(*key, a.pulls, a.attempts, a.failures, a.last_pull_ms) for key, a in sorted(traffic.arms.items())],
         recent=[(key, list(models)) for key, models in sorted(traffic.recent.items())],
         sessions=engine.sessions(),
@@ -61,11 +63,13 @@ def load(engine: Engine, data: bytes) -> None:
         raise CorruptSnapshot("the snapshot's checksum does not match its content")
     try:
         state = msgspec.json.decode(data[32:], type=_State)
-        statistics = codec.decode(base64.b64decode(state.statistics))
+        statistics = codec.decode(base64.b64decode(state.statistics), engine.settings.belief.caps)
     except (msgspec.MsgspecError, ValueError, codec.CorruptStatistics) as error:
         raise CorruptSnapshot(f"the snapshot cannot be read: {error}") from error
     if state.reducer != REDUCER_VERSION:
         raise CorruptSnapshot(f"the snapshot was folded by reducer {state.reducer}; this is {REDUCER_VERSION}")
+    if state.caps != _caps(engine):
+        raise CorruptSnapshot("the snapshot was folded under other caps of influence")
     for task_class in state.task_classes:
         engine.apply(0, task_class)
     for model in state.models:
@@ -79,3 +83,8 @@ def load(engine: Engine, data: bytes) -> None:
         traffic.recent[task_class_id] = deque(models, maxlen=100)
     engine.restore(statistics, state.last_uid, state.sessions)
     engine.budgets.restore(state.budgets)
+
+
+def _caps(engine: Engine) -> tuple[list[tuple[int, int]], int]:
+    caps = engine.settings.belief.caps
+    return sorted(caps.weights.items()), caps.anonymous

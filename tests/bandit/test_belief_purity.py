@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from naiad.bandit.belief import Belief, BeliefSettings
+from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import BUCKET_WIDTH, ERA, UNIT_WEIGHT, Measure, Observation, Statistics, to_fixed
-from tests.bandit.worlds import believe, fold, heads, observations
+from tests.bandit.worlds import believe, caps, fold, heads, observations
 
 CLASSES, MODELS, SOURCES = 3, 3, 3
 
 half_lives = st.sampled_from([math.inf, 128.0, 500.0, 1000.0, 3000.0])
 trusts = st.dictionaries(st.integers(0, SOURCES - 1), st.sampled_from([0.0, 0.1, 0.37, 1.0, 2.0]), max_size=2)
 masks = st.frozensets(st.integers(0, SOURCES - 1), max_size=2)
-settings_of_beliefs = st.builds(BeliefSettings, half_life=half_lives, trust=trusts, masked=masks)
+settings_of_beliefs = st.builds(BeliefSettings, half_life=half_lives, trust=trusts, masked=masks, caps=caps)
 values = st.one_of(st.floats(0.0, 1.0), st.sampled_from([0.0, 1.0]), st.floats(-8.0, 10.0)).map(to_fixed)
 
 
@@ -29,7 +30,7 @@ class Following(RuleBasedStateMachine):
     @initialize(how=settings_of_beliefs)
     def start(self, how: BeliefSettings) -> None:
         self.how = how
-        self.statistics = Statistics()
+        self.statistics = Statistics(how.caps)
         self.belief = Belief(how)
         self.live: list[Observation] = []
         self.n_classes, self.n_models = 1, 1
@@ -46,7 +47,7 @@ class Following(RuleBasedStateMachine):
         head = self.statistics.head(model)
         ordinal = max(0, head - data.draw(st.one_of(st.integers(0, 3), st.integers(0, head))))
         weight = data.draw(st.sampled_from([UNIT_WEIGHT, UNIT_WEIGHT // 3, 5 * UNIT_WEIGHT]))
-        seen = Observation(task_class, model, measure, source, ordinal, value, weight)
+        seen = Observation(task_class, model, measure, source, ordinal, value, weight, data.draw(st.integers(0, 1)))
         self._apply(seen, +1)
         self.live.append(seen)
 
@@ -129,7 +130,7 @@ class Following(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "belief"):
-            refolded = fold(self.live, self.statistics.heads())
+            refolded = fold(self.live, self.statistics.heads(), self.how.caps)
             assert refolded.digest() == self.statistics.digest()
             self._compare(believe(refolded, self.how, self.n_classes, self.n_models))
             self._compare(believe(refolded, self.how, CLASSES + 5, self.n_models))  # capacity leaves no trace
@@ -143,7 +144,7 @@ TestFollowing.settings = settings(
 small = observations.filter(lambda s: s.weight <= 10**6)
 
 
-@given(st.lists(small, max_size=20), heads, half_lives, trusts, masks)
+@given(st.lists(small, max_size=20), heads, half_lives, trusts, masks, caps)
 @settings(max_examples=60)
 def test_masking_a_source_equals_never_having_seen_it(
     seen: list[Observation],
@@ -151,11 +152,14 @@ def test_masking_a_source_equals_never_having_seen_it(
     half_life: float,
     trust: dict[int, float],
     masked: frozenset[int],
+    under: Caps,
 ) -> None:
     at = {model: max([at.get(model, 0)] + [s.ordinal for s in seen if s.model == model]) for model in range(3)}
-    without = fold((s for s in seen if s.source not in masked), at)
-    a = believe(fold(seen, at), BeliefSettings(half_life=half_life, trust=trust, masked=masked), 4, 3)
-    b = believe(without, BeliefSettings(half_life=half_life, trust=trust), 4, 3)
+    without = fold((s for s in seen if s.source not in masked), at, under)
+    a = believe(
+        fold(seen, at, under), BeliefSettings(half_life=half_life, trust=trust, masked=masked, caps=under), 4, 3
+    )
+    b = believe(without, BeliefSettings(half_life=half_life, trust=trust, caps=under), 4, 3)
     assert a.digest(5) == b.digest(5)
     assert [a.noise(m) for m in Measure] == [b.noise(m) for m in Measure]
     assert all((a.marginals(k, m).evidence == b.marginals(k, m).evidence).all() for k in range(4) for m in Measure)
@@ -167,8 +171,8 @@ def test_the_order_of_the_log_leaves_no_trace(
     data: st.DataObject, seen: list[Observation], at: dict[int, int], how: BeliefSettings
 ) -> None:
     at = {model: max([at.get(model, 0)] + [s.ordinal for s in seen if s.model == model]) for model in range(3)}
-    shuffled = fold(data.draw(st.permutations(seen)), at)
-    assert believe(shuffled, how, 4, 3).digest(5) == believe(fold(seen, at), how, 4, 3).digest(5)
+    shuffled = fold(data.draw(st.permutations(seen)), at, how.caps)
+    assert believe(shuffled, how, 4, 3).digest(5) == believe(fold(seen, at, how.caps), how, 4, 3).digest(5)
 
 
 def test_noise_learned_in_one_class_reaches_every_class_at_once() -> None:

@@ -8,33 +8,34 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import (
     BUCKET_WIDTH,
     ERA,
     SCALE,
-    CellKey,
     GroupKey,
     Measure,
     Observation,
+    RawKey,
     Statistics,
     block_of,
     to_fixed,
 )
-from tests.bandit.worlds import MODELS, fold, heads, observations, ordinals
+from tests.bandit.worlds import MODELS, caps, fold, heads, observations, ordinals
 
-Content = list[tuple[GroupKey, CellKey, tuple[int, int, int]]]
+Content = list[tuple[GroupKey, RawKey, tuple[int, int, int]]]
 
 
 def content(statistics: Statistics) -> Content:
     return list(statistics.items())
 
 
-def by_hand(seen: list[Observation], at: dict[int, int]) -> Content:
+def by_hand(seen: list[Observation], at: dict[int, int], under: Caps) -> Content:
     """Sum observations into cells with nothing but a dictionary, all at the final heads."""
-    cells: dict[tuple[GroupKey, CellKey], list[int]] = defaultdict(lambda: [0, 0, 0])
+    cells: dict[tuple[GroupKey, RawKey], list[int]] = defaultdict(lambda: [0, 0, 0])
     for s in seen:
         place = block_of(s.ordinal // BUCKET_WIDTH, at.get(s.model, 0) // ERA * ERA // BUCKET_WIDTH)
-        cell = cells[(s.task_class, s.model, s.measure), (s.source, *place)]
+        cell = cells[(s.task_class, s.model, s.measure), (s.source, s.slot if s.source in under.weights else 0, *place)]
         for i, amount in enumerate((s.weight, s.weight * s.value, s.weight * s.value**2)):
             cell[i] += amount
     return [
@@ -44,21 +45,32 @@ def by_hand(seen: list[Observation], at: dict[int, int]) -> Content:
     ]
 
 
+def counting(statistics: Statistics) -> list[object]:
+    """Return what is read: cells and totals of what counts."""
+    return [
+        (group, [(key, cell.triple()) for key, cell in statistics.cells(group)],
+         [(source, cell.triple()) for source, cell in statistics.totals(group) if cell])
+        for group in statistics.groups()
+        if statistics.cells(group)
+    ]  # fmt: skip
+
+
 def same(a: Statistics, b: Statistics) -> None:
     assert content(a) == content(b)
     assert a.digest() == b.digest()
+    assert counting(a) == counting(b)
 
 
-@given(st.data(), st.lists(observations, max_size=25), heads)
+@given(st.data(), st.lists(observations, max_size=25), heads, caps)
 def test_every_path_to_the_same_observations_gives_the_same_cells(
-    data: st.DataObject, seen: list[Observation], at: dict[int, int]
+    data: st.DataObject, seen: list[Observation], at: dict[int, int], under: Caps
 ) -> None:
     """Permuted, duplicated and taken back, revised, read in between, heads moved early or late: no trace."""
     extra = data.draw(st.lists(observations, max_size=8), label="seen and taken back")
     steps: list[tuple[str, object]] = [("add", s) for s in seen + extra]
     steps += [("subtract", s) for s in extra]  # may come before its add: sums do not care
     steps += [("advance", model) for model in at for _ in range(3)] + [("read", None)] * 3
-    statistics = Statistics()
+    statistics = Statistics(under)
     for what, whom in data.draw(st.permutations(steps), label="path"):
         match what, whom:
             case "add", Observation() as s:
@@ -71,37 +83,40 @@ def test_every_path_to_the_same_observations_gives_the_same_cells(
                 content(statistics)  # merges what the head allows by now
     for model, head in at.items():
         statistics.advance(model, head)
-    assert content(statistics) == by_hand(seen, at)
-    assert statistics.digest() == fold(seen, at).digest()
+    assert content(statistics) == by_hand(seen, at, under)
+    assert statistics.digest() == fold(seen, at, under).digest()
+    assert counting(statistics) == counting(fold(seen, at, under))
 
 
-@given(st.lists(observations, min_size=1, max_size=12), observations, heads)
+@given(st.lists(observations, min_size=1, max_size=12), observations, heads, caps)
 def test_a_revision_equals_having_seen_only_the_new_value(
-    seen: list[Observation], new: Observation, at: dict[int, int]
+    seen: list[Observation], new: Observation, at: dict[int, int], under: Caps
 ) -> None:
-    statistics = fold(seen, at)
+    statistics = fold(seen, at, under)
     content(statistics)
     statistics.subtract(seen[0])
     statistics.add(new)
-    same(statistics, fold([*seen[1:], new], at))
+    same(statistics, fold([*seen[1:], new], at, under))
 
 
-@given(st.data(), st.lists(observations, max_size=25), st.lists(heads, min_size=3, max_size=3))
-def test_replicas_merge_in_any_order(data: st.DataObject, seen: list[Observation], ats: list[dict[int, int]]) -> None:
+@given(st.data(), st.lists(observations, max_size=25), st.lists(heads, min_size=3, max_size=3), caps)
+def test_replicas_merge_in_any_order(
+    data: st.DataObject, seen: list[Observation], ats: list[dict[int, int]], under: Caps
+) -> None:
     """Three replicas with parts of the log and heads of their own, some read before, give one result."""
     shares = data.draw(st.lists(st.integers(0, 2), min_size=len(seen), max_size=len(seen)), label="who saw it")
-    replicas = [fold((s for s, r in zip(seen, shares, strict=True) if r == i), ats[i]) for i in range(3)]
+    replicas = [fold((s for s, r in zip(seen, shares, strict=True) if r == i), ats[i], under) for i in range(3)]
     for replica, read in zip(replicas, data.draw(st.tuples(*[st.booleans()] * 3), label="read"), strict=True):
         if read:
             content(replica)
     final = {model: max(at.get(model, 0) for at in ats) for at in ats for model in at}
-    merged = Statistics()
+    merged = Statistics(under)
     for i in data.draw(st.permutations(range(3)), label="order"):
         merged.merge(replicas[i])
         if data.draw(st.booleans(), label="read between"):
             content(merged)
-    assert content(merged) == by_hand(seen, final)
-    same(merged, fold(seen, final))
+    assert content(merged) == by_hand(seen, final, under)
+    same(merged, fold(seen, final, under))
 
 
 @given(st.lists(observations, max_size=12), st.lists(observations, min_size=1, max_size=5), heads)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from naiad.bandit.belief import Belief, BeliefSettings
 from naiad.bandit.crossed import CrossedPosterior, Floats, Marginals
+from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import BUCKET_WIDTH, ERA, UNIT_WEIGHT, Measure, Observation, Statistics, to_fixed
 
 CLASSES, MODELS, SOURCES = 4, 3, 3
@@ -30,14 +31,17 @@ observations = st.builds(
     ordinal=ordinals,
     value=st.one_of(st.integers(0, to_fixed(1.0)), st.integers(-to_fixed(30.0), to_fixed(30.0))),
     weight=st.one_of(st.just(UNIT_WEIGHT), st.integers(1, UNIT_WEIGHT), st.integers(1, 10**40)),
+    slot=st.integers(0, 2),
 )
+
+caps = st.sampled_from([Caps(), Caps({1: 1_500, 2: 300}, 2)])  # none, and such as a few judgements reach
 
 heads = st.dictionaries(st.integers(0, MODELS - 1), ordinals, max_size=MODELS)
 
 
-def fold(seen: Iterable[Observation], at: dict[int, int] | None = None) -> Statistics:
+def fold(seen: Iterable[Observation], at: dict[int, int] | None = None, under: Caps | None = None) -> Statistics:
     """Return the statistics of observations, with each model's head where `at` says."""
-    statistics = Statistics()
+    statistics = Statistics(under)
     for model, head in (at or {}).items():
         statistics.advance(model, head)
     for observation in seen:

@@ -10,14 +10,14 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from naiad.bandit.belief import BeliefSettings
+from naiad.server.config import load
 from naiad.server.records import decode
 from naiad.server.replay import Replay
 
 
 def fold(database: Path) -> dict[str, object]:
     """Return the digests of the state that the log folds to; raises LogMismatch."""
-    replay = Replay(BeliefSettings())
+    replay = Replay(load(None).belief)
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         for sequence, payload in connection.execute("SELECT seq, payload FROM events ORDER BY seq"):
             replay.feed(sequence, decode(payload))

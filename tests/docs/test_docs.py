@@ -31,6 +31,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[storage]": sections.StorageSection,
     "[policy]": sections.PolicySection,
     "[learning]": sections.LearningSection,
+    "[learning.trust]": sections.TrustSection,
+    "[learning.influence]": sections.InfluenceSection,
     "[[models]]": sections.ModelSection,
     "[[task_classes]]": sections.TaskClassSection,
     "[task_classes.objective]": sections.ObjectiveSection,
@@ -226,8 +228,9 @@ def keys(data: dict[str, Any], where: str = "") -> set[str]:
     """Return the keys of a TOML document with their sections, as the headings name them."""
     found: set[str] = set()
     for key, value in data.items():
-        if isinstance(value, dict) and (not where or key == "objective"):
+        if isinstance(value, dict) and (not where or key in ("objective", "trust", "influence")):
             name = "[endpoints.NAME]" if key == "endpoints" else f"[{key}]"
+            name = f"[learning.{key}]" if where == "[learning]" else name
             name = f"[{where.strip('[]')}.objective]" if key == "objective" else name
             inner = value.values() if key == "endpoints" else [value]
             found |= {key_ for part in inner for key_ in keys(part, name)}
@@ -277,7 +280,7 @@ def test_every_key_is_documented_with_its_default(section: str) -> None:
         elif default is None:
             assert written == ("the policy's" if "objective" in section else "none"), name
         elif isinstance(default, msgspec.Struct):
-            assert written == "the policy's", name
+            assert written == ("below" if section == "[learning]" else "the policy's"), name
         else:
             assert tomllib.loads(f"x = {written.strip('`')}")["x"] == default, name
 

@@ -16,6 +16,9 @@ def client(api: Caller) -> Iterator[Client]:
         yield connected
 
 
+USER_TRUST = 0.3  # how much a score of a user weighs by default; the client's feedback is one unless it says otherwise
+
+
 def evidence(client: Client, task_class: str) -> dict[str, float]:
     """Return how many observations of quality each model has."""
     return {a.model: a.quality.effective_observations for a in client.list_arms(task_class=task_class)}
@@ -35,7 +38,7 @@ def test_feedback_inside_and_after_a_block_is_of_the_one_attempt(client: Client)
         inside = decision.feedback(0.9)
     after = decision.feedback(0.2)
     assert (after.revised, after.feedback_id) == (True, inside.feedback_id)
-    assert sum(evidence(client, "block.inside").values()) == pytest.approx(1.0)
+    assert sum(evidence(client, "block.inside").values()) == pytest.approx(USER_TRUST)
     (kept,) = client.get_decision(decision).feedback
     assert kept.attempt_id == client.get_decision(decision).attempts[0].attempt_id
 
@@ -46,5 +49,5 @@ def test_feedback_inside_a_block_is_of_the_model_that_is_recorded_later(client: 
         decision.record(model=decision.ranking[1].model)
     assert evidence(client, "block.other") == {
         decision.model: 0.0,
-        decision.ranking[1].model: pytest.approx(1.0),
+        decision.ranking[1].model: pytest.approx(USER_TRUST),
     }

@@ -11,7 +11,6 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from naiad.bandit.belief import BeliefSettings
 from naiad.server import config, snapshot
 from naiad.server.app import restored_engine
 from naiad.server.folding import fold
@@ -55,7 +54,7 @@ async def log_of(seed: int = 3, steps: int = 120) -> tuple[list[EventRow], Diges
 
 def replayed(rows: list[EventRow]) -> Digests:
     """Fold rows as `naiad replay` does."""
-    replay = Replay(BeliefSettings())
+    replay = Replay(DEFAULTS.belief)
     for row in rows:
         replay.feed(row.sequence, decode(row.payload))
     return replay.digests()

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from naiad.server import config
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.engine import Engine, EngineSettings, Query
 from naiad.server.feedback import Feedback, FeedbackReceipt, Judgement, OutcomeReceipt, OutcomeReport
@@ -58,9 +59,12 @@ class HeldStore(MemoryStore):
         await super().save_snapshot(sequence, payload)
 
 
+DEFAULTS = config.load(None)
+
+
 def new_engine() -> Engine:
     """Return an engine that has folded nothing."""
-    return Engine(EngineSettings(), Signer({1: b"k" * 32}, 1))
+    return Engine(EngineSettings(belief=DEFAULTS.belief), Signer({1: b"k" * 32}, 1))
 
 
 class World:

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from naiad.bandit.influence import Caps, slot_of
 from naiad.bandit.statistics import Observation, Statistics, to_fixed
 from naiad.server.ledger import AttemptEntry, Entry, effects, take_outcome, take_ratings
 from naiad.server.records import Change, FeedbackReported, Outcome, OutcomeReported, Rating, Usage
@@ -16,6 +17,7 @@ from naiad.server.records import Change, FeedbackReported, Outcome, OutcomeRepor
 MODELS, CLASSES, SOURCES = 3, 2, (1, 2, 3, 4)
 ATTEMPTS = ("1", "2", "x")
 RATERS = ("", "ann", "bob")
+CAPS = Caps({1: 1_500, 4: 700}, 2)  # a few judgements reach them
 Event = OutcomeReported | FeedbackReported
 
 
@@ -69,11 +71,22 @@ def ops(draw: st.DrawFn, count: int) -> Op:
     if kind == "preference":
         better, worse = draw(st.permutations(ATTEMPTS))[:2]
         halves = tuple(
-            Rating(source=source, rater=rater, value=to_fixed(v), weight=500, signal=2, preferred=better, other=worse)
+            Rating(
+                source=source,
+                rater=rater,
+                value=to_fixed(v),
+                weight=500,
+                slot=slot_of(rater),
+                signal=2,
+                preferred=better,
+                other=worse,
+            )
             for v in (1.0, 0.0)
         )
         return Op(uid, (better, worse), ratings=halves)
-    rating = Rating(source=source, rater=rater, value=to_fixed(draw(scores)), retracted=kind == "retraction")
+    rating = Rating(
+        source=source, rater=rater, value=to_fixed(draw(scores)), slot=slot_of(rater), retracted=kind == "retraction"
+    )
     if kind == "early":
         return Op(uid, (), ratings=(rating,))
     return Op(uid, (draw(st.sampled_from(ATTEMPTS)),), ratings=(rating,))
@@ -110,7 +123,7 @@ def play(count: int, history: list[Op]) -> tuple[dict[int, Entry], list[Event]]:
 
 def folded(events: list[Event], count: int) -> Statistics:
     """Return the statistics that the changes in the events add up to."""
-    statistics = Statistics()
+    statistics = Statistics(CAPS)
     advance(statistics, count)
     for event in events:
         for change in event.changes:
@@ -126,21 +139,28 @@ def advance(statistics: Statistics, count: int) -> None:
 
 def direct(entries: dict[int, Entry]) -> Statistics:
     """Return the statistics of the final entries alone: each attempt's effects, once."""
-    statistics = Statistics()
+    statistics = Statistics(CAPS)
     advance(statistics, len(entries))
     for entry in entries.values():
         for attempt in entry.seen():
-            for (model, _), (measure, source, ordinal, value, weight) in effects(entry, attempt).items():
-                statistics.add(Change(entry.task_class, model, measure, source, ordinal, value, weight).observation())
+            for (model, _, slot), (measure, source, ordinal, value, weight) in effects(entry, attempt).items():
+                change = Change(entry.task_class, model, measure, source, ordinal, value, weight, slot)
+                statistics.add(change.observation())
     return statistics
 
 
 def shuffled(history: list[Op], rng: random.Random) -> list[Op]:
     """Return a random order in which operations that share a key keep theirs."""
+    early = {(op.uid, r.source, r.rater) for op in history if not op.attempts for r in op.ratings}
+
+    def keys(op: Op) -> frozenset[Any]:
+        # Whether it revises the rater's judgement of the answer hangs on which attempt that is by then.
+        return op.keys | ({(op.uid, "answer")} if op.keys & early else frozenset())
+
     left, result = list(history), []
     while left:
         free = [
-            i for i, op in enumerate(left) if not any(op.keys & earlier.keys for earlier in left[:i])
+            i for i, op in enumerate(left) if not any(keys(op) & keys(earlier) for earlier in left[:i])
         ]  # those that no earlier one shares a key with
         result.append(left.pop(rng.choice(free)))
     return result
@@ -155,7 +175,11 @@ def canonical(entries: dict[int, Entry]) -> dict[int, tuple[Any, ...]]:
         uid: (
             entry.task_class, entry.model, entry.ordinal,
             sorted(
-                ((a.attempt, a.outcome, tuple(replace(r, revisions=0) for r in a.ratings)) for a in entry.seen()),
+                (
+                    (a.attempt, a.outcome, tuple(replace(r, revisions=0) for r in a.ratings))
+                    for a in entry.seen()
+                    if a.outcome or a.ratings
+                ),
                 key=lambda known: known[0],
             ),
         )

@@ -68,12 +68,12 @@ def test_each_event_changes_by_the_difference_of_what_counts(history: tuple[int,
     for op in history[1]:
         entries[op.uid], event = apply(entries[op.uid], op)
         for c in event.changes:
-            running[c.task_class, c.model, c.measure, c.source, c.ordinal, c.value] += c.weight
+            running[c.task_class, c.model, c.measure, c.source, c.ordinal, c.value, c.slot] += c.weight
         present = Counter[tuple[object, ...]]()
         for entry in entries.values():
             for attempt in entry.seen():
-                for (model, _), (measure, source, ordinal, value, weight) in effects(entry, attempt).items():
-                    present[entry.task_class, model, measure, source, ordinal, value] += weight
+                for (model, _, slot), (measure, source, ordinal, value, weight) in effects(entry, attempt).items():
+                    present[entry.task_class, model, measure, source, ordinal, value, slot] += weight
         assert {key: n for key, n in running.items() if n} == dict(present)
 
 
@@ -227,7 +227,7 @@ def test_a_failure_takes_earlier_feedback_out_and_refuses_later(value: float, er
         entry, event = apply(entry, step)
         events.append(event)
     assert quality(folded(events, 0)) == {}
-    assert set(effects(entry, attempt_of(entry, "1"))) <= {(0, Measure.SUCCESS)}
+    assert set(effects(entry, attempt_of(entry, "1"))) <= {(0, Measure.SUCCESS, 0)}
 
 
 @pytest.mark.parametrize(("error", "blamed"), [(1, True), (5, True), (6, False), (7, False), (8, False), (12, False)])
@@ -288,3 +288,14 @@ def test_feedback_ids_tell_apart_what_is_unique() -> None:
 def test_what_is_no_feedback_id_names_no_decision(text: str) -> None:
     """A number beyond 63 bits does not fit the store either: looking it up must not be tried."""
     assert uid_of_feedback(text) is None
+
+
+def test_the_answer_is_of_the_attempt_reported_last_whichever_feedback_named_first() -> None:
+    entry, _ = take_ratings(ENTRY, ("2",), (rating(USER, 1.0, "ann"),), 0)
+    entry, _ = take_outcome(entry, "1", FINE, 0)
+    entry, _ = take_outcome(entry, "2", FINE, 0)
+    assert (entry.answered(), entry.succeeded()) == ("2", ["1", "2"])
+    turned, _ = take_ratings(ENTRY, ("2",), (rating(USER, 1.0, "ann"),), 0)
+    turned, _ = take_outcome(turned, "2", FINE, 0)
+    turned, _ = take_outcome(turned, "1", FINE, 0)
+    assert turned.answered() == "1"

@@ -12,7 +12,7 @@ from tests.report.conftest import Running
 def taught(running: Running) -> Running:
     for score in (1.0, 0.9, 1.0):
         done = running.client.complete("hello", task_class="sum.ticket", allowed_models=["echo/large"])
-        running.client.report_feedback(done, score)
+        running.client.report_feedback(done, score, source="judge")
     running.client.complete("hello", task_class="sum.mail", allowed_models=["echo/small"])
     return running
 
