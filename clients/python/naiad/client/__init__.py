@@ -59,10 +59,13 @@ from naiad.client.errors import (
 )
 from naiad.client.insight import (
     Arm,
+    ArmsUpdate,
+    ArmTable,
     Belief,
     CandidateExplanation,
     DecisionRecord,
     DecisionSummary,
+    RemovedArm,
     TaskClassInference,
 )
 from naiad.client.messages import Conversation, Generation, Tool, ToolCall
@@ -88,6 +91,8 @@ __all__ = [
     "Aborted",
     "AlreadyExists",
     "Arm",
+    "ArmTable",
+    "ArmsUpdate",
     "AsyncAttemptScope",
     "AsyncBoundDecision",
     "AsyncClient",
@@ -132,6 +137,7 @@ __all__ = [
     "Preference",
     "Prices",
     "QualityPrior",
+    "RemovedArm",
     "ResourceExhausted",
     "Retraction",
     "RetryPolicy",
