@@ -185,7 +185,16 @@ async def test_leaving_the_loop_hangs_up(naiad: Face, fake: FakeNaiad) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"reconnect_s": -1}, {"reconnect_s": math.nan}, {"timeout_s": math.nan}, {"timeout_s": -1}]
+    "arguments",
+    [
+        {"reconnect_s": -1},
+        {"reconnect_s": math.nan},
+        {"timeout_s": math.nan},
+        {"timeout_s": -1},
+        {"interval_s": math.inf},
+        {"interval_s": math.nan},
+        {"interval_s": -1},
+    ],
 )
 async def test_times_that_are_none(naiad: Face, arguments: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):

@@ -51,12 +51,14 @@ def watch_arms(
         ValueError: a time is negative or not a number.
     """
 
+    if interval_s is not None and not 0 <= interval_s <= 1e9:
+        raise ValueError(f"interval_s is {interval_s}; give seconds, from 0.1 to 3,600")
+
     def open_at(cursor: str) -> Call[ArmsUpdate]:
         request = api.WatchArmsRequest(task_class=task_class, model=model, cursor=cursor)
         write(None, request, {"interval_s": interval_s})
         return call("InsightService/WatchArms", request, api.WatchArmsResponse, _update, _insight_s, None)
 
-    open_at(cursor)  # so that what cannot be sent is told at once
     return Watch(
         open=open_at,
         cursor_of=lambda update: update.cursor,
