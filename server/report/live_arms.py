@@ -29,6 +29,7 @@ def watch_arms(
     view = View(out, server, time.monotonic)
 
     def follow(client: Client) -> int:
+        next(client.list_arms(task_class=task_class, model=model, page_size=1), None)  # a watch would try for a minute
         with closing(client.watch_arms(task_class=task_class, model=model, interval_s=interval_s)) as updates:
             if out.is_terminal:
                 with Live(get_renderable=view.render, console=out, refresh_per_second=2) as live:

@@ -146,6 +146,11 @@ def test_refusals_are_one_line(
     assert len(message.splitlines()) == 1
 
 
+def test_a_server_that_is_not_there_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.watch_arms("127.0.0.1:1", "") == 1
+    assert "no answer from 127.0.0.1:1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("interval", ["0", "0.09", "3601", "nan", "inf", "1e300", "often"])
 def test_an_interval_that_cannot_be_is_wrong_usage(capsys: pytest.CaptureFixture[str], interval: str) -> None:
     with pytest.raises(SystemExit) as caught:
