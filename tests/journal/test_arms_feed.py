@@ -128,6 +128,10 @@ async def test_readers_that_break_off_anywhere_hold_what_is_listed(seed: int) ->
                 await reader.reopen()
             if rng.random() < 0.2:
                 await reader.reopen()
+        for reader in readers[:2]:
+            await reader.reopen()
+            await reader.catch_up(now.engine.sequence)
+            assert reader.table == listed(now), f"seed {seed}, with what is deleted"
         catalog = now.engine.catalog
         await now.journal.append(*(msgspec.structs.replace(model, deleted=False) for model in catalog.models))
         await now.journal.append(*(msgspec.structs.replace(one, deleted=False) for one in catalog.task_classes))
