@@ -18,6 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from naiad.adapters.base import Adapter
 from naiad.server import providers, snapshot
 from naiad.server.address import check_free, split_address
+from naiad.server.arms_feed import ArmsFeed
 from naiad.server.completion import Completer
 from naiad.server.config import Config
 from naiad.server.decision_id import Signer
@@ -101,6 +102,7 @@ class Server:
         self._adapters = adapters
         self.journal = Journal(store, engine, wall_ms)
         self.guard = Guard(config.limits, lambda: self.journal.backlog)
+        self._feed = ArmsFeed(engine, self.journal.beyond, time.monotonic)
         self._health = health.aio.HealthServicer()
         self._grpc: grpc.aio.Server | None = None
         self.address = ""
@@ -158,7 +160,7 @@ class Server:
             ),
             (CatalogServicer(self.engine.catalog, inventory), catalog_service_pb2, "CatalogService"),
             (PolicyServicer(), policy_service_pb2, "PolicyService"),
-            (InsightServicer(routing, self.journal, self.store), insight_service_pb2, "InsightService"),
+            (InsightServicer(routing, self.journal, self.store, self._feed), insight_service_pb2, "InsightService"),
             (AdminServicer(self.journal, self.engine, self.store, self.config), admin_service_pb2, "AdminService"),
         ):
             service = module.DESCRIPTOR.services_by_name[name]

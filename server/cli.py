@@ -54,6 +54,15 @@ def parser() -> argparse.ArgumentParser:
     arms = commands.add_parser("arms", help="draw what a server believes of its models")
     _server_option(arms)
     arms.add_argument("--task-class", default="", metavar="NAME", help="only this task class")
+    arms.add_argument("--model", default="", metavar="NAME", help="only this model")
+    arms.add_argument("--watch", action="store_true", help="go on drawing as they move, until Ctrl-C")
+    arms.add_argument(
+        "--interval",
+        type=_interval_s,
+        default=1.0,
+        metavar="SECONDS",
+        help="with --watch: least time between changes",
+    )
     arms.set_defaults(run=_arms)
 
     explain = commands.add_parser("explain", help="explain one decision")
@@ -75,6 +84,17 @@ def _config_options(command: argparse.ArgumentParser) -> None:
 
 def _server_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT", help="default 127.0.0.1:50051")
+
+
+def _interval_s(text: str) -> float:
+    """Return the least time between two changes, in seconds; raises ArgumentTypeError for one that no watch takes."""
+    try:
+        interval_s = float(text)
+    except ValueError:
+        interval_s = 0.0
+    if not 0.1 <= interval_s <= 3_600.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
+    return interval_s
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,9 +162,11 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _arms(options: argparse.Namespace) -> int:
-    from naiad.server.report import print_arms
+    from naiad.server.report import print_arms, watch_arms
 
-    return print_arms(options.server, options.task_class)
+    if options.watch:
+        return watch_arms(options.server, options.task_class, options.model, options.interval)
+    return print_arms(options.server, options.task_class, options.model)
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -117,7 +117,10 @@ def _build(file: File, source: str) -> Config:
         raise ConfigError(f"{source}: storage.path is {path!r}; give the path of a file, or ':memory:'")
     _choice(server.log, ("console", "json"), "server.log", source)
     _choice(server.log_level, ("debug", "info", "warning", "error"), "server.log_level", source)
-    for key, low, high in (("concurrent_calls", 1, 100_000), ("message_mib", 1, 1024), ("large_message_mib", 1, 1024)):
+    for key, low, high in (
+        ("concurrent_calls", 1, 100_000), ("concurrent_streams", 0, 10_000),
+        ("message_mib", 1, 1024), ("large_message_mib", 1, 1024),
+    ):  # fmt: skip
         _between(getattr(server, key), low, high, f"server.{key}", source)
     for key in ("default_deadline_s", "longest_deadline_s", "drain_s"):
         _between(getattr(server, key), 0.1, 86_400.0, f"server.{key}", source)
@@ -157,6 +160,7 @@ def _build(file: File, source: str) -> Config:
         policy=_policy(policy, file.workflows, source),
         limits=Limits(
             concurrent_calls=server.concurrent_calls,
+            concurrent_streams=server.concurrent_streams,
             message_mib=server.message_mib,
             large_message_mib=server.large_message_mib,
             default_deadline_s=server.default_deadline_s,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import types
 import uuid
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ _RETRY_AFTER_S = 0.5
 
 Servicer = TypeVar("Servicer")
 Method = Callable[[Any, Any], Coroutine[Any, Any, Message]]
+Stream = Callable[[Any, Any], AsyncGenerator[Message, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Limits:
     """How much a server takes on at a time."""
 
     concurrent_calls: int = 512
+    concurrent_streams: int = 128  # apart from calls: whoever watches takes nobody's place
     backlog: int = 20_000  # decisions waiting to be written
     message_mib: int = 4
     large_message_mib: int = 32
@@ -53,27 +56,35 @@ class Guard:
         self._limits = limits
         self._backlog = backlog
         self.in_flight = 0
+        self.streams = 0
         self.draining = False
+        self._open: set[asyncio.Timeout] = set()  # of the streams
         self._idle = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"Guard(in_flight={self.in_flight}, draining={self.draining})"
+        return f"Guard(in_flight={self.in_flight}, streams={self.streams}, draining={self.draining})"
 
     def protect(self, servicer: Servicer, service: str, methods: list[str]) -> Servicer:
-        """Wrap the servicer's methods; those that it does not have answer UNIMPLEMENTED with an ErrorInfo."""
+        """Wrap the servicer's methods; those that it does not have answer UNIMPLEMENTED with an ErrorInfo.
+
+        A method that is an async generator streams its replies.
+        """
         for method in methods:
             name = f"{service}/{method}"
             if name not in REQUIRED:
                 raise RuntimeError(f"{name} has no row in naiad.server.authorization: add the role that it asks for")
             own = type(servicer).__dict__.get(method)
-            handler = getattr(servicer, method) if own is not None else None
-            setattr(servicer, method, self._wrap(name, handler) if handler else _unimplemented(name))
+            wrap = self._wrap_stream if inspect.isasyncgenfunction(own) else self._wrap
+            setattr(servicer, method, _unimplemented(name) if own is None else wrap(name, getattr(servicer, method)))
         return servicer
 
     async def drain(self, patience_s: float) -> None:
-        """Refuse new calls and wait for those in flight, so long and no longer."""
+        """Refuse new calls, end streams as DRAINING, and wait for those in flight, so long and no longer."""
         self.draining = True
-        if self.in_flight:
+        now_s = asyncio.get_running_loop().time()
+        for stream in self._open:
+            stream.reschedule(now_s)
+        if self.in_flight or self.streams:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
                     await self._idle.wait()
@@ -96,62 +107,63 @@ class Guard:
                     work = _resumed(work, pending)
                 async with asyncio.timeout(left):
                     return await work
-            except NaiadError as error:
-                await abort(context, error)
-            except TimeoutError:
-                await abort(context, _passed_midway(name))
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
             except Exception as error:
-                incident = uuid.uuid4().hex
-                log.error("call_failed", method=name, incident_id=incident, error=type(error).__name__, exc_info=True)
-                await abort(
-                    context,
-                    NaiadError(
-                        "INTERNAL",
-                        f"a defect of Naiad ended this call; report it with incident_id {incident}",
-                        code="INTERNAL",
-                        metadata={"incident_id": incident},
-                    ),
-                )
+                await abort(context, _error_of(name, error, _passed_midway))
             finally:
                 self.in_flight -= 1
-                if self.draining and not self.in_flight:
-                    self._idle.set()
+                self._left()
 
         return call
 
+    def _wrap_stream(self, name: str, handler: Stream) -> Callable[[Any, Any], Coroutine[Any, Any, None]]:
+        """Guard a method that streams its replies: it has the caller's deadline or none, and ends with the drain."""
+        largest = self._limits.message_mib * MEBIBYTE
+
+        async def call(request: Message, context: grpc.aio.ServicerContext) -> None:  # type: ignore[type-arg]
+            self.streams += 1
+            scope = None
+            try:
+                self._admit_stream(name, request, context, largest)
+                async with asyncio.timeout(context.time_remaining()) as scope:
+                    self._open.add(scope)
+                    async with contextlib.aclosing(handler(request, context)) as replies:
+                        async for reply in replies:
+                            await context.write(reply)
+            except (asyncio.CancelledError, grpc.aio.AbortError):
+                raise
+            except Exception as error:
+                await abort(context, _error_of(name, error, _draining if self.draining else _stream_passed))
+            finally:
+                if scope is not None:
+                    self._open.discard(scope)
+                self.streams -= 1
+                self._left()
+
+        return call
+
+    def _left(self) -> None:
+        if self.draining and not self.in_flight and not self.streams:
+            self._idle.set()
+
     def _admit(self, name: str, request: Message, context: Any, largest: int) -> float:
         """Return how many seconds the call may take; raises NaiadError when it may not begin."""
-        if self.draining:
-            raise NaiadError(
-                "DRAINING", "the server is shutting down; try again, another or the restarted one will answer",
-                code="UNAVAILABLE", metadata={"method": name}, retry_after_s=1.0,
-            )  # fmt: skip
         limits = self._limits
+        if self.draining:
+            raise _draining(name)
         if self.in_flight > limits.concurrent_calls or self._backlog() > limits.backlog:
-            raise NaiadError(
-                "OVERLOADED", f"{limits.concurrent_calls} calls are being served, as many as this server takes; "
-                "wait as long as RetryInfo says, or raise [server] concurrent_calls",
-                code="RESOURCE_EXHAUSTED", metadata={"method": name, "limit": limits.concurrent_calls},
-                retry_after_s=_RETRY_AFTER_S,
-            )  # fmt: skip
-        left = context.time_remaining()
-        if left is not None and left <= 0.0:
-            raise _too_late(name)
-        if isinstance(request, _Malformed):
-            rule = f"the bytes of one request message of {name}"
-            raise NaiadError(
-                "INVALID_FORMAT", f"the request cannot be read; send {rule}", metadata={"rule": rule}, field="request"
-            )
-        size = request.ByteSize()
-        if size > largest:
-            raise NaiadError(
-                "MESSAGE_TOO_LARGE", f"the request has {size} bytes; {name} takes up to {largest}: send less, "
-                "or raise [server] message_mib",
-                code="RESOURCE_EXHAUSTED", metadata={"size": size, "maximum": largest, "method": name},
-            )  # fmt: skip
+            raise _overloaded(name, limits.concurrent_calls, "calls", "concurrent_calls")
+        left = _readable(name, request, context, largest)
         return limits.default_deadline_s if left is None else min(left, limits.longest_deadline_s)
+
+    def _admit_stream(self, name: str, request: Message, context: Any, largest: int) -> None:
+        """Raise NaiadError when a stream may not begin."""
+        if self.draining:
+            raise _draining(name)
+        if self.streams > self._limits.concurrent_streams:
+            raise _overloaded(name, self._limits.concurrent_streams, "streams", "concurrent_streams")
+        _readable(name, request, context, largest)
 
 
 class _Malformed(Exception):
@@ -196,6 +208,55 @@ def _reader(message_type: type[Message]) -> Callable[[bytes], Message | _Malform
     return read
 
 
+def _readable(name: str, request: Message | _Malformed, context: Any, largest: int) -> float | None:
+    """Return how many seconds the caller gives, None for no end; raises NaiadError for what cannot be served."""
+    left: float | None = context.time_remaining()
+    if left is not None and left <= 0.0:
+        raise _too_late(name)
+    if isinstance(request, _Malformed):
+        rule = f"the bytes of one request message of {name}"
+        raise NaiadError(
+            "INVALID_FORMAT", f"the request cannot be read; send {rule}", metadata={"rule": rule}, field="request"
+        )
+    size = request.ByteSize()
+    if size > largest:
+        raise NaiadError(
+            "MESSAGE_TOO_LARGE", f"the request has {size} bytes; {name} takes up to {largest}: send less, "
+            "or raise [server] message_mib",
+            code="RESOURCE_EXHAUSTED", metadata={"size": size, "maximum": largest, "method": name},
+        )  # fmt: skip
+    return left
+
+
+def _error_of(name: str, error: Exception, passed: Callable[[str], NaiadError]) -> NaiadError:
+    """Return what a call ends with: its own refusal, what `passed` says of its time, or a defect by its incident."""
+    if isinstance(error, NaiadError):
+        return error
+    if isinstance(error, TimeoutError):
+        return passed(name)
+    incident = uuid.uuid4().hex
+    log.error("call_failed", method=name, incident_id=incident, error=type(error).__name__, exc_info=error)
+    return NaiadError(
+        "INTERNAL", f"a defect of Naiad ended this call; report it with incident_id {incident}",
+        code="INTERNAL", metadata={"incident_id": incident},
+    )  # fmt: skip
+
+
+def _draining(name: str) -> NaiadError:
+    return NaiadError(
+        "DRAINING", "the server is shutting down; try again, another or the restarted one will answer",
+        code="UNAVAILABLE", metadata={"method": name}, retry_after_s=1.0,
+    )  # fmt: skip
+
+
+def _overloaded(name: str, limit: int, what: str, key: str) -> NaiadError:
+    return NaiadError(
+        "OVERLOADED", f"{limit} {what} are being served, as many as this server takes; "
+        f"wait as long as RetryInfo says, or raise [server] {key}",
+        code="RESOURCE_EXHAUSTED", metadata={"method": name, "limit": limit}, retry_after_s=_RETRY_AFTER_S,
+    )  # fmt: skip
+
+
 def _too_late(name: str) -> NaiadError:
     return NaiadError(
         "DEADLINE_ALREADY_PAST", f"the deadline of {name} has passed; call with a longer one",
@@ -208,6 +269,14 @@ def _passed_midway(name: str) -> NaiadError:
         "DEADLINE_PASSED_MIDWAY",
         f"the deadline passed while {name} was under way; whether a change was kept is not known: repeat the request "
         "with the same request_id and a longer deadline",
+        code="DEADLINE_EXCEEDED", metadata={"method": name},
+    )  # fmt: skip
+
+
+def _stream_passed(name: str) -> NaiadError:
+    return NaiadError(
+        "DEADLINE_PASSED_MIDWAY",
+        f"the deadline of {name} has passed; go on from the last cursor with a longer one, or with none",
         code="DEADLINE_EXCEEDED", metadata={"method": name},
     )  # fmt: skip
 

@@ -93,6 +93,7 @@ class Journal:
         self._hurry = asyncio.Event()  # somebody waits for what is queued, or it has lain long enough
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self._folded = asyncio.Event()  # pulses whenever events were folded
         self.failed = asyncio.Event()  # set when a commit failed: the server must stop
 
     def start(self) -> None:
@@ -130,6 +131,11 @@ class Journal:
     async def written(self) -> None:
         """Wait until all that was queued before is on disk and folded."""
         await self.probe(lambda: None)
+
+    async def beyond(self, sequence: int) -> None:
+        """Wait until an event after this place was folded."""
+        while self._engine.sequence <= sequence:
+            await self._folded.wait()
 
     async def decided(self, uid: int) -> Decided | None:
         """Return a decision's record, written already or not, or None if there is none."""
@@ -314,6 +320,8 @@ class Journal:
                 item.done.set_exception(item.error)
             else:
                 item.done.set_result(item.result)
+        self._folded.set()  # wakes those who wait now
+        self._folded.clear()
 
     def _fail(self, items: list[_Item]) -> None:
         self.failed.set()

@@ -22,13 +22,14 @@ def page_size(wanted: int) -> int:
     return int(number(wanted, "page_size", 0, LARGEST_PAGE)) or DEFAULT_PAGE
 
 
-def _scope(*parts: object) -> str:
+def scope_digest(*parts: object) -> str:
+    """Return 12 hex digits that tell a list, or a watch, and its filter."""
     return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
 
 
 def encode(position: int, *scope: object) -> str:
     """Return the token of the page that begins at a position."""
-    return base64.urlsafe_b64encode(json.dumps([position, _scope(*scope)]).encode()).decode("ascii")
+    return base64.urlsafe_b64encode(json.dumps([position, scope_digest(*scope)]).encode()).decode("ascii")
 
 
 def decode(token: str, *scope: object) -> int | None:
@@ -39,7 +40,7 @@ def decode(token: str, *scope: object) -> int | None:
         if len(token) > _LONGEST:
             raise ValueError("too long")
         position, of = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
-        if of == _scope(*scope) and isinstance(position, int) and 0 <= position < 1 << 63:
+        if of == scope_digest(*scope) and isinstance(position, int) and 0 <= position < 1 << 63:
             return position
     except (ValueError, TypeError):
         pass

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from math import erfc, sqrt
 from typing import Any
 
 import msgspec
 
 from naiad.bandit.objective import Objective, Strategy, worth_of_quality
-from naiad.bandit.statistics import Measure
 from naiad.server import render
+from naiad.server.arms import arms, pairs_of
+from naiad.server.arms_feed import ArmsFeed, watch_interval_s
 from naiad.server.bounds import MOST_INT64
-from naiad.server.convert import model_name, name, text_id, time_ms
+from naiad.server.convert import duration_s, model_name, name, text_id, time_ms
 from naiad.server.engine import UID_TIME_SHIFT, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Journal
@@ -25,35 +27,35 @@ from naiad.server.store.base import DecisionFilter, EventRow, Store
 from naiad.v1 import insight_pb2, insight_service_pb2, insight_service_pb2_grpc
 
 _entry_decoder = msgspec.json.Decoder(Entry)
-_TYPICAL_INPUT = 500  # tokens for which the cost of an arm is shown
 _FLOORED = (Strategy.COST_OPTIMIZED, Strategy.LATENCY_OPTIMIZED)
 
 
 class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
     """Beliefs, arms and records of decisions."""
 
-    def __init__(self, routing: Routing, journal: Journal, store: Store) -> None:
+    def __init__(self, routing: Routing, journal: Journal, store: Store, feed: ArmsFeed) -> None:
         self._routing = routing
         self._journal = journal
         self._engine = routing.engine
         self._store = store
+        self._feed = feed
 
     async def ListArms(self, request: Any, context: Any) -> insight_service_pb2.ListArmsResponse:
         """List what is known of every arm, by task class and model."""
-        catalog = self._engine.catalog
-        classes = list(catalog.live_task_classes())
-        if request.task_class:
-            classes = [catalog.task_class(name(request.task_class, "task_class"))]
-        models = list(catalog.live)
-        if request.model:
-            models = [catalog.model(model_name(request.model, "model"))]
-        pairs = [(c.task_class, m.model) for c in classes for m in models]
+        pairs = pairs_of(self._engine, request.task_class, request.model)
         page, following = slice_page(
             pairs, request.page_size, request.page_token, "arms", request.task_class, request.model
         )
         return insight_service_pb2.ListArmsResponse(
             arms=arms(self._engine, page), next_page_token=following, sequence=self._engine.sequence
         )
+
+    async def WatchArms(self, request: Any, context: Any) -> AsyncIterator[insight_service_pb2.WatchArmsResponse]:
+        """Send all arms or those after the cursor, then those that move; never ends by itself."""
+        interval_s = watch_interval_s(duration_s(request, "interval"))
+        async with aclosing(self._feed.watch(request.task_class, request.model, request.cursor, interval_s)) as watch:
+            async for response in watch:
+                yield response
 
     async def GetDecision(self, request: Any, context: Any) -> insight_service_pb2.GetDecisionResponse:
         """Return a decision with everything that it rested on and that became of it."""
@@ -118,46 +120,6 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
             decisions=[_summary(self._engine, row, entries.get(row.uid or -1)) for row in page],
             next_page_token=following,
         )
-
-
-def arms(engine: Engine, pairs: Sequence[tuple[int, int]]) -> list[insight_pb2.Arm]:
-    """Return what is known of some (task class, model) pairs; cost is that of a request of 500 tokens."""
-    catalog = engine.catalog
-    everything = list(range(len(catalog.models)))
-    found = []
-    for task_class, model in pairs:
-        seen = engine.predictor.predict(task_class, everything, _TYPICAL_INPUT, 1 << 40)
-        quality = engine.belief.marginals(task_class, Measure.QUALITY)
-        success = engine.belief.marginals(task_class, Measure.SUCCESS)
-        tokens = engine.belief.marginals(task_class, Measure.OUTPUT_TOKENS)
-        latency = engine.belief.marginals(task_class, Measure.LATENCY)
-        written = engine.predictor.output_tokens(task_class)
-        traffic = engine.traffic
-        counts = traffic.arm(task_class, model)
-
-        def belief(mean: Any, sd: Any, evidence: Any, at: int = model) -> insight_pb2.Belief:
-            return insight_pb2.Belief(
-                mean=float(mean[at]), standard_deviation=float(sd[at]), effective_observations=float(evidence[at])
-            )
-
-        arm = insight_pb2.Arm(
-            task_class=catalog.task_classes[task_class].name,
-            model=catalog.models[model].name,
-            quality=belief([min(1.0, max(0.0, q)) for q in quality.mean], quality.sd, quality.evidence),
-            success=belief(success.mean, success.sd, success.evidence),
-            output_tokens=belief([m for m, _ in written], [sd for _, sd in written], tokens.evidence),
-            latency_s=belief(seen.latency, seen.latency_sd, latency.evidence),
-            pulls=counts.pulls,
-            failures=counts.failures,
-            traffic_share=traffic.share(task_class, model),
-            recent_traffic_share=traffic.recent_share(task_class, model),
-        )
-        if catalog.models[model].prices is not None:
-            arm.cost_nano_usd.CopyFrom(belief(seen.cost, seen.cost_sd, tokens.evidence))
-        if counts.last_pull_ms:
-            arm.last_pull_time.CopyFrom(render.timestamp(counts.last_pull_ms))
-        found.append(arm)
-    return found
 
 
 def objective_of(record: Decided) -> Objective:

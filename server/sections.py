@@ -23,6 +23,7 @@ class ServerSection(_Section, kw_only=True, frozen=True):
     listen: str = "127.0.0.1:50051"
     allow_plaintext_beyond_loopback: bool = False
     concurrent_calls: int = 512
+    concurrent_streams: int = 128
     message_mib: int = 4
     large_message_mib: int = 32
     default_deadline_s: float = 60.0

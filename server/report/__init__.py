@@ -3,6 +3,7 @@
 from naiad.server.report.arms import print_arms
 from naiad.server.report.explanation import print_explanation
 from naiad.server.report.inventory import print_inventory
+from naiad.server.report.live_arms import watch_arms
 from naiad.server.report.verification import print_replay
 
-__all__ = ["print_arms", "print_explanation", "print_inventory", "print_replay"]
+__all__ = ["print_arms", "print_explanation", "print_inventory", "print_replay", "watch_arms"]

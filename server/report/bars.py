@@ -1,47 +1,53 @@
-"""Posteriors as a line of text: the density of a normal belief over a common axis."""
+"""Posteriors as a line of text: the mean and two standard deviations to either side, on an axis from 0 to 1."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from math import ceil, erf, floor, sqrt
-
-_HEIGHTS = " ▁▂▃▄▅▆▇█"
+from typing import NamedTuple
 
 
-def density(mean: float, sd: float, low: float, high: float, width: int) -> str:
-    """Return `width` characters whose heights follow the probability of N(mean, sd²) in equal cells of [low, high].
+class Marks(NamedTuple):
+    """The characters of an interval, and of its numbers."""
 
-    Heights are relative to the fullest cell, so a narrow belief is one tall mark and a wide one a long hill. Mass
-    beyond the axis is not drawn.
+    left: str
+    line: str
+    right: str
+    seen: str  # the mean of what was judged
+    unseen: str  # the mean of what is only inferred
+    beyond: str  # an end that lies outside of the axis
+    grid: str
+    give_or_take: str
+
+
+LINES = Marks("├", "─", "┤", "●", "○", "─", "·", "±")
+ASCII = Marks("[", "-", "]", "#", "o", "-", ".", "+-")
+
+
+def interval(mean: float, sd: float, width: int, *, seen: bool = True, marks: Marks = LINES) -> str:
+    """Return `width` (at least 5) characters from 0 to 1: `mean` with a line over mean - 2 sd to mean + 2 sd.
+
+    What lies beyond the axis is cut, and has no end mark there. Dots stand at 0, 1/4, 1/2, 3/4 and 1.
     """
-    edges = [low + (high - low) * i / width for i in range(width + 1)]
-    below = [_below(edge, mean, max(sd, 1e-12)) for edge in edges]
-    mass = [max(0.0, b - a) for a, b in pairwise(below)]
-    top = max(mass)
-    if top <= 0.0:  # all of it lies beyond the axis
-        return (_HEIGHTS[-1] + " " * (width - 1)) if mean < low else (" " * (width - 1) + _HEIGHTS[-1])
-    return "".join(_HEIGHTS[_height(m / top)] for m in mass)
+    cells = [" "] * width
+    for quarter in range(5):
+        cells[_cell(quarter / 4, width)] = marks.grid
+    low, high = mean - 2.0 * sd, mean + 2.0 * sd
+    first, last = _cell(low, width), _cell(high, width)
+    cells[first : last + 1] = marks.line * (last + 1 - first)
+    cells[first] = marks.left if low >= 0.0 else marks.beyond
+    cells[last] = marks.right if high <= 1.0 else marks.beyond
+    cells[_cell(mean, width)] = marks.seen if seen else marks.unseen
+    return "".join(cells)
 
 
-def _height(part: float) -> int:
-    """Return 0 for next to nothing, and else 1 to 8."""
-    return 0 if part < 0.02 else max(1, ceil(part * 8 - 1e-9))
+def axis(width: int) -> str:
+    """Return the axis of the intervals: 0, 0.5 and 1 at their places among `width` (at least 5) characters."""
+    cells = [" "] * width
+    middle = _cell(0.5, width)
+    cells[0], cells[-1] = "0", "1"
+    cells[middle - 1 : middle + 2] = "0.5"
+    return "".join(cells)
 
 
-def _below(edge: float, mean: float, sd: float) -> float:
-    return 0.5 * (1.0 + erf((edge - mean) / (sd * sqrt(2.0))))
-
-
-def axis(beliefs: list[tuple[float, float]], step: float = 0.1) -> tuple[float, float]:
-    """Return (low, high): whole steps within [0, 1], at least one apart, that hold three sds of every (mean, sd)."""
-    low = min((mean - 3 * sd for mean, sd in beliefs), default=0.0)
-    high = max((mean + 3 * sd for mean, sd in beliefs), default=1.0)
-    first = max(0, min(floor(low / step), round(1 / step) - 1))
-    last = min(round(1 / step), max(ceil(high / step), first + 1))
-    return first * step, last * step
-
-
-def scale(low: float, high: float, width: int) -> str:
-    """Return the two ends of an axis over `width` characters: "0.6              1"."""
-    left, right = f"{low:.3g}", f"{high:.3g}"
-    return left + " " * max(1, width - len(left) - len(right)) + right
+def _cell(value: float, width: int) -> int:
+    """Return the place of a value, that of the nearest end for one beyond the axis."""
+    return min(width - 1, max(0, int(value * (width - 1) + 0.5)))

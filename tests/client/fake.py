@@ -88,6 +88,8 @@ class FakeNaiad:
         self.seen: list[Seen] = []
         self.failures: dict[str, list[Failure]] = {}
         self.gate: dict[str, threading.Event] = {}
+        self.watches: list[list[insight_api.WatchArmsResponse | Failure]] = []  # what the next streams send
+        self.hung_up = threading.Event()  # a caller broke off a stream that was held open
         self.models = {"acme/small": catalog_pb2.Model(name="acme/small", provider="acme", revision=3)}
         self.arrived = threading.Condition()
 
@@ -128,6 +130,24 @@ class FakeNaiad:
             context.abort(unknown.code, unknown.message)
         reply = REPLIES[method]
         return reply(self, request)
+
+    def watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[insight_api.WatchArmsResponse]:
+        """Keep the call and send what is next for a stream; without anything, hold it open until the caller goes."""
+        metadata = {str(key): value for key, value in context.invocation_metadata()}
+        with self.arrived:
+            self.seen.append(Seen("WatchArms", request, metadata, context.time_remaining()))
+            planned = self.watches.pop(0) if self.watches else None
+            self.arrived.notify_all()
+        if planned is None:
+            context.add_callback(self.hung_up.set)
+            yield insight_api.WatchArmsResponse(cursor="held", checkpoint=True)
+            self.hung_up.wait(10)
+            return
+        for item in planned:
+            if isinstance(item, Failure):
+                context.set_trailing_metadata(item.trailers())
+                context.abort(item.code, item.message)
+            yield item
 
 
 def _decide(fake: FakeNaiad, request: router_api.DecideRequest) -> router_api.DecideResponse:
@@ -254,7 +274,10 @@ def _servicer(fake: FakeNaiad, base: type) -> Any:
     def handler(name: str) -> Any:
         return lambda self, request, context: fake.answer(name, request, context)
 
-    return type(base.__name__, (base,), {name: handler(name) for name in REPLIES if hasattr(base, name)})()
+    methods = {name: handler(name) for name in REPLIES if hasattr(base, name)}
+    if hasattr(base, "WatchArms"):
+        methods["WatchArms"] = lambda self, request, context: fake.watch(request, context)
+    return type(base.__name__, (base,), methods)()
 
 
 @contextmanager

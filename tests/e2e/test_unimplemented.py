@@ -18,7 +18,7 @@ BUILT = {
     "CatalogService/UpdateModel", "CatalogService/DeleteModel",
     "CatalogService/CreateTaskClass", "CatalogService/GetTaskClass", "CatalogService/ListTaskClasses",
     "CatalogService/UpdateTaskClass", "CatalogService/DeleteTaskClass",
-    "InsightService/ListArms", "InsightService/GetDecision", "InsightService/ListDecisions",
+    "InsightService/ListArms", "InsightService/WatchArms", "InsightService/GetDecision", "InsightService/ListDecisions",
     "AdminService/VerifyLog",
 }  # fmt: skip
 NOT_BUILT = sorted(METHODS.keys() - BUILT)

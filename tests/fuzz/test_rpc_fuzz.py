@@ -55,6 +55,7 @@ def known(fuzzed: Live) -> dict[str, Any]:
         "data_class": [""],
         "rater_id": ["", "r"],
         "page_token": [""],
+        "cursor": [""],
         "page_size": [0, 7],
         "source": [1, 2, 3, 4],
         "score": [0.0, 0.5, 1.0],
@@ -70,10 +71,14 @@ def known(fuzzed: Live) -> dict[str, Any]:
 
 
 def call(channel: grpc.Channel, method: str, data: bytes) -> str:
-    """Send bytes and return the code of the reply; asserts that it is no defect."""
-    send: Any = channel.unary_unary(path_of(method))
+    """Send bytes and return the code of the reply, of the first of a stream; asserts that it is no defect."""
+    streams = METHODS[method].server_streaming
+    send: Any = channel.unary_stream(path_of(method)) if streams else channel.unary_unary(path_of(method))
     try:
         reply = send(data, timeout=20.0)
+        if streams:
+            replies, reply = reply, next(reply)
+            replies.cancel()
     except grpc.RpcError as error:
         refusal = refusal_of(error)
         assert refusal.code not in DEFECTS, f"{method} answered {refusal!r} to {data!r}"

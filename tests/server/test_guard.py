@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -10,8 +11,9 @@ import pytest
 import structlog
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
+from naiad.server.errors import NaiadError
 from naiad.server.guard import Guard, Limits
-from naiad.v1 import router_service_pb2
+from naiad.v1 import insight_service_pb2, router_service_pb2
 from tests.server.reasons import check
 
 REQUEST = router_service_pb2.DecideRequest(task_class="a")
@@ -31,10 +33,13 @@ class Aborted(grpc.aio.AbortError):
 
 
 class Context:
-    """Stands in for grpc.aio's context: how much time is left, and how the call was ended."""
+    """Stands in for grpc.aio's context: how much time is left, what was sent, and how the call was ended."""
 
     def __init__(self, left_s: float | None = 10.0) -> None:
         self._left_s = left_s
+        self.replies: list[Any] = []  # of a stream
+        self.reads = asyncio.Event()  # whether the caller reads them
+        self.reads.set()
 
     def time_remaining(self) -> float | None:
         return self._left_s
@@ -43,6 +48,10 @@ class Context:
         status = status_pb2.Status.FromString(dict(trailing)["grpc-status-details-bin"])
         assert status.code == code.value[0]
         raise Aborted(status, dict(trailing))
+
+    async def write(self, reply: Any) -> None:
+        self.replies.append(reply)
+        await self.reads.wait()
 
 
 class Waiting:
@@ -182,3 +191,130 @@ async def test_a_method_that_is_not_built() -> None:
     with pytest.raises(Aborted) as caught:
         await guarded.BatchDecide(REQUEST, Context())
     assert (caught.value.reason, caught.value.metadata) == ("NOT_IMPLEMENTED", {"method": "RouterService/BatchDecide"})
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+class Streamer:
+    """Streams two replies and then waits, or fails; knows whether it was closed."""
+
+    def __init__(self, error: Exception | None = None, *, endless: bool = True) -> None:
+        self.calls = 0
+        self.closed = asyncio.Event()
+        self._error = error
+        self._endless = endless
+
+    async def WatchArms(self, request: Any, context: Any) -> AsyncIterator[str]:
+        self.calls += 1
+        try:
+            yield "one"
+            if self._error is not None:
+                raise self._error
+            yield "two"
+            if self._endless:
+                await asyncio.Event().wait()
+        finally:
+            self.closed.set()
+
+
+WATCH = insight_service_pb2.WatchArmsRequest()
+
+
+def streaming(servicer: Streamer, limits: Limits = Limits()) -> tuple[Guard, Any]:  # noqa: B008
+    """Return a guard and the streaming servicer behind it; the backlog of decisions is no business of streams."""
+    guard = Guard(limits, lambda: 1_000_000)
+    return guard, guard.protect(servicer, "InsightService", ["WatchArms"])
+
+
+async def ended(call: Awaitable[None]) -> Aborted:
+    """Return how a stream is ended; checks it against the catalogue."""
+    with pytest.raises(Aborted) as caught:
+        await asyncio.wait_for(call, 30.0)
+    error = caught.value
+    check(error.reason, next(c.name for c in grpc.StatusCode if c.value[0] == error.status.code), error.metadata)
+    return error
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let other tasks run until something is so."""
+    async with asyncio.timeout(30.0):
+        while not true():  # noqa: ASYNC110 - what it waits for is told by no event
+            await asyncio.sleep(0.001)
+
+
+async def test_a_stream_that_ends_by_itself() -> None:
+    guard, guarded = streaming(Streamer(endless=False))
+    context = Context(None)
+    await guarded.WatchArms(WATCH, context)
+    assert context.replies == ["one", "two"]
+    assert guard.streams == guard.in_flight == 0
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_drain_ends_streams_and_waits_for_them(reads: bool) -> None:
+    """Also that of a caller who does not read; nothing of them is left."""
+    servicer, context = Streamer(), Context(None)
+    guard, guarded = streaming(servicer)
+    if not reads:
+        context.reads.clear()
+    call = asyncio.ensure_future(guarded.WatchArms(WATCH, context))
+    await until(lambda: len(context.replies) == (2 if reads else 1))
+    await guard.drain(30.0)
+    assert (await ended(call)).reason == "DRAINING"
+    assert servicer.closed.is_set()
+    assert guard.streams == 0
+    assert (await ended(guarded.WatchArms(WATCH, context))).reason == "DRAINING"
+    assert servicer.calls == 1
+
+
+async def test_a_stream_has_its_caller_s_deadline_and_no_other() -> None:
+    servicer = Streamer()
+    guard, guarded = streaming(servicer, Limits(default_deadline_s=0.01, longest_deadline_s=0.01))
+    assert (await ended(guarded.WatchArms(WATCH, Context(0.05)))).reason == "DEADLINE_PASSED_MIDWAY"
+    assert servicer.closed.is_set()
+    assert (await ended(guarded.WatchArms(WATCH, Context(-1.0)))).reason == "DEADLINE_ALREADY_PAST"
+    call = asyncio.ensure_future(guarded.WatchArms(WATCH, Context(None)))
+    await asyncio.sleep(0.1)
+    assert not call.done()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert guard.streams == 0
+
+
+async def test_streams_are_counted_apart() -> None:
+    servicer = Streamer()
+    guard, guarded = streaming(servicer, Limits(concurrent_calls=1, concurrent_streams=2))
+    calls = [asyncio.ensure_future(guarded.WatchArms(WATCH, Context(None))) for _ in range(2)]
+    await until(lambda: servicer.calls == 2)
+    refusal = await ended(guarded.WatchArms(WATCH, Context(None)))
+    assert (refusal.reason, refusal.metadata["limit"]) == ("OVERLOADED", "2")
+    assert "concurrent_streams" in refusal.status.message
+    assert guard.in_flight == 0
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    assert guard.streams == 0
+
+
+async def test_a_defect_within_a_stream_is_told_by_its_incident_only() -> None:
+    servicer = Streamer(ValueError("the prompt was: secret"))
+    guard, guarded = streaming(servicer)
+    context = Context(None)
+    with structlog.testing.capture_logs() as lines:
+        error = await ended(guarded.WatchArms(WATCH, context))
+    assert (error.reason, context.replies) == ("INTERNAL", ["one"])
+    assert "secret" not in str(error.status)
+    assert lines[0]["incident_id"] == error.metadata["incident_id"]
+    assert lines[0]["method"] == "InsightService/WatchArms"
+    assert guard.streams == 0
+
+
+async def test_a_stream_s_own_refusal_and_a_request_that_is_too_large() -> None:
+    servicer = Streamer(NaiadError("CURSOR_INVALID", "no", metadata={"value": "x", "rule": "r"}, field="cursor"))
+    _, guarded = streaming(servicer, Limits(message_mib=1))
+    assert (await ended(guarded.WatchArms(WATCH, Context()))).reason == "CURSOR_INVALID"
+    large = insight_service_pb2.WatchArmsRequest(cursor="x" * (1 << 20))
+    assert (await ended(guarded.WatchArms(large, Context()))).reason == "MESSAGE_TOO_LARGE"
+    assert servicer.calls == 1

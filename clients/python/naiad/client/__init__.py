@@ -59,11 +59,14 @@ from naiad.client.errors import (
 )
 from naiad.client.insight import (
     Arm,
+    ArmsUpdate,
+    ArmTable,
     Belief,
     BudgetExplanation,
     CandidateExplanation,
     DecisionRecord,
     DecisionSummary,
+    RemovedArm,
     TaskClassInference,
 )
 from naiad.client.messages import Conversation, Generation, Tool, ToolCall
@@ -89,6 +92,8 @@ __all__ = [
     "Aborted",
     "AlreadyExists",
     "Arm",
+    "ArmTable",
+    "ArmsUpdate",
     "AsyncAttemptScope",
     "AsyncBoundDecision",
     "AsyncClient",
@@ -134,6 +139,7 @@ __all__ = [
     "Preference",
     "Prices",
     "QualityPrior",
+    "RemovedArm",
     "ResourceExhausted",
     "Retraction",
     "RetryPolicy",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -13,12 +13,13 @@ import grpc.aio
 
 from naiad.client.calls import Call, Listing
 from naiad.client.convert import read
-from naiad.client.errors import DeadlineExceeded
+from naiad.client.errors import DeadlineExceeded, NaiadError, Unavailable
 from naiad.client.operations import catalog, feedback, insight, router
 from naiad.client.recording import Progress, Recorder, TrackedDecision
 from naiad.client.results import Completion, Decision, OutcomeReceipt
 from naiad.client.status import error_of
 from naiad.client.surface import ClientBase, dress, log_report_failure, next_token
+from naiad.client.watching import Watch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,6 +44,15 @@ def _listing(build: Callable[P, Listing[T]]) -> Callable[Concatenate[AsyncClient
         return self._iterate(build(*args, **kwargs))
 
     return dress(method, build, "AsyncIterator[T]")
+
+
+def _watching(build: Callable[P, Watch[T]]) -> Callable[Concatenate[AsyncClient, P], AsyncGenerator[T, None]]:
+    """Return the method that follows the watch that a function builds."""
+
+    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+        return self._follow(build(*args, **kwargs))
+
+    return dress(method, build, "AsyncGenerator[T, None]")
 
 
 def _deciding(build: Callable[P, Call[Decision]]) -> Callable[Concatenate[AsyncClient, P], Deciding]:
@@ -91,6 +101,7 @@ class AsyncClient(ClientBase):
     update_task_class = _method(catalog.update_task_class)
     delete_task_class = _method(catalog.delete_task_class)
     list_arms = _listing(insight.list_arms)
+    watch_arms = _watching(insight.watch_arms)
     get_decision = _method(insight.get_decision)
     list_decisions = _listing(insight.list_decisions)
 
@@ -139,7 +150,7 @@ class AsyncClient(ClientBase):
             await self._sleep(wait.delay_s)
             attempts = wait.then
 
-    def _rpc(self, call: Call[Any]) -> Any:
+    def _rpc(self, call: Call[Any], *, streams: bool = False) -> Any:
         """Return the function that sends a call's request; the connection is made when it is first needed."""
         if self._channel is None:
             self._refuse_if_closed()
@@ -149,7 +160,7 @@ class AsyncClient(ClientBase):
             else:
                 self._channel = grpc.aio.secure_channel(settings.target, credentials, settings.options)
         if call.method not in self._methods:
-            self._methods[call.method] = self._channel.unary_unary(
+            self._methods[call.method] = (self._channel.unary_stream if streams else self._channel.unary_unary)(
                 call.method,
                 request_serializer=type(call.request).SerializeToString,
                 response_deserializer=call.response.FromString,
@@ -166,6 +177,33 @@ class AsyncClient(ClientBase):
             token = next_token(page, token)
             if not token:
                 return
+
+    async def _follow(self, watch: Watch[T]) -> AsyncGenerator[T, None]:
+        """Yield what a stream sends, and open it again at its cursor when it breaks.
+
+        Raises:
+            NaiadError: it was refused, or broken for too long.
+        """
+        settings = self._settings
+        state = watch.begin(settings.retry, now_s=settings.clock())
+        while True:
+            call, left_s = state.next_call(settings.clock())
+            stream = self._rpc(call, streams=True)(call.request, timeout=left_s, metadata=settings.metadata)
+            try:
+                async for reply in stream:
+                    item = call.parse(reply)
+                    state = state.received(item, now_s=settings.clock())
+                    yield item
+                error: NaiadError = Unavailable("the server ended the stream")
+            except grpc.aio.AioRpcError as failure:
+                error = error_of(failure)
+            finally:
+                stream.cancel()  # does nothing where it has ended
+            pause = state.after(error, now_s=settings.clock(), uniform=settings.uniform())
+            if pause is None or self._closed:
+                raise error
+            await self._sleep(pause.delay_s)
+            state = pause.then
 
     async def _report(self, call: Call[OutcomeReceipt], progress: Progress, error: BaseException | None) -> None:
         """Report an outcome on leaving a block that raised `error`, or nothing.
@@ -267,6 +305,3 @@ class AsyncAttemptScope(Recorder):
         client = self._decision._client
         outcome = self.outcome(error, now_s=client._settings.clock())
         await client._report(outcome, self._decision._progress, error)
-
-
-__all__ = ["AsyncAttemptScope", "AsyncBoundDecision", "AsyncClient", "Deciding"]

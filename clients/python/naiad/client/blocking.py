@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -12,12 +12,13 @@ import grpc
 
 from naiad.client.calls import Call, Listing
 from naiad.client.convert import read
-from naiad.client.errors import DeadlineExceeded
+from naiad.client.errors import DeadlineExceeded, NaiadError, Unavailable
 from naiad.client.operations import catalog, feedback, insight, router
 from naiad.client.recording import Progress, Recorder, TrackedDecision
 from naiad.client.results import Completion, Decision, OutcomeReceipt
 from naiad.client.status import error_of
 from naiad.client.surface import ClientBase, dress, next_token
+from naiad.client.watching import Watch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +40,15 @@ def _listing(build: Callable[P, Listing[T]]) -> Callable[Concatenate[Client, P],
         return self._iterate(build(*args, **kwargs))
 
     return dress(method, build, "Iterator[T]")
+
+
+def _watching(build: Callable[P, Watch[T]]) -> Callable[Concatenate[Client, P], Generator[T, None, None]]:
+    """Return the method that follows the watch that a function builds."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+        return self._follow(build(*args, **kwargs))
+
+    return dress(method, build, "Generator[T, None, None]")
 
 
 def _deciding(build: Callable[P, Call[Decision]]) -> Callable[Concatenate[Client, P], BoundDecision]:
@@ -87,6 +97,7 @@ class Client(ClientBase):
     update_task_class = _method(catalog.update_task_class)
     delete_task_class = _method(catalog.delete_task_class)
     list_arms = _listing(insight.list_arms)
+    watch_arms = _watching(insight.watch_arms)
     get_decision = _method(insight.get_decision)
     list_decisions = _listing(insight.list_decisions)
 
@@ -132,11 +143,12 @@ class Client(ClientBase):
             self._sleep(wait.delay_s)
             attempts = wait.then
 
-    def _rpc(self, call: Call[Any]) -> Any:
+    def _rpc(self, call: Call[Any], *, streams: bool = False) -> Any:
         """Return the function that sends a call's request; the connection is made when it is first needed."""
         self._refuse_if_closed()
         if call.method not in self._methods:
-            self._methods[call.method] = self._connected().unary_unary(
+            channel = self._connected()
+            self._methods[call.method] = (channel.unary_stream if streams else channel.unary_unary)(
                 call.method,
                 request_serializer=type(call.request).SerializeToString,
                 response_deserializer=call.response.FromString,
@@ -163,6 +175,33 @@ class Client(ClientBase):
             token = next_token(page, token)
             if not token:
                 return
+
+    def _follow(self, watch: Watch[T]) -> Generator[T, None, None]:
+        """Yield what a stream sends, and open it again at its cursor when it breaks.
+
+        Raises:
+            NaiadError: it was refused, or broken for too long.
+        """
+        settings = self._settings
+        state = watch.begin(settings.retry, now_s=settings.clock())
+        while True:
+            call, left_s = state.next_call(settings.clock())
+            stream = self._rpc(call, streams=True)(call.request, timeout=left_s, metadata=settings.metadata)
+            try:
+                for reply in stream:
+                    item = call.parse(reply)
+                    state = state.received(item, now_s=settings.clock())
+                    yield item
+                error: NaiadError = Unavailable("the server ended the stream")
+            except grpc.RpcError as failure:
+                error = error_of(failure)
+            finally:
+                stream.cancel()  # does nothing where it has ended
+            pause = state.after(error, now_s=settings.clock(), uniform=settings.uniform())
+            if pause is None or self._closed:
+                raise error
+            self._sleep(pause.delay_s)
+            state = pause.then
 
     def _report(self, call: Call[OutcomeReceipt], progress: Progress, error: BaseException | None) -> None:
         """Report an outcome on leaving a block that raised `error`, or nothing."""

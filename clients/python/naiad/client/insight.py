@@ -10,7 +10,7 @@ from naiad.client.money import NanoUsd
 from naiad.client.objective import Objective
 from naiad.client.results import Feedback
 from naiad.client.values import Attempt, Candidate, Exclusion
-from naiad.v1 import insight_pb2
+from naiad.v1 import insight_pb2, insight_service_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,64 @@ class Arm:
     failures: int
     last_pull_time: datetime | None
     raw: insight_pb2.Arm = field(default_factory=insight_pb2.Arm, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovedArm:
+    """The name of an arm that is no longer listed, since its model or task class was deleted."""
+
+    task_class: str
+    model: str
+    raw: insight_pb2.RemovedArm = field(default_factory=insight_pb2.RemovedArm, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmsUpdate:
+    """A part of what moved; the part with `checkpoint` ends it. ArmTable takes updates over as they come."""
+
+    arms: tuple[Arm, ...]  # as they are now
+    removed: tuple[RemovedArm, ...]
+    cursor: str  # where to go on after a break
+    sequence: int  # the beliefs know of every event of the log up to this place
+    restart: str  # "no_cursor", "other_life": everything is sent again from here on; "": it continues
+    checkpoint: bool  # the reader has all that moved up to `sequence`
+    raw: insight_service_pb2.WatchArmsResponse = field(
+        default_factory=insight_service_pb2.WatchArmsResponse, repr=False, compare=False
+    )
+
+
+class ArmTable:
+    """The arms that the updates of a watch amount to.
+
+    table = ArmTable()
+    for update in client.watch_arms():
+        table.apply(update)
+        if update.checkpoint:
+            print(table.sequence, [(arm.model, arm.quality.mean) for arm in table.arms])
+    """
+
+    def __init__(self) -> None:
+        self._arms: dict[tuple[str, str], Arm] = {}
+        self.sequence = 0  # of the latest checkpoint
+
+    def __repr__(self) -> str:
+        return f"<ArmTable of {len(self._arms)} arms, sequence {self.sequence}>"
+
+    def apply(self, update: ArmsUpdate) -> None:
+        """Take over an update; updates must come in their order, none left out."""
+        if update.restart:
+            self._arms.clear()
+        for arm in update.arms:
+            self._arms[arm.task_class, arm.model] = arm
+        for name in update.removed:
+            self._arms.pop((name.task_class, name.model), None)
+        if update.checkpoint:
+            self.sequence = update.sequence
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, by names of task class and model. Between checkpoints some are newer than others."""
+        return tuple(self._arms[key] for key in sorted(self._arms))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,12 @@ class CostDimension(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     COST_DIMENSION_MODEL: _ClassVar[CostDimension]
     COST_DIMENSION_HOUR: _ClassVar[CostDimension]
     COST_DIMENSION_DAY: _ClassVar[CostDimension]
+
+class WatchRestart(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WATCH_RESTART_UNSPECIFIED: _ClassVar[WatchRestart]
+    WATCH_RESTART_NO_CURSOR: _ClassVar[WatchRestart]
+    WATCH_RESTART_OTHER_LIFE: _ClassVar[WatchRestart]
 ALERT_KIND_UNSPECIFIED: AlertKind
 ALERT_KIND_QUALITY: AlertKind
 ALERT_KIND_COST: AlertKind
@@ -58,6 +64,9 @@ COST_DIMENSION_TASK_CLASS: CostDimension
 COST_DIMENSION_MODEL: CostDimension
 COST_DIMENSION_HOUR: CostDimension
 COST_DIMENSION_DAY: CostDimension
+WATCH_RESTART_UNSPECIFIED: WatchRestart
+WATCH_RESTART_NO_CURSOR: WatchRestart
+WATCH_RESTART_OTHER_LIFE: WatchRestart
 
 class Belief(_message.Message):
     __slots__ = ("mean", "standard_deviation", "effective_observations")
@@ -96,6 +105,14 @@ class Arm(_message.Message):
     failures: int
     last_pull_time: _timestamp_pb2.Timestamp
     def __init__(self, task_class: _Optional[str] = ..., model: _Optional[str] = ..., quality: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., success: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., output_tokens: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., cost_nano_usd: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., latency_s: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., pulls: _Optional[int] = ..., traffic_share: _Optional[float] = ..., recent_traffic_share: _Optional[float] = ..., failures: _Optional[int] = ..., last_pull_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
+
+class RemovedArm(_message.Message):
+    __slots__ = ("task_class", "model")
+    TASK_CLASS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    task_class: str
+    model: str
+    def __init__(self, task_class: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class CandidateExplanation(_message.Message):
     __slots__ = ("candidate", "quality", "thompson_probability", "utility", "utility_sd", "floor_probability", "budget_price_nano_usd", "note")

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from naiad.v1 import insight_pb2 as naiad_dot_v1_dot_insight__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enaiad/v1/insight_service.proto\x12\x08naiad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16naiad/v1/insight.proto\"[\n\x0fListArmsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\ntask_class\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\"Z\n\x10ListArmsResponse\x12\x1b\n\x04\x61rms\x18\x01 \x03(\x0b\x32\r.naiad.v1.Arm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"r\n\x10WatchArmsRequest\x12\x12\n\ntask_class\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12+\n\x08interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"R\n\x11WatchArmsResponse\x12\x1b\n\x04\x61rms\x18\x01 \x03(\x0b\x32\r.naiad.v1.Arm\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\")\n\x12GetDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"A\n\x13GetDecisionResponse\x12*\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x18.naiad.v1.DecisionRecord\"\xe4\x01\n\x14ListDecisionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\ntask_class\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08workflow\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsession_id\x18\x08 \x01(\t\"^\n\x15ListDecisionsResponse\x12,\n\tdecisions\x18\x01 \x03(\x0b\x32\x19.naiad.v1.DecisionSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x15WatchDecisionsRequest\x12\x12\n\ntask_class\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"g\n\x16WatchDecisionsResponse\x12,\n\tdecisions\x18\x01 \x03(\x0b\x32\x19.naiad.v1.DecisionSummary\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x0f\n\x07skipped\x18\x03 \x01(\x03\"\x84\x02\n\x14GetCostReportRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08group_by\x18\x05 \x03(\x0e\x32\x17.naiad.v1.CostDimension\x12\x10\n\x08workflow\x18\x06 \x01(\t\x12\x12\n\ntask_class\x18\x07 \x01(\t\x12\x16\n\x0e\x62\x61seline_model\x18\x08 \x01(\t\"\x95\x01\n\x15GetCostReportResponse\x12\x1f\n\x04rows\x18\x01 \x03(\x0b\x32\x11.naiad.v1.CostRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12 \n\x05total\x18\x03 \x01(\x0b\x32\x11.naiad.v1.CostRow\x12 \n\x06saving\x18\x04 \x01(\x0b\x32\x10.naiad.v1.Saving\"\x94\x01\n\x11ListAlertsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\topen_only\x18\x03 \x01(\x08\x12\x12\n\ntask_class\x18\x04 \x01(\t\x12\x31\n\x10minimum_severity\x18\x05 \x01(\x0e\x32\x17.naiad.v1.AlertSeverity\"N\n\x12ListAlertsResponse\x12\x1f\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x0f.naiad.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x12WatchAlertsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x31\n\x10minimum_severity\x18\x02 \x01(\x0e\x32\x17.naiad.v1.AlertSeverity\"F\n\x13WatchAlertsResponse\x12\x1f\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x0f.naiad.v1.Alert\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t2\xf9\x04\n\x0eInsightService\x12\x41\n\x08ListArms\x12\x19.naiad.v1.ListArmsRequest\x1a\x1a.naiad.v1.ListArmsResponse\x12\x46\n\tWatchArms\x12\x1a.naiad.v1.WatchArmsRequest\x1a\x1b.naiad.v1.WatchArmsResponse0\x01\x12J\n\x0bGetDecision\x12\x1c.naiad.v1.GetDecisionRequest\x1a\x1d.naiad.v1.GetDecisionResponse\x12P\n\rListDecisions\x12\x1e.naiad.v1.ListDecisionsRequest\x1a\x1f.naiad.v1.ListDecisionsResponse\x12U\n\x0eWatchDecisions\x12\x1f.naiad.v1.WatchDecisionsRequest\x1a .naiad.v1.WatchDecisionsResponse0\x01\x12P\n\rGetCostReport\x12\x1e.naiad.v1.GetCostReportRequest\x1a\x1f.naiad.v1.GetCostReportResponse\x12G\n\nListAlerts\x12\x1b.naiad.v1.ListAlertsRequest\x1a\x1c.naiad.v1.ListAlertsResponse\x12L\n\x0bWatchAlerts\x12\x1c.naiad.v1.WatchAlertsRequest\x1a\x1d.naiad.v1.WatchAlertsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enaiad/v1/insight_service.proto\x12\x08naiad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16naiad/v1/insight.proto\"[\n\x0fListArmsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\ntask_class\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\"Z\n\x10ListArmsResponse\x12\x1b\n\x04\x61rms\x18\x01 \x03(\x0b\x32\r.naiad.v1.Arm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"r\n\x10WatchArmsRequest\x12\x12\n\ntask_class\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12+\n\x08interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb6\x01\n\x11WatchArmsResponse\x12\x1b\n\x04\x61rms\x18\x01 \x03(\x0b\x32\r.naiad.v1.Arm\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12%\n\x07removed\x18\x04 \x03(\x0b\x32\x14.naiad.v1.RemovedArm\x12\'\n\x07restart\x18\x05 \x01(\x0e\x32\x16.naiad.v1.WatchRestart\x12\x12\n\ncheckpoint\x18\x06 \x01(\x08\")\n\x12GetDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"A\n\x13GetDecisionResponse\x12*\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x18.naiad.v1.DecisionRecord\"\xe4\x01\n\x14ListDecisionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\ntask_class\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08workflow\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsession_id\x18\x08 \x01(\t\"^\n\x15ListDecisionsResponse\x12,\n\tdecisions\x18\x01 \x03(\x0b\x32\x19.naiad.v1.DecisionSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x15WatchDecisionsRequest\x12\x12\n\ntask_class\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"g\n\x16WatchDecisionsResponse\x12,\n\tdecisions\x18\x01 \x03(\x0b\x32\x19.naiad.v1.DecisionSummary\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x0f\n\x07skipped\x18\x03 \x01(\x03\"\x84\x02\n\x14GetCostReportRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08group_by\x18\x05 \x03(\x0e\x32\x17.naiad.v1.CostDimension\x12\x10\n\x08workflow\x18\x06 \x01(\t\x12\x12\n\ntask_class\x18\x07 \x01(\t\x12\x16\n\x0e\x62\x61seline_model\x18\x08 \x01(\t\"\x95\x01\n\x15GetCostReportResponse\x12\x1f\n\x04rows\x18\x01 \x03(\x0b\x32\x11.naiad.v1.CostRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12 \n\x05total\x18\x03 \x01(\x0b\x32\x11.naiad.v1.CostRow\x12 \n\x06saving\x18\x04 \x01(\x0b\x32\x10.naiad.v1.Saving\"\x94\x01\n\x11ListAlertsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\topen_only\x18\x03 \x01(\x08\x12\x12\n\ntask_class\x18\x04 \x01(\t\x12\x31\n\x10minimum_severity\x18\x05 \x01(\x0e\x32\x17.naiad.v1.AlertSeverity\"N\n\x12ListAlertsResponse\x12\x1f\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x0f.naiad.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x12WatchAlertsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x31\n\x10minimum_severity\x18\x02 \x01(\x0e\x32\x17.naiad.v1.AlertSeverity\"F\n\x13WatchAlertsResponse\x12\x1f\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x0f.naiad.v1.Alert\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t2\xf9\x04\n\x0eInsightService\x12\x41\n\x08ListArms\x12\x19.naiad.v1.ListArmsRequest\x1a\x1a.naiad.v1.ListArmsResponse\x12\x46\n\tWatchArms\x12\x1a.naiad.v1.WatchArmsRequest\x1a\x1b.naiad.v1.WatchArmsResponse0\x01\x12J\n\x0bGetDecision\x12\x1c.naiad.v1.GetDecisionRequest\x1a\x1d.naiad.v1.GetDecisionResponse\x12P\n\rListDecisions\x12\x1e.naiad.v1.ListDecisionsRequest\x1a\x1f.naiad.v1.ListDecisionsResponse\x12U\n\x0eWatchDecisions\x12\x1f.naiad.v1.WatchDecisionsRequest\x1a .naiad.v1.WatchDecisionsResponse0\x01\x12P\n\rGetCostReport\x12\x1e.naiad.v1.GetCostReportRequest\x1a\x1f.naiad.v1.GetCostReportResponse\x12G\n\nListAlerts\x12\x1b.naiad.v1.ListAlertsRequest\x1a\x1c.naiad.v1.ListAlertsResponse\x12L\n\x0bWatchAlerts\x12\x1c.naiad.v1.WatchAlertsRequest\x1a\x1d.naiad.v1.WatchAlertsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,32 +40,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTARMSRESPONSE']._serialized_end=316
   _globals['_WATCHARMSREQUEST']._serialized_start=318
   _globals['_WATCHARMSREQUEST']._serialized_end=432
-  _globals['_WATCHARMSRESPONSE']._serialized_start=434
-  _globals['_WATCHARMSRESPONSE']._serialized_end=516
-  _globals['_GETDECISIONREQUEST']._serialized_start=518
-  _globals['_GETDECISIONREQUEST']._serialized_end=559
-  _globals['_GETDECISIONRESPONSE']._serialized_start=561
-  _globals['_GETDECISIONRESPONSE']._serialized_end=626
-  _globals['_LISTDECISIONSREQUEST']._serialized_start=629
-  _globals['_LISTDECISIONSREQUEST']._serialized_end=857
-  _globals['_LISTDECISIONSRESPONSE']._serialized_start=859
-  _globals['_LISTDECISIONSRESPONSE']._serialized_end=953
-  _globals['_WATCHDECISIONSREQUEST']._serialized_start=955
-  _globals['_WATCHDECISIONSREQUEST']._serialized_end=1047
-  _globals['_WATCHDECISIONSRESPONSE']._serialized_start=1049
-  _globals['_WATCHDECISIONSRESPONSE']._serialized_end=1152
-  _globals['_GETCOSTREPORTREQUEST']._serialized_start=1155
-  _globals['_GETCOSTREPORTREQUEST']._serialized_end=1415
-  _globals['_GETCOSTREPORTRESPONSE']._serialized_start=1418
-  _globals['_GETCOSTREPORTRESPONSE']._serialized_end=1567
-  _globals['_LISTALERTSREQUEST']._serialized_start=1570
-  _globals['_LISTALERTSREQUEST']._serialized_end=1718
-  _globals['_LISTALERTSRESPONSE']._serialized_start=1720
-  _globals['_LISTALERTSRESPONSE']._serialized_end=1798
-  _globals['_WATCHALERTSREQUEST']._serialized_start=1800
-  _globals['_WATCHALERTSREQUEST']._serialized_end=1887
-  _globals['_WATCHALERTSRESPONSE']._serialized_start=1889
-  _globals['_WATCHALERTSRESPONSE']._serialized_end=1959
-  _globals['_INSIGHTSERVICE']._serialized_start=1962
-  _globals['_INSIGHTSERVICE']._serialized_end=2595
+  _globals['_WATCHARMSRESPONSE']._serialized_start=435
+  _globals['_WATCHARMSRESPONSE']._serialized_end=617
+  _globals['_GETDECISIONREQUEST']._serialized_start=619
+  _globals['_GETDECISIONREQUEST']._serialized_end=660
+  _globals['_GETDECISIONRESPONSE']._serialized_start=662
+  _globals['_GETDECISIONRESPONSE']._serialized_end=727
+  _globals['_LISTDECISIONSREQUEST']._serialized_start=730
+  _globals['_LISTDECISIONSREQUEST']._serialized_end=958
+  _globals['_LISTDECISIONSRESPONSE']._serialized_start=960
+  _globals['_LISTDECISIONSRESPONSE']._serialized_end=1054
+  _globals['_WATCHDECISIONSREQUEST']._serialized_start=1056
+  _globals['_WATCHDECISIONSREQUEST']._serialized_end=1148
+  _globals['_WATCHDECISIONSRESPONSE']._serialized_start=1150
+  _globals['_WATCHDECISIONSRESPONSE']._serialized_end=1253
+  _globals['_GETCOSTREPORTREQUEST']._serialized_start=1256
+  _globals['_GETCOSTREPORTREQUEST']._serialized_end=1516
+  _globals['_GETCOSTREPORTRESPONSE']._serialized_start=1519
+  _globals['_GETCOSTREPORTRESPONSE']._serialized_end=1668
+  _globals['_LISTALERTSREQUEST']._serialized_start=1671
+  _globals['_LISTALERTSREQUEST']._serialized_end=1819
+  _globals['_LISTALERTSRESPONSE']._serialized_start=1821
+  _globals['_LISTALERTSRESPONSE']._serialized_end=1899
+  _globals['_WATCHALERTSREQUEST']._serialized_start=1901
+  _globals['_WATCHALERTSREQUEST']._serialized_end=1988
+  _globals['_WATCHALERTSRESPONSE']._serialized_start=1990
+  _globals['_WATCHALERTSRESPONSE']._serialized_end=2060
+  _globals['_INSIGHTSERVICE']._serialized_start=2063
+  _globals['_INSIGHTSERVICE']._serialized_end=2696
 # @@protoc_insertion_point(module_scope)

@@ -44,14 +44,20 @@ class WatchArmsRequest(_message.Message):
     def __init__(self, task_class: _Optional[str] = ..., model: _Optional[str] = ..., cursor: _Optional[str] = ..., interval: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class WatchArmsResponse(_message.Message):
-    __slots__ = ("arms", "cursor", "sequence")
+    __slots__ = ("arms", "cursor", "sequence", "removed", "restart", "checkpoint")
     ARMS_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    RESTART_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     arms: _containers.RepeatedCompositeFieldContainer[_insight_pb2.Arm]
     cursor: str
     sequence: int
-    def __init__(self, arms: _Optional[_Iterable[_Union[_insight_pb2.Arm, _Mapping[str, object]]]] = ..., cursor: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    removed: _containers.RepeatedCompositeFieldContainer[_insight_pb2.RemovedArm]
+    restart: _insight_pb2.WatchRestart
+    checkpoint: bool
+    def __init__(self, arms: _Optional[_Iterable[_Union[_insight_pb2.Arm, _Mapping[str, object]]]] = ..., cursor: _Optional[str] = ..., sequence: _Optional[int] = ..., removed: _Optional[_Iterable[_Union[_insight_pb2.RemovedArm, _Mapping[str, object]]]] = ..., restart: _Optional[_Union[_insight_pb2.WatchRestart, str]] = ..., checkpoint: bool = ...) -> None: ...
 
 class GetDecisionRequest(_message.Message):
     __slots__ = ("decision_id",)

@@ -89,7 +89,8 @@ class InsightServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchArms(self, request, context):
-        """Sends the arms, then those that change.
+        """Sends all arms, then those that move, each time with a cursor from which a later call goes on. Ends with the deadline
+        of the call, or UNAVAILABLE (DRAINING) when the server stops; without a deadline it has no end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class InsightServiceStub:
     ListArms: _grpc.UnaryUnaryMultiCallable[_insight_service_pb2.ListArmsRequest, _insight_service_pb2.ListArmsResponse]
     """Lists what is known about each model in each task class."""
     WatchArms: _grpc.UnaryStreamMultiCallable[_insight_service_pb2.WatchArmsRequest, _insight_service_pb2.WatchArmsResponse]
-    """Sends the arms, then those that change."""
+    """Sends all arms, then those that move, each time with a cursor from which a later call goes on. Ends with the deadline
+    of the call, or UNAVAILABLE (DRAINING) when the server stops; without a deadline it has no end.
+    """
     GetDecision: _grpc.UnaryUnaryMultiCallable[_insight_service_pb2.GetDecisionRequest, _insight_service_pb2.GetDecisionResponse]
     """Returns one decision with its whole explanation."""
     ListDecisions: _grpc.UnaryUnaryMultiCallable[_insight_service_pb2.ListDecisionsRequest, _insight_service_pb2.ListDecisionsResponse]
@@ -58,7 +60,9 @@ class InsightServiceAsyncStub(InsightServiceStub):
     ListArms: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.ListArmsRequest, _insight_service_pb2.ListArmsResponse]  # type: ignore[assignment]
     """Lists what is known about each model in each task class."""
     WatchArms: _aio.UnaryStreamMultiCallable[_insight_service_pb2.WatchArmsRequest, _insight_service_pb2.WatchArmsResponse]  # type: ignore[assignment]
-    """Sends the arms, then those that change."""
+    """Sends all arms, then those that move, each time with a cursor from which a later call goes on. Ends with the deadline
+    of the call, or UNAVAILABLE (DRAINING) when the server stops; without a deadline it has no end.
+    """
     GetDecision: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.GetDecisionRequest, _insight_service_pb2.GetDecisionResponse]  # type: ignore[assignment]
     """Returns one decision with its whole explanation."""
     ListDecisions: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.ListDecisionsRequest, _insight_service_pb2.ListDecisionsResponse]  # type: ignore[assignment]
@@ -87,7 +91,9 @@ class InsightServiceServicer:
         request: _insight_service_pb2.WatchArmsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_insight_service_pb2.WatchArmsResponse], _abc.AsyncIterator[_insight_service_pb2.WatchArmsResponse]]:
-        """Sends the arms, then those that change."""
+        """Sends all arms, then those that move, each time with a cursor from which a later call goes on. Ends with the deadline
+        of the call, or UNAVAILABLE (DRAINING) when the server stops; without a deadline it has no end.
+        """
 
     def GetDecision(
         self,

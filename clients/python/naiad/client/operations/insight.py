@@ -1,13 +1,15 @@
-"""Looking into what Naiad knows and did. All raise NaiadError; `timeout_s` is the time for each page."""
+"""Looking into what Naiad knows and did. All raise NaiadError; `timeout_s` is the time for each page of a list."""
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from naiad.client.calls import Call, Listing, Page, Timeouts, call
 from naiad.client.convert import read, write
-from naiad.client.insight import Arm, DecisionRecord, DecisionSummary
+from naiad.client.insight import Arm, ArmsUpdate, DecisionRecord, DecisionSummary
 from naiad.client.results import Completion, Decision
+from naiad.client.watching import Watch
 from naiad.v1 import insight_service_pb2 as api
 
 
@@ -21,6 +23,49 @@ def list_arms(
         return call("InsightService/ListArms", request, api.ListArmsResponse, _arms, _insight_s, timeout_s)
 
     return Listing(page)
+
+
+def watch_arms(
+    *,
+    task_class: str = "",
+    model: str = "",
+    cursor: str = "",
+    interval_s: float | None = None,
+    reconnect_s: float = 60.0,
+    timeout_s: float | None = None,
+) -> Watch[ArmsUpdate]:
+    """Follow the arms: all of them first, then those that move. Ends only with an error or the caller.
+
+    After a break it goes on from its last cursor, and misses nothing. ArmTable keeps what the updates amount to.
+
+    Args:
+        task_class: only this task class; empty for all.
+        model: only this model; empty for all.
+        cursor: the cursor of an earlier update with the same filter, to go on there; empty begins with all arms.
+        interval_s: the least time between two updates, from 0.1 to 3,600; None takes 1.
+        reconnect_s: how long to try again while nothing is received; 0 never does.
+        timeout_s: the time for everything; None is for ever.
+
+    Raises:
+        NaiadError: the watch was refused, or broken for longer than reconnect_s.
+        ValueError: a time is negative or not a number.
+    """
+
+    if interval_s is not None and not 0 <= interval_s <= 1e9:
+        raise ValueError(f"interval_s is {interval_s}; give seconds, from 0.1 to 3,600")
+
+    def open_at(cursor: str) -> Call[ArmsUpdate]:
+        request = api.WatchArmsRequest(task_class=task_class, model=model, cursor=cursor)
+        write(None, request, {"interval_s": interval_s})
+        return call("InsightService/WatchArms", request, api.WatchArmsResponse, _update, _insight_s, None)
+
+    return Watch(
+        open=open_at,
+        cursor_of=lambda update: update.cursor,
+        cursor=cursor,
+        reconnect_s=float(reconnect_s),
+        timeout_s=math.inf if timeout_s is None else float(timeout_s),
+    )
 
 
 def get_decision(decision: str | Decision | Completion, *, timeout_s: float | None = None) -> Call[DecisionRecord]:
@@ -80,6 +125,10 @@ def list_decisions(
 
 def _arms(response: api.ListArmsResponse) -> Page[Arm]:
     return Page(tuple(read(Arm, m) for m in response.arms), response.next_page_token)
+
+
+def _update(response: api.WatchArmsResponse) -> ArmsUpdate:
+    return read(ArmsUpdate, response)
 
 
 def _decisions(response: api.ListDecisionsResponse) -> Page[DecisionSummary]:
