@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import tempfile
 import time
 from typing import IO, Any
 
@@ -64,23 +65,24 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def _replay(self, upto: int) -> Digests:
         # Not by the event loop: beside gRPC's threads its fork now and then came back with its pipes closed.
-        process = await asyncio.to_thread(_replaying_process)
-        reading = asyncio.gather(asyncio.to_thread(process.stdout.read), asyncio.to_thread(process.stderr.read))
-        try:
-            with contextlib.suppress(BrokenPipeError):  # it ends early where it finds damage
-                await self._feed(process.stdin, upto)
-            output, complaint = await reading
-            if await asyncio.to_thread(process.wait) != 0:
-                raise _not_replayed(complaint.decode(errors="replace").strip())
-        except StoreCorrupt as error:
-            raise _damaged(str(error)) from error
-        finally:
-            process.kill()  # does nothing to one that has ended
-            process.wait()
-            await asyncio.wait([reading])
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        with tempfile.TemporaryFile() as complaints:
+            process = await asyncio.to_thread(_replaying_process, complaints)
+            try:
+                # A thread at a time: a call that held one while it waits for another would lock calls out together.
+                with contextlib.suppress(BrokenPipeError):  # it ends early where it finds damage
+                    await self._feed(process.stdin, upto)
+                output = await asyncio.to_thread(process.stdout.read)  # a line, so that it waits for no reader
+                if await asyncio.to_thread(process.wait) != 0:
+                    complaints.seek(0)
+                    raise _not_replayed(complaints.read().decode(errors="replace").strip())
+            except StoreCorrupt as error:
+                raise _damaged(str(error)) from error
+            finally:
+                process.kill()  # does nothing to one that has ended
+                process.wait()
+                for pipe in (process.stdin, process.stdout):
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
         return msgspec.json.decode(output, type=Digests)
 
     async def _feed(self, pipe: IO[bytes], upto: int) -> None:
@@ -95,10 +97,10 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         await asyncio.to_thread(pipe.close)
 
 
-def _replaying_process() -> Any:
+def _replaying_process(complaints: IO[bytes]) -> Any:
     return subprocess.Popen(
         [sys.executable, "-m", "naiad.server", "replay", "--from-stdin"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
     )  # fmt: skip
 
 

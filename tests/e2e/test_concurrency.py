@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,14 @@ async def test_cancelled_calls_leave_the_server_well(api: Caller) -> None:
     again = await asyncio.to_thread(api.decide, "cancel")
     assert again.decision_id != before.decision_id
     await asyncio.to_thread(api.verify)
+
+
+async def test_many_verify_the_log_at_once(api: Caller) -> None:
+    """More than the server has threads for: none may hold a thread while it waits for another."""
+    await asyncio.to_thread(api.decide, "verified")
+    replies = await gather_calls(api.address, "AdminService/VerifyLog", [{}] * min(32, 4 + (os.cpu_count() or 1)))
+    assert [r for r in replies if isinstance(r, Refusal)] == []
+    assert all(r.statistics_equal and r.beliefs_equal for r in replies)
 
 
 OVERLOADED_CONFIG = BASE.replace("[server]", "[server]\nconcurrent_calls = 2")
