@@ -198,7 +198,7 @@ class CrossedPosterior:
         row.w, row.terms = w, terms
 
     def settle(self) -> None:
-        """Fold the changed classes into the sums over classes."""
+        """Fold the changed classes into the sum over classes."""
         if self._rebuild:
             self._dirty.update(self._rows)
             self._rebuild = False

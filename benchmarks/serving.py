@@ -167,7 +167,7 @@ def measure_throughput(server: Target, echo: Target, effort: Effort) -> tuple[di
 def measure_p99(server: Target, echo: Target, effort: Effort) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Offer 80% of the server's peak in open loop; what the echo does with its own 80% tells the machine's noise."""
     rounds: dict[str, list[dict[str, float]]] = {"server": [], "echo": []}
-    for _ in range(max(5, effort.rounds)):
+    for _ in range(effort.rounds):
         for name, target in (("server", server), ("echo", echo)):
             peak = max(closed_loop(target.connection, target.work, n, effort.closed_s / 2).per_s for n in IN_FLIGHT)
             found = open_loop(target.connection, target.work, 0.8 * peak, effort.open_s)
