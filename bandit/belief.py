@@ -20,7 +20,7 @@ from naiad.bandit.statistics import BUCKET_WIDTH, ERA, SCALE, UNIT_WEIGHT, Group
 _REBASE = 32.0  # half-lives after which relative weights get a new reference
 
 DEFAULT_PRIORS: Mapping[Measure, Prior] = {
-    Measure.QUALITY: Prior(0.6, 0.2, 0.3, 0.1, 0.1, noise=1.0, noise_floor=0.01, noise_weight=2.0, bounded=True),
+    Measure.QUALITY: Prior(0.7, 0.2, 0.1, 0.2, 0.1, noise=1.0, noise_floor=0.01, noise_weight=2.0, bounded=True),
     Measure.SUCCESS: Prior(0.97, 0.02, 0.3, 0.02, 0.1, noise=1.0, noise_floor=0.01, noise_weight=2.0, bounded=True),
     Measure.OUTPUT_TOKENS: Prior(5.5, 1.0, 0.8, 0.7, 0.5, noise=0.5, noise_floor=1e-2),
     Measure.LATENCY: Prior(0.7, 1.0, 0.8, 0.5, 0.4, noise=0.3, noise_floor=1e-2),
@@ -150,10 +150,10 @@ class Belief:
         return self._measures[measure].marginals(task_class)
 
     def digest(self, n_classes: int) -> str:
-        """Return a hex digest of every posterior mean and sd in the first n_classes classes, bit for bit."""
+        """Return a hex digest of every posterior mean and both sds in the first n_classes classes, bit for bit."""
         sha = hashlib.sha256()
         for posterior in self._measures:
             for task_class in range(n_classes):
                 seen = posterior.marginals(task_class)
-                sha.update(np.array((seen.mean, seen.sd)).tobytes())
+                sha.update(np.array((seen.mean, seen.sd, seen.contrast_sd)).tobytes())
         return sha.hexdigest()

@@ -25,6 +25,10 @@ its precision A and right-hand side r, side by side as the matrix (A r), gain fr
 
 So a model never seen starts from what the field teaches, and a class never seen from what its models did elsewhere.
 
+Two standard deviations of theta_km are of use. `sd` is that of theta itself, for floors and for people. `contrast_sd`
+holds the class's level, b_k, fixed: what is uncertain about it is common to all models and decides nothing between
+them, so a choice that drew it anew for each model would explore for nothing.
+
 Purity and speed meet through integers: each class's terms are rounded to fixed point and their sum over classes is kept
 in exact integers. Replacing one class's term gives, to the bit, what a computation from nothing gives, and a decision
 costs the same with 14 classes and with 1,000. The factor phi enters on a grid of quarter octaves, so that the integers
@@ -48,7 +52,7 @@ _FIXED = float(1 << 30)  # fixed point of class terms: 64 bits hold a million cl
 _LEAST_UNSEEN = 1e-15  # keeps sds above zero however much evidence there is
 _LEAST_VARIANCE = 1e-30
 _STEPS = 4  # grid points per octave of the learned noise
-_LEVEL_WEIGHT = 10.0  # pseudo-observations at the prior's mean behind a class's level
+_LEVEL_WEIGHT = 5.0  # pseudo-observations at the prior's mean behind a class's level
 _LOWEST_LEVEL = 0.02  # and 1 minus the highest: a class never seems quite without room
 _UNIT = 1 << 20  # fixed point of v_k in the degrees of freedom
 
@@ -73,6 +77,7 @@ class Marginals(NamedTuple):
 
     mean: list[float]
     sd: list[float]
+    contrast_sd: list[float]  # with the class's level held fixed
     n: list[float]  # observations in this very class, before decay
     decay: list[float]
 
@@ -253,11 +258,12 @@ class CrossedPosterior:
         common = sum([r * c for r, c in zip(reach, cov_reach, strict=True)]) + 1.0 / precision
         square, twice = scale * scale, 2.0 * scale
         interaction = square * self._interaction
-        means, sds = [], []
+        means, sds, contrasts = [], [], []
         for w_m, y_m, mu_m, var_m, c_m in zip(row.w, y, mu, self._var[:-1], cov_reach[:-1], strict=True):
             seen = w_m * interaction  # the share of the class's own evidence, in [0, 1)
             unseen = max(1.0 - seen, _LEAST_UNSEEN)
             means.append(seen * y_m + unseen * (level + scale * mu_m))
-            variance = unseen * (interaction + unseen * (square * var_m + twice * c_m + common))
-            sds.append(math.sqrt(max(variance, _LEAST_VARIANCE)))
-        return Marginals(means, sds, list(row.n), self._decay)
+            own = unseen * (interaction + unseen * square * var_m)
+            sds.append(math.sqrt(max(own + unseen * unseen * (twice * c_m + common), _LEAST_VARIANCE)))
+            contrasts.append(math.sqrt(max(own, _LEAST_VARIANCE)))
+        return Marginals(means, sds, contrasts, list(row.n), self._decay)

@@ -63,6 +63,7 @@ class Predictions(NamedTuple):
 
     quality: list[float]
     quality_sd: list[float]
+    contrast_sd: list[float]  # of quality, the level of the task class held fixed: what Thompson sampling draws
     cost: list[float]  # nano-USD
     cost_sd: list[float]
     latency: list[float]  # seconds
@@ -82,9 +83,9 @@ class Serving(NamedTuple):
 def serve(objective: Objective, seen: Predictions, exploration: Exploration) -> Serving:
     """Return the serving probabilities of the eligible models under an objective."""
     if objective.strategy == Strategy.BALANCED:
-        return _sample(_in_money(objective, seen), seen.quality_sd, objective.usd_per_quality, exploration)
+        return _sample(_in_money(objective, seen), seen.contrast_sd, objective.usd_per_quality, exploration)
     if objective.strategy == Strategy.QUALITY_FIRST:
-        return _sample(_in_quality(objective, seen), seen.quality_sd, 1.0, exploration)
+        return _sample(_in_quality(objective, seen), seen.contrast_sd, 1.0, exploration)
     price = seen.cost if objective.strategy == Strategy.COST_OPTIMIZED else seen.latency
     return _above_floor(objective, seen, price, exploration)
 
@@ -133,7 +134,7 @@ def serve_paced(objective: Objective, seen: Predictions, pace: Pace) -> Serving:
     value, scale = utilities(objective, seen)
     price = pace.price * worth_of_quality(objective) / NANO
     value = [v - price * cost for v, cost in zip(value, seen.cost, strict=True)]
-    sd = [scale * t * s for t, s in zip(pace.temper, seen.quality_sd, strict=True)]
+    sd = [scale * t * s for t, s in zip(pace.temper, seen.contrast_sd, strict=True)]
     p = best_probabilities(value, sd)
     kept = 1.0 - sum(pace.floor)
     mixed = [kept * own + floor for own, floor in zip(p, pace.floor, strict=True)]
@@ -141,10 +142,10 @@ def serve_paced(objective: Objective, seen: Predictions, pace: Pace) -> Serving:
     return Serving([own / total for own in mixed], p, value, sd)
 
 
-def _sample(value: list[float], quality_sd: list[float], worth: float, exploration: Exploration) -> Serving:
+def _sample(value: list[float], contrast_sd: list[float], worth: float, exploration: Exploration) -> Serving:
     """Sample by Thompson; worth: utility of one unit of quality, the only thing that is random in it."""
     scale = worth * exploration.temper
-    sd = [scale * s for s in quality_sd]
+    sd = [scale * s for s in contrast_sd]
     p = best_probabilities(value, sd)
     return Serving(mix_exploration(p, exploration.floor), p, value, sd)
 
@@ -174,7 +175,7 @@ def _above_floor(objective: Objective, seen: Predictions, price: list[float], ex
     reach = reach_probability(seen, objective.quality_floor)
     safe = [r >= objective.confidence for r in reach]
     if not any(safe):
-        return _sample(seen.quality, seen.quality_sd, 1.0, exploration)._replace(floor_met=False)
+        return _sample(seen.quality, seen.contrast_sd, 1.0, exploration)._replace(floor_met=False)
     # safe first and cheap first, then by the chance to be good enough
     value = [1.0 - 0.5 * c if s else 0.5 * r for c, s, r in zip(_unit(price), safe, reach, strict=True)]
     choice = value.index(max(value))

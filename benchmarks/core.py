@@ -170,7 +170,7 @@ def measure_times(runs: int, steps: int) -> tuple[dict[str, Figure], dict[str, A
 def served(shape: Shape) -> list[float]:
     """Return the Thompson vector that `serve` stores when utilities are believed to be of this shape."""
     nothing = [0.0] * len(shape.mean)
-    seen = Predictions(shape.mean.tolist(), shape.sd.tolist(), nothing, nothing, nothing, nothing)
+    seen = Predictions(shape.mean.tolist(), shape.sd.tolist(), shape.sd.tolist(), nothing, nothing, nothing, nothing)
     objective = Objective(usd_per_quality=1.0, usd_per_second=0.0)
     return serve(objective, seen, Exploration(temper=1.0)).thompson
 

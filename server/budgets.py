@@ -231,7 +231,7 @@ class Budgets:
         return _Row(
             models,
             [v / unit for v in value],
-            [scale * t * s for t, s in zip(tempers, seen.quality_sd, strict=True)],
+            [scale * t * s for t, s in zip(tempers, seen.contrast_sd, strict=True)],
             [c / NANO for c in seen.cost],
             [s * f / NANO for s, f in zip(seen.cost_sd, factors, strict=True)],
         )  # fmt: skip

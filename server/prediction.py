@@ -26,7 +26,7 @@ class Predictor:
 
     def predict(self, task_class: int, models: list[int], input_tokens: int, max_output_tokens: int) -> Predictions:
         """Return predictions for the models, in their order."""
-        quality, quality_sd = self._quality(task_class, models)
+        quality = self._quality(task_class, models)
         seen = self._resources(task_class, models)
         limit = max_output_tokens
         cost = [
@@ -34,17 +34,19 @@ class Predictor:
             for price, expected, output_price, request in seen.costs
         ]
         cost_sd = [(spread if spread < limit else limit) * output_price for spread, output_price in seen.cost_sds]
-        return Predictions(quality, quality_sd, cost, cost_sd, seen.latency, seen.latency_sd)
+        return Predictions(quality.mean, quality.sd, quality.contrast_sd, cost, cost_sd, seen.latency, seen.latency_sd)
 
-    def _quality(self, task_class: int, models: list[int]) -> tuple[list[float], list[float]]:
-        """Return mean and sd of the models' quality in one class."""
+    def _quality(self, task_class: int, models: list[int]) -> _Quality:
+        """Return mean and sds of the models' quality in one class."""
         seen = self._belief.marginals(task_class, Measure.QUALITY)
         kept = self._qualities.get(task_class)
         if kept is None or kept.models is not models or kept.source is not seen:
             means = [seen.mean[model] for model in models]
             clipped = [q if 0.0 <= q <= 1.0 else float(q > 0.5) for q in means]  # beliefs may leave the scale
-            kept = self._qualities[task_class] = _Quality(models, seen, clipped, [seen.sd[model] for model in models])
-        return kept.mean, kept.sd
+            kept = self._qualities[task_class] = _Quality(
+                models, seen, clipped, [seen.sd[m] for m in models], [seen.contrast_sd[m] for m in models]
+            )
+        return kept
 
     def _resources(self, task_class: int, models: list[int]) -> _Resources:
         """Return what the models are expected to use in one class, whatever is asked."""
@@ -96,6 +98,7 @@ class _Quality(NamedTuple):
     source: Marginals
     mean: list[float]
     sd: list[float]
+    contrast_sd: list[float]
 
 
 class _Resources(NamedTuple):

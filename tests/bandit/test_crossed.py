@@ -28,8 +28,11 @@ class Evidence:
     y: Floats
 
 
-def dense(prior: Prior, noise: float, seen: Evidence) -> tuple[Floats, Floats]:
-    """Return mean and sd of theta (n_classes, n_models): the joint of (B, mu, b - B, delta) given all ybar."""
+def dense(prior: Prior, noise: float, seen: Evidence) -> tuple[Floats, Floats, Floats]:
+    """Return mean, sd and contrast sd of theta, (n_classes, n_models): the joint of (B, mu, b - B, delta) given ybar.
+
+    The contrast: what theta varies by when b is known, and by what the model's own ability is uncertain.
+    """
     n_classes, n_models = seen.n.shape
     arms = n_classes * n_models
     units, scales = room(prior, seen)
@@ -52,7 +55,16 @@ def dense(prior: Prior, noise: float, seen: Evidence) -> tuple[Floats, Floats]:
     cov = cov - gain @ h @ cov
     theta = (design @ mean).reshape(n_classes, n_models)
     var = np.einsum("ij,jk,ik->i", design, cov, design).reshape(n_classes, n_models)
-    return theta, np.sqrt(var)
+    contrast = np.zeros((n_classes, n_models))
+    for k in range(n_classes):
+        for m in range(n_models):
+            look = np.zeros((3, size))  # b, mu, theta
+            look[0, 0] = look[0, 1 + n_models + k] = look[1, 1 + m] = 1.0
+            look[2] = design[k * n_models + m]
+            joint = look @ cov @ look.T
+            slopes = np.linalg.solve(joint[:2, :2], joint[:2, 2])
+            contrast[k, m] = joint[2, 2] - slopes @ joint[:2, 2] + slopes[1] ** 2 * joint[1, 1]
+    return theta, np.sqrt(var), np.sqrt(np.maximum(contrast, 0.0))
 
 
 def room(prior: Prior, seen: Evidence) -> tuple[Floats, Floats]:
@@ -60,7 +72,7 @@ def room(prior: Prior, seen: Evidence) -> tuple[Floats, Floats]:
     ones = np.ones(len(seen.n))
     if not prior.bounded:
         return ones, ones
-    level = ((seen.n * seen.y).sum(axis=1) + 10.0 * prior.mean) / (seen.n.sum(axis=1) + 10.0)
+    level = ((seen.n * seen.y).sum(axis=1) + 5.0 * prior.mean) / (seen.n.sum(axis=1) + 5.0)
     level = np.clip(level, 0.02, 0.98)
     return level * (1.0 - level), 4.0 * level * (1.0 - level)
 
@@ -97,20 +109,21 @@ priors = st.one_of(
 def test_the_posterior_is_the_exact_conditional(prior: Prior, seen: Evidence, freedom: int) -> None:
     """Means and sds of every arm, seen or not, match a dense computation within fixed-point rounding."""
     posterior = posterior_of(prior, seen, (freedom * SCALE * SCALE // 20, freedom))
-    mean, sds = dense(prior, posterior.noise, seen)
+    mean, sds, contrasts = dense(prior, posterior.noise, seen)
     widest = math.hypot(prior.mean_sd, prior.model_sd, prior.class_sd, prior.interaction_sd)
     reach = max(1.0, float(np.abs(seen.y - prior.mean).max()))
     for k in range(seen.n.shape[0]):
         got = posterior.arrays(k)
         np.testing.assert_allclose(got.mean, mean[k], rtol=0, atol=TOLERANCE * reach)
         np.testing.assert_allclose(got.sd, sds[k], rtol=0, atol=TOLERANCE * max(1.0, widest))
+        np.testing.assert_allclose(got.contrast_sd, contrasts[k], rtol=0, atol=1e-5 * max(1.0, widest))
         np.testing.assert_array_equal(got.evidence, seen.n[k])
 
 
 @given(priors, evidences(4, 4))
 def test_a_class_never_seen_is_a_class_without_evidence(prior: Prior, seen: Evidence) -> None:
     wider = Evidence(np.vstack([seen.n, 0 * seen.n[:1]]), np.vstack([seen.y, 0 * seen.y[:1]]))
-    mean, sds = dense(prior, prior_noise(prior), wider)
+    mean, sds, _ = dense(prior, prior_noise(prior), wider)
     got = posterior_of(prior, seen).arrays(seen.n.shape[0])
     np.testing.assert_allclose(got.mean, mean[-1], rtol=0, atol=20 * TOLERANCE)
     np.testing.assert_allclose(got.sd, sds[-1], rtol=0, atol=2 * TOLERANCE)

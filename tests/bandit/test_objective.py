@@ -25,6 +25,7 @@ class Predictions:
 
     quality: Floats
     quality_sd: Floats
+    contrast_sd: Floats
     cost: Floats  # nano-USD
     cost_sd: Floats
     latency: Floats  # seconds
@@ -68,14 +69,21 @@ def seen_of(
 ) -> Predictions:
     """Predictions from lists; cost in nano-USD, latency in seconds."""
     size = len(quality)
+    sd = np.broadcast_to(np.array(quality_sd, dtype=np.float64), (size,)).copy()
     return Predictions(
         quality=np.array(quality),
-        quality_sd=np.broadcast_to(np.array(quality_sd, dtype=np.float64), (size,)).copy(),
+        quality_sd=sd,
+        contrast_sd=sd,
         cost=np.array(cost, dtype=np.float64),
         cost_sd=np.zeros(size),
         latency=np.ones(size) if latency is None else np.array(latency),
         latency_sd=np.zeros(size),
     )
+
+
+def certain(seen: Predictions, sd: float) -> Predictions:
+    """The same, quality known to within an sd."""
+    return replace(seen, quality_sd=np.full_like(seen.quality, sd), contrast_sd=np.full_like(seen.quality, sd))
 
 
 @st.composite
@@ -90,7 +98,7 @@ def predictions(draw: st.DrawFn) -> Predictions:
     sd = st.one_of(st.sampled_from([1e-6, 0.05]), st.floats(1e-4, 0.5))
     cost = st.one_of(st.sampled_from([0.0, 1e5, 1e6]), st.integers(0, 10**10).map(float))
     latency = st.one_of(st.just(1.0), st.integers(1, 60_000).map(lambda ms: ms / 1000))
-    return Predictions(column(quality), column(sd), column(cost), column(sd), column(latency), column(sd))
+    return Predictions(column(quality), column(sd), column(sd), column(cost), column(sd), column(latency), column(sd))
 
 
 objectives = st.builds(
@@ -158,7 +166,7 @@ def test_renaming_the_models_renames_the_probabilities(
 def test_balanced_takes_the_best_utility_when_nothing_is_uncertain(seen: Predictions, objective: Objective) -> None:
     objective = replace(objective, strategy=Strategy.BALANCED)
     utility = objective.usd_per_quality * seen.quality - seen.cost / NANO - objective.usd_per_second * seen.latency
-    sure = replace(seen, quality_sd=np.full_like(seen.quality, 1e-9))
+    sure = certain(seen, 1e-9)
     served = serve(objective, sure, QUIET)
     np.testing.assert_allclose(served.utility, utility, atol=1e-15)
     assert served.probabilities[utility >= utility.max() - 1e-7].sum() >= 1.0 - SLACK
@@ -205,7 +213,7 @@ def test_a_price_changes_the_choice_at_once(seen: Predictions, which: int, strat
 @given(predictions(), st.sampled_from([0.0, 0.01, 0.1, 0.5]), st.floats(0.0, 0.2))
 @settings(max_examples=80)
 def test_quality_first_gives_up_at_most_its_margin(seen: Predictions, margin: float, floor: float) -> None:
-    sure = replace(seen, quality_sd=np.full_like(seen.quality, 1e-12))
+    sure = certain(seen, 1e-12)
     served = serve(Objective(Strategy.QUALITY_FIRST, margin=margin), sure, Exploration(floor=floor))
     poor = seen.quality < seen.quality.max() - margin - 1e-9
     assert served.probabilities[poor].sum() <= floor + SLACK
@@ -262,7 +270,7 @@ def test_nothing_safe_means_quality_decides(seen: Predictions, strategy: Strateg
     repriced = replace(low, cost=low.cost[::-1] * 3.0 + 1.0, latency=low.latency[::-1] * 3.0 + 1.0)
     assert not served.floor_met
     np.testing.assert_array_equal(served.probabilities, serve(objective, repriced, Exploration()).probabilities)
-    sure = replace(low, quality_sd=np.full_like(low.quality, 1e-9))
+    sure = certain(low, 1e-9)
     best = low.quality >= low.quality.max() - 1e-6
     assert serve(objective, sure, QUIET).probabilities[best].sum() >= 1.0 - SLACK
 

@@ -20,7 +20,7 @@ def test_a_paced_vector_is_a_distribution_over_the_models(
     world: list[tuple[float, float, float, float]], strategy: Strategy, price: float, worth: float
 ) -> None:
     q, sd, cost, latency = (list(column) for column in zip(*world, strict=True))
-    seen = Predictions(q, sd, cost, cost, latency, latency)
+    seen = Predictions(q, sd, sd, cost, cost, latency, latency)
     n = len(world)
     found = serve_paced(Objective(strategy, usd_per_quality=worth), seen, Pace(price, [0.5] * n, [0.01 / n] * n))
     assert sum(found.probabilities) == pytest.approx(1.0)
@@ -33,7 +33,7 @@ def test_a_budget_that_does_not_bind_is_no_budget(
     world: list[tuple[float, float, float, float]], strategy: Strategy, worth: float
 ) -> None:
     q, sd, cost, latency = (list(column) for column in zip(*world, strict=True))
-    seen = Predictions(q, sd, cost, cost, latency, latency)
+    seen = Predictions(q, sd, sd, cost, cost, latency, latency)
     n, objective = len(world), Objective(strategy, usd_per_quality=worth)
     exploration = Exploration(temper=0.5, floor=0.01)
     plain = serve(objective, seen, exploration)
@@ -48,7 +48,7 @@ def test_a_higher_price_never_makes_the_expected_bill_larger(
 ) -> None:
     q, _, cost, latency = (list(column) for column in zip(*world, strict=True))
     n = len(world)
-    seen = Predictions(q, [0.1] * n, cost, cost, latency, latency)
+    seen = Predictions(q, [0.1] * n, [0.1] * n, cost, cost, latency, latency)
     bills = []
     for one in (price, price + more):
         p = serve_paced(Objective(Strategy.QUALITY_FIRST), seen, Pace(one, [1.0] * n, [0.0] * n)).probabilities

@@ -44,7 +44,7 @@ class World:
         at = [m for m, fits in enumerate(permitted) if fits]
         costs = [c * 1e9 for c in self.cost[at].tolist()]
         none = [0.0] * len(at)
-        seen = Predictions(QUALITY[k, at].tolist(), [0.01] * len(at), costs, costs, none, none)
+        seen = Predictions(QUALITY[k, at].tolist(), [0.01] * len(at), [0.01] * len(at), costs, costs, none, none)
         p = serve_paced(FIRST, seen, Pace(pacer.price, [1.0] * len(at), none)).probabilities
         model = at[draw(p, self.rng.random())]
         bill = float(self.cost[model] * self.rng.lognormal(-TAIL * TAIL / 2, TAIL))

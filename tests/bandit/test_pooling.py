@@ -31,7 +31,7 @@ def regret(settings: BeliefSettings, seed: int) -> float:
     lost = 0.0
     for task_class, chance, u in zip(classes, luck, uniform, strict=True):
         seen = belief.marginals(task_class, Measure.QUALITY)
-        model = draw(best_probabilities(seen.mean, [TEMPER * sd for sd in seen.sd]), float(u))
+        model = draw(best_probabilities(seen.mean, [TEMPER * sd for sd in seen.contrast_sd]), float(u))
         lost += float(truth[task_class].max() - truth[task_class, model])
         score = to_fixed(float(chance < truth[task_class, model]))
         statistics.add(Observation(task_class, model, Measure.QUALITY, 1, 0, score))

@@ -55,11 +55,12 @@ class Arrays:
 
     mean: Floats
     sd: Floats
+    contrast_sd: Floats
     evidence: Floats
 
 
 def _arrays(seen: Marginals) -> Arrays:
-    return Arrays(np.array(seen.mean), np.array(seen.sd), np.array(seen.evidence))
+    return Arrays(np.array(seen.mean), np.array(seen.sd), np.array(seen.contrast_sd), np.array(seen.evidence))
 
 
 class ArrayPosterior(CrossedPosterior):

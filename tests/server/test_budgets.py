@@ -108,10 +108,10 @@ def test_mean_spend_comes_to_the_budget(strategy: Strategy, seed: int) -> None:
     world = World(engine(MODELS, CLASSES, policy=policy(objective=objective)), seed)
     world.run(200)
     assert 0.85 * BUDGET <= world.run(1_200) <= 1.03 * BUDGET
-    record = world.decide()
-    assert record.budget is not None
-    assert record.budget.price > 0.0
-    assert not record.budget.short
+    last = [event for event in world.log if isinstance(event, Decided)][-200:]
+    budgets = [record.budget for record in last if len(record.models) > 1]  # the ceiling may leave one, at no price
+    assert len(budgets) > 100
+    assert all(budget is not None and budget.price > 0.0 and not budget.short for budget in budgets)
 
 
 def test_a_price_change_is_answered_by_the_next_decision() -> None:
