@@ -14,6 +14,7 @@ from naiad.server.journal import Journal, Request
 from naiad.server.money import listed_prices
 from naiad.server.records import ModelPut, TaskClassPut
 
+UNCLASSIFIED = "unclassified"  # the task class of requests that name none
 FROM_CONFIGURATION, FROM_API, FROM_FIRST_USE = 1, 2, 3  # numbered as Origin in the API
 Entry = TypeVar("Entry", ModelPut, TaskClassPut)
 Value = TypeVar("Value")
@@ -184,7 +185,15 @@ class Inventory:
         return await self._alone(change)
 
     async def delete_task_class(self, name: str, revision: int, request: Request) -> None:
-        """Take a task class out of use; what was learned in it is kept."""
+        """Take a task class out of use; what was learned is kept. Raises TASK_CLASS_IN_USE for the built-in one."""
+        if name == UNCLASSIFIED:
+            raise NaiadError(
+                "TASK_CLASS_IN_USE",
+                f"task class {UNCLASSIFIED!r} is built in: requests that name no task class are decided in it; "
+                "it cannot be deleted, so name a task class in every request if it is not to be used",
+                code="FAILED_PRECONDITION",
+                metadata={"task_class": UNCLASSIFIED, "used_by": "requests that name no task class"},
+            )
 
         async def change() -> None:
             if await self._journal.earlier(request, Deleted) is not None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from naiad.server import render
-from naiad.server.bounds import MOST_PER_MILLION
+from naiad.server.bounds import MOST_FEATURES, MOST_PER_MILLION
 from naiad.server.catalog import Catalog
 from naiad.server.convert import (
+    LONG,
     enum_value,
     feature_name,
     items,
     model_name,
     name,
     number,
+    objective_models,
     objective_spec,
     optional_count,
     optional_money,
@@ -25,13 +27,15 @@ from naiad.server.convert import (
     text_id,
     time_ms,
 )
-from naiad.server.errors import NaiadError, not_implemented
+from naiad.server.errors import NaiadError, exact, not_implemented
 from naiad.server.inventory import FROM_API, Inventory
 from naiad.server.paging import slice_page
 from naiad.server.records import FeatureSpec, ModelPut, ObjectiveSpec, Prices, TaskClassPut
 from naiad.v1 import catalog_pb2, catalog_service_pb2, catalog_service_pb2_grpc
 
 _MOST_LABELS = 64
+_MOST_CAPABILITIES = 64
+_MOST_PATHS = 64  # of a field mask
 _MODEL_PATHS = (
     "upstream_model", "endpoint_profile", "prices", "context_window", "max_output_tokens", "capabilities",
     "data_zone", "disabled", "labels", "retire_time",
@@ -80,9 +84,10 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def ListModels(self, request: Any, context: Any) -> catalog_service_pb2.ListModelsResponse:
         """List the models by name."""
-        entries = [m for m in self._catalog.live if request.provider in ("", m.name.partition("/")[0])]
+        provider = text_id(request.provider, "provider", longest=LONG)
+        entries = [m for m in self._catalog.live if provider in ("", m.name.partition("/")[0])]
         entries.sort(key=lambda m: m.name)
-        page, following = slice_page(entries, request.page_size, request.page_token, "models", request.provider)
+        page, following = slice_page(entries, request.page_size, request.page_token, "models", provider)
         return catalog_service_pb2.ListModelsResponse(
             models=[render.model(entry) for entry in page], next_page_token=following
         )
@@ -91,7 +96,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         """Change fields of a model."""
         entry = await self._inventory.update_model(
             model_name(request.model.name, "model.name"),
-            lambda known: model_changes(known, request.model, list(request.update_mask.paths)),
+            lambda known: model_changes(known, request.model, request.update_mask.paths),
             request.model.revision,
             request_of("CatalogService/UpdateModel", request),
         )
@@ -106,7 +111,8 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
     async def CreateTaskClass(self, request: Any, context: Any) -> catalog_service_pb2.CreateTaskClassResponse:
         """Add a task class."""
         entry = await self._inventory.create_task_class(
-            task_class_from_proto(request.task_class), request_of("CatalogService/CreateTaskClass", request)
+            task_class_from_proto(request.task_class, self._catalog),
+            request_of("CatalogService/CreateTaskClass", request),
         )
         return catalog_service_pb2.CreateTaskClassResponse(task_class=render.task_class(entry))
 
@@ -127,7 +133,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         """Change fields of a task class."""
         entry = await self._inventory.update_task_class(
             name(request.task_class.name, "task_class.name"),
-            lambda known: task_class_changes(request.task_class, list(request.update_mask.paths), known),
+            lambda known: task_class_changes(request.task_class, request.update_mask.paths, self._catalog, known),
             request.task_class.revision,
             request_of("CatalogService/UpdateTaskClass", request),
         )
@@ -153,7 +159,7 @@ def model_from_proto(message: catalog_pb2.Model) -> ModelPut:
     )
 
 
-def model_changes(known: ModelPut, message: catalog_pb2.Model, mask: list[str]) -> dict[str, Any]:
+def model_changes(known: ModelPut, message: catalog_pb2.Model, mask: Sequence[str]) -> dict[str, Any]:
     """Return the fields to change; without a mask those that are set, with one also those named and unset."""
     paths = _masked(mask, (*_MODEL_PATHS, *_PRICE_PATHS)) or [p for p in _MODEL_PATHS if _is_set(message, p)]
     inner = [p.partition(".")[2] for p in paths if p.startswith("prices.")]
@@ -177,7 +183,7 @@ def _model_fields(message: catalog_pb2.Model, paths: Iterable[str]) -> dict[str,
     found: dict[str, Any] = {}
     for path in paths:
         if path == "upstream_model":
-            found[path] = text_id(message.upstream_model, "model.upstream_model", longest=256)
+            found[path] = text_id(message.upstream_model, "model.upstream_model", longest=LONG)
         elif path == "endpoint_profile":
             found["endpoint"] = text_id(message.endpoint_profile, "model.endpoint_profile")
         elif path == "prices":
@@ -185,8 +191,8 @@ def _model_fields(message: catalog_pb2.Model, paths: Iterable[str]) -> dict[str,
         elif path in ("context_window", "max_output_tokens"):
             found[path] = optional_count(message, path, 1, path="model.")
         elif path == "capabilities":
-            known = [enum_value(c, catalog_pb2.Capability, "model.capabilities") for c in message.capabilities]
-            found[path] = tuple(sorted(set(known)))
+            wanted = set(items(message.capabilities, "model.capabilities", _MOST_CAPABILITIES))
+            found[path] = tuple(sorted(enum_value(c, catalog_pb2.Capability, "model.capabilities") for c in wanted))
         elif path == "data_zone":
             found[path] = text_id(message.data_zone, "model.data_zone")
         elif path == "disabled":
@@ -194,7 +200,7 @@ def _model_fields(message: catalog_pb2.Model, paths: Iterable[str]) -> dict[str,
         elif path == "labels":
             found[path] = _labels(message.labels, "model.labels")
         elif path == "retire_time":
-            found["retire_ms"] = time_ms(message, "retire_time")
+            found["retire_ms"] = time_ms(message, "retire_time", path="model.")
     return found
 
 
@@ -205,12 +211,14 @@ def _prices(message: catalog_pb2.Prices) -> Prices | None:
         )
         for part in ("input", "output", "cached_input", "cache_write")
     }
-    if parts["input"] is None and parts["output"] is None:
+    request = optional_money(message, "request_nano_usd", path="model.prices.")
+    if request is None and all(part is None for part in parts.values()):
         return None
     if parts["input"] is None or parts["output"] is None:
         raise NaiadError(
             "INVALID_COMBINATION",
-            "prices need both input_nano_usd_per_million_tokens and output_nano_usd_per_million_tokens; 0 is a price",
+            "prices need both input_nano_usd_per_million_tokens and output_nano_usd_per_million_tokens, and others go "
+            "with them; 0 is a price",
             metadata={"rule": "both prices or none"},
             field="model.prices",
         )
@@ -219,7 +227,7 @@ def _prices(message: catalog_pb2.Prices) -> Prices | None:
         output=parts["output"],
         cached_input=parts["cached_input"],
         cache_write=parts["cache_write"],
-        request=optional_money(message, "request_nano_usd", path="model.prices.") or 0,
+        request=request or 0,
         version=text_id(message.price_version, "model.prices.price_version") or "set by API",
     )
 
@@ -227,14 +235,14 @@ def _prices(message: catalog_pb2.Prices) -> Prices | None:
 # -- task classes ------------------------------------------------------------------------------------------------------
 
 
-def task_class_from_proto(message: catalog_pb2.TaskClass) -> TaskClassPut:
+def task_class_from_proto(message: catalog_pb2.TaskClass, catalog: Catalog) -> TaskClassPut:
     """Return a new catalogue entry; raises NaiadError."""
-    fields = task_class_changes(message, [])
+    fields = task_class_changes(message, (), catalog)
     return TaskClassPut(task_class=0, name=name(message.name, "task_class.name"), origin=FROM_API, **fields)
 
 
 def task_class_changes(
-    message: catalog_pb2.TaskClass, mask: list[str], known: TaskClassPut | None = None
+    message: catalog_pb2.TaskClass, mask: Sequence[str], catalog: Catalog, known: TaskClassPut | None = None
 ) -> dict[str, Any]:
     """Return the fields to change; without a mask those that are set, with one also those named and unset."""
     if message.priors:
@@ -243,18 +251,14 @@ def task_class_changes(
     paths = _masked(mask, (*_CLASS_PATHS, *_OBJECTIVE_PATHS)) or [p for p in _CLASS_PATHS if _is_set(message, p)]
     inner = [p.removeprefix(_OBJECTIVE) for p in paths if p.startswith(_OBJECTIVE)]
     if inner:
-        wanted = objective_spec(message.default_objective, "task_class.default_objective")
+        wanted = _objective(message, catalog)
         before = (known.objective if known else None) or ObjectiveSpec()
         found["objective"] = msgspec.structs.replace(before, **{p: getattr(wanted, p) for p in inner})
     for path in (p for p in paths if not p.startswith(_OBJECTIVE)):
         if path == "description":
             found[path] = text(message.description, "task_class.description", 4_000)
         elif path == "default_objective":
-            found["objective"] = (
-                objective_spec(message.default_objective, "task_class.default_objective")
-                if message.HasField("default_objective")
-                else None
-            )
+            found["objective"] = _objective(message, catalog) if message.HasField("default_objective") else None
         elif path == "features":
             found[path] = _features(message.features)
         elif path == "default_data_class":
@@ -264,9 +268,16 @@ def task_class_changes(
     return found
 
 
+def _objective(message: catalog_pb2.TaskClass, catalog: Catalog) -> ObjectiveSpec:
+    field = "task_class.default_objective"
+    for model in objective_models(message.default_objective, field):
+        catalog.model(model, f"{field}.models")
+    return objective_spec(message.default_objective, field)
+
+
 def _features(messages: Any) -> tuple[FeatureSpec, ...]:
     found: list[FeatureSpec] = []
-    for index, message in enumerate(items(messages, "task_class.features", 64)):
+    for index, message in enumerate(items(messages, "task_class.features", MOST_FEATURES)):
         feature = _feature(message, index)
         if any(feature.name == other.name for other in found):
             where = f"task_class.features[{index}].name"
@@ -287,7 +298,7 @@ def _feature(message: catalog_pb2.FeatureSpec, index: int) -> FeatureSpec:
     if high <= low:
         raise NaiadError(
             "INVALID_COMBINATION",
-            f"{where} has low {low:g} and high {high:g}; high must lie above low",
+            f"{where} has low {exact(low)} and high {exact(high)}; high must lie above low",
             metadata={"rule": "high > low"},
             field=where,
         )
@@ -312,8 +323,8 @@ def _is_set(message: Any, path: str) -> bool:
     return bool(message.HasField(path) if descriptor.has_presence else getattr(message, path))
 
 
-def _masked(mask: list[str], allowed: tuple[str, ...]) -> list[str]:
-    for path in mask:
+def _masked(mask: Sequence[str], allowed: tuple[str, ...]) -> list[str]:
+    for path in items(mask, "update_mask.paths", _MOST_PATHS):
         if path not in allowed:
             raise NaiadError(
                 "INVALID_FIELD_MASK",

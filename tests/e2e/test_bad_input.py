@@ -25,6 +25,43 @@ CREATE, UPDATE = "CatalogService/CreateModel", "CatalogService/UpdateModel"
 NEW_CLASS, SET_CLASS = "CatalogService/CreateTaskClass", "CatalogService/UpdateTaskClass"
 DECISIONS, ARMS = "InsightService/ListDecisions", "InsightService/ListArms"
 
+
+def asked(*messages: Any, **generation: Any) -> tuple[str, dict[str, Any]]:
+    """Return the method and the fields of a completion of some messages."""
+    fields = {"generation": generation} if generation else {}
+    return COMPLETE, {"task_class": "e2e", "messages": list(messages or (USER,))} | fields
+
+
+def call(call_id: str = "1", **fields: Any) -> dict[str, Any]:
+    """Return an assistant's message that calls a tool."""
+    return {"role": 3, "parts": [{"tool_call": {"tool_call_id": call_id, "name": "look"} | fields}]}
+
+
+def result(call_id: str = "1", *parts: Any) -> dict[str, Any]:
+    """Return the message of a tool's result."""
+    return {"role": 4, "parts": [{"tool_result": {"tool_call_id": call_id, "parts": list(parts)}}]}
+
+
+def image(**fields: Any) -> dict[str, Any]:
+    """Return a user's message that holds an image."""
+    return {"role": 2, "parts": [{"image": fields}]}
+
+
+def tool(name: str = "look", schema: str = "") -> dict[str, Any]:
+    """Return a tool."""
+    return {"name": name, "parameters_json_schema": schema}
+
+
+def failed(**fields: Any) -> tuple[str, dict[str, Any]]:
+    """Return the method and the fields of the report of a failure."""
+    return OUTCOME, {"decision_id": "$ID", "attempt_id": "f", "error": {"kind": 3} | fields}
+
+
+def wanted(**objective: Any) -> tuple[str, dict[str, Any]]:
+    """Return the method and the fields of a request with an objective."""
+    return DECIDE, {"task_class": "e2e", "objective": objective}
+
+
 # name: reason, method, fields. "$ID" stands for a genuine decision id.
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     # ids and names
@@ -146,6 +183,132 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "INVALID_COMBINATION", NEW_CLASS,
         {"task_class": {"name": "f", "features": [{"name": "x", "low": 1, "high": 1}]}},
     ),
+    # conversations
+    "text_empty": ("FIELD_REQUIRED", *asked({"role": 2, "parts": [{"text": ""}, {"text": ""}]})),
+    "text_of_tool": ("INVALID_COMBINATION", *asked(USER, call(), {"role": 4, "parts": [{"text": "a"}]})),
+    "call_of_user": (
+        "INVALID_COMBINATION", *asked({"role": 2, "parts": [{"tool_call": {"tool_call_id": "1", "name": "look"}}]}),
+    ),
+    "call_without_id": ("FIELD_REQUIRED", *asked(USER, call(""), result(""))),
+    "call_id_too_long": ("INVALID_ID", *asked(USER, call(LONG), result(LONG))),
+    "call_without_name": ("FIELD_REQUIRED", *asked(USER, call(name=""), result())),
+    "call_of_odd_name": ("INVALID_ID", *asked(USER, call(name="look up"), result())),
+    "call_twice": ("INVALID_COMBINATION", *asked(USER, call(), result(), call(), result())),
+    "call_unanswered": ("INVALID_COMBINATION", *asked(USER, call(), USER)),
+    "call_unanswered_at_the_end": ("INVALID_COMBINATION", *asked(USER, call())),
+    "result_without_call": ("INVALID_COMBINATION", *asked(USER, result())),
+    "result_before_its_call": ("INVALID_COMBINATION", *asked(USER, result(), call())),
+    "result_of_another_call": ("INVALID_COMBINATION", *asked(USER, call(), result("2"))),
+    "result_twice": ("INVALID_COMBINATION", *asked(USER, call(), result(), result())),
+    "result_without_id": ("FIELD_REQUIRED", *asked(USER, call(), result(""))),
+    "result_in_a_result": (
+        "INVALID_COMBINATION", *asked(USER, call(), result("1", {"tool_result": {"tool_call_id": "1"}})),
+    ),
+    "call_in_a_result": (
+        "INVALID_COMBINATION", *asked(USER, call(), result("1", {"tool_call": {"tool_call_id": "2"}})),
+    ),
+    "result_part_without_content": ("FIELD_REQUIRED", *asked(USER, call(), result("1", {}))),
+    "image_without_source": ("FIELD_REQUIRED", *asked(image(media_type="image/png"))),
+    "image_without_type": ("FIELD_REQUIRED", *asked(image(data=b"x"))),
+    "image_without_data": ("FIELD_REQUIRED", *asked(image(media_type="image/png", data=b""))),
+    "image_of_odd_type": ("INVALID_FORMAT", *asked(image(media_type="text/html", data=b"x"))),
+    "image_of_odd_type_in_a_result": (
+        "INVALID_FORMAT", *asked(USER, call(), result("1", {"image": {"media_type": "png", "data": b"x"}})),
+    ),
+    "image_by_http": ("INVALID_FORMAT", *asked(image(uri="http://example.org/a.png"))),
+    "image_by_file": ("INVALID_FORMAT", *asked(image(uri="file:///etc/passwd"))),
+    "image_without_host": ("INVALID_FORMAT", *asked(image(uri="https:///a.png"))),
+    "image_with_space": ("INVALID_FORMAT", *asked(image(uri="https://example.org/a b"))),
+    "image_with_line_end": ("INVALID_FORMAT", *asked(image(uri="https://example.org/a\nb"))),
+    "image_of_odd_port": ("INVALID_FORMAT", *asked(image(uri="https://example.org:x/"))),
+    "image_uri_too_long": ("FIELD_TOO_LONG", *asked(image(uri="https://example.org/" + "x" * 4_096))),
+    "rules_of_decide_too": (
+        "INVALID_COMBINATION", DECIDE, {"task_class": "e2e", "messages": [USER, result()], "input_tokens": 5},
+    ),
+    # tools
+    "tool_without_name": ("FIELD_REQUIRED", *asked(tools=[tool("")])),
+    "tool_of_odd_name": ("INVALID_ID", *asked(tools=[tool("a.b")])),
+    "tool_name_too_long": ("INVALID_ID", *asked(tools=[tool("a" * 65)])),
+    "tool_twice": ("INVALID_COMBINATION", *asked(tools=[tool(), tool()])),
+    "tool_schema_not_json": ("INVALID_FORMAT", *asked(tools=[tool(schema="{")])),
+    "tool_schema_not_an_object": ("INVALID_FORMAT", *asked(tools=[tool(schema="[]")])),
+    "tool_schema_of_a_list": ("INVALID_FORMAT", *asked(tools=[tool(schema='{"type": "array"}')])),
+    "tool_schema_properties": ("INVALID_FORMAT", *asked(tools=[tool(schema='{"properties": []}')])),
+    "tool_schema_required": ("INVALID_FORMAT", *asked(tools=[tool(schema='{"required": {"a": 1}}')])),
+    "tool_schema_nested": ("INVALID_FORMAT", *asked(tools=[tool(schema="[" * 60_000)])),
+    "tool_schema_too_long": ("FIELD_TOO_LONG", *asked(tools=[tool(schema="{" + " " * 65_536 + "}")])),
+    "tool_schemas_too_long": (
+        "FIELD_TOO_LONG", *asked(tools=[tool(f"t{i}", "{" + " " * 65_000 + "}") for i in range(9)]),
+    ),
+    "tool_description_too_long": (
+        "FIELD_TOO_LONG", *asked(tools=[{"name": "look", "description": "x" * 16_385}]),
+    ),
+    "tool_choice_without_tools": ("INVALID_COMBINATION", *asked(tool_choice=3)),
+    "tool_choice_unknown": ("UNKNOWN_ENUM_VALUE", *asked(tool_choice=9)),
+    "schema_type_unknown": ("INVALID_FORMAT", *asked(response_json_schema='{"type": "text"}')),
+    "stop_empty": ("FIELD_REQUIRED", *asked(stop=["a", ""])),
+    "stop_too_long": ("FIELD_TOO_LONG", *asked(stop=["a" * 257])),
+    "top_p_zero": ("NUMBER_OUT_OF_RANGE", *asked(top_p=0.0)),
+    # too many
+    "messages_too_many": ("TOO_MANY_ITEMS", *asked(*[USER] * 1_001)),
+    "parts_too_many": ("TOO_MANY_ITEMS", *asked({"role": 2, "parts": [{"text": "a"}] * 257})),
+    "parts_too_many_in_all": ("TOO_MANY_ITEMS", *asked(*[{"role": 2, "parts": [{"text": "a"}] * 250}] * 9)),
+    "parts_too_many_in_a_result": ("TOO_MANY_ITEMS", *asked(USER, call(), result("1", *[{"text": "a"}] * 257))),
+    "parts_far_too_many": ("TOO_MANY_ITEMS", *asked({"role": 2, "parts": [{"text": "a"}] * 1_000_000})),
+    "tools_too_many": ("TOO_MANY_ITEMS", *asked(tools=[tool(f"t{i}") for i in range(129)])),
+    "features_too_many": (
+        "TOO_MANY_ITEMS", DECIDE, {"task_class": "e2e", "features": {f"f{i}": 1.0 for i in range(65)}},
+    ),
+    "capabilities_too_many": ("TOO_MANY_ITEMS", DECIDE, {"task_class": "e2e", "required_capabilities": [1] * 65}),
+    "objective_models_too_many": ("TOO_MANY_ITEMS", *wanted(models=[f"echo/m{i}" for i in range(65)])),
+    "model_capabilities_too_many": ("TOO_MANY_ITEMS", CREATE, {"model": {"name": "echo/x", "capabilities": [1] * 65}}),
+    "labels_too_many": (
+        "TOO_MANY_ITEMS", CREATE, {"model": {"name": "echo/x", "labels": {f"l{i}": "" for i in range(65)}}},
+    ),
+    "class_features_too_many": (
+        "TOO_MANY_ITEMS", NEW_CLASS, {"task_class": {"name": "f", "features": [{"name": "x"}] * 65}},
+    ),
+    "mask_too_long": (
+        "TOO_MANY_ITEMS", UPDATE, {"model": {"name": "echo/small"}, "update_mask": {"paths": ["disabled"] * 65}},
+    ),
+    # objectives
+    "aggregation_unknown": ("UNKNOWN_ENUM_VALUE", *wanted(aggregation=9)),
+    "ensemble_of_one": ("NUMBER_OUT_OF_RANGE", *wanted(ensemble_size=1)),
+    "ensemble_too_large": ("NUMBER_OUT_OF_RANGE", *wanted(ensemble_size=17)),
+    "objective_model_malformed": ("INVALID_ID", *wanted(models=["small"])),
+    "objective_model_twice": ("INVALID_COMBINATION", *wanted(models=["echo/small", "echo/small"])),
+    "objective_model_unknown": ("UNKNOWN_MODEL", *wanted(models=["echo/none"])),
+    "objective_model_unknown_in_a_new_class": (
+        "UNKNOWN_MODEL", DECIDE, {"task_class": "never.seen", "objective": {"models": ["echo/none"]}},
+    ),
+    "class_objective_model_unknown": (
+        "UNKNOWN_MODEL", NEW_CLASS, {"task_class": {"name": "o", "default_objective": {"models": ["echo/none"]}}},
+    ),
+    "class_objective_aggregation": (
+        "UNKNOWN_ENUM_VALUE", SET_CLASS, {"task_class": {"name": "e2e", "default_objective": {"aggregation": 9}}},
+    ),
+    # outcomes
+    "http_status_low": ("NUMBER_OUT_OF_RANGE", *failed(http_status=99)),
+    "http_status_high": ("NUMBER_OUT_OF_RANGE", *failed(http_status=600)),
+    "retry_after_negative": ("NUMBER_OUT_OF_RANGE", *failed(retry_after={"seconds": -1})),
+    "retry_after_long": ("NUMBER_OUT_OF_RANGE", *failed(retry_after={"seconds": 1 << 40})),
+    "retry_after_malformed": ("INVALID_FORMAT", *failed(retry_after={"seconds": 1, "nanos": 1 << 30})),
+    "detail_too_long": ("FIELD_TOO_LONG", *failed(detail="x" * 1_001)),
+    "first_token_negative": (
+        "NUMBER_OUT_OF_RANGE", OUTCOME, {"decision_id": "$ID", "time_to_first_token": {"seconds": -1}},
+    ),
+    "first_token_after_the_last": (
+        "INVALID_COMBINATION", OUTCOME,
+        {"decision_id": "$ID", "latency": {"seconds": 1}, "time_to_first_token": {"seconds": 1, "nanos": 1}},
+    ),
+    "finish_reason_unknown": ("UNKNOWN_ENUM_VALUE", OUTCOME, {"decision_id": "$ID", "finish_reason": 99}),
+    # more fields of the catalogue, and of lists
+    "price_of_cache_alone": (
+        "INVALID_COMBINATION", CREATE,
+        {"model": {"name": "echo/x", "prices": {"cached_input_nano_usd_per_million_tokens": 1}}},
+    ),
+    "provider_too_long": ("INVALID_ID", "CatalogService/ListModels", {"provider": "x" * 257}),
+    "delete_built_in": ("TASK_CLASS_IN_USE", "CatalogService/DeleteTaskClass", {"name": "unclassified"}),
     # what is not there
     "model_unknown": ("UNKNOWN_MODEL", DECIDE, {"task_class": "never.seen", "allowed_models": ["echo/smal"]}),
     "update_unknown_model": ("UNKNOWN_MODEL", UPDATE, {"model": {"name": "echo/none"}}),
@@ -162,11 +325,18 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "feedback_unknown": ("UNKNOWN_FEEDBACK", RETRACT, {"feedback_id": "f" + "0" * 16 + "-" + "a" * 16}),
     "feedback_id_beyond_the_database": ("UNKNOWN_FEEDBACK", RETRACT, {"feedback_id": "f" * 17 + "-" + "a" * 16}),
+    "attempt_never_made_after_others": (
+        "UNKNOWN_ATTEMPT", FEEDBACK, {"decision_id": "$LATE", "attempt_id": "1", "score": 1.0, "source": 1},
+    ),
     "feedback_id_noise": ("UNKNOWN_FEEDBACK", RETRACT, {"feedback_id": "noise"}),
     # decision ids
     "decision_id_empty": ("FIELD_REQUIRED", OUTCOME, {"decision_id": ""}),
     "decision_id_noise": ("DECISION_ID_MALFORMED", OUTCOME, {"decision_id": "d" + "\u2603" * 97}),
     "decision_id_long": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": "d" * 100_000}),
+    "decision_id_blank": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": " "}),
+    "decision_id_with_line_end": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": "$LINE"}),
+    "decision_id_padded": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": "$PADDED"}),
+    "decision_id_of_another_format": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": "$OLD"}),
     "decision_id_truncated": ("DECISION_ID_MALFORMED", OUTCOME, {"decision_id": "$CUT"}),
     "decision_id_forged": ("DECISION_ID_FORGED", OUTCOME, {"decision_id": "$FORGED"}),
     "decision_id_forged_feedback": (
@@ -223,10 +393,17 @@ def ids(served: Live) -> dict[str, str]:
     signer = Signer(keys, max(keys))
     ticket = signer.verify(made, 0)
     facts = ticket._asdict()
+    late = caller.decide("e2e").decision_id
+    caller.score(late, 1.0, attempt_id="1", source=1)
+    caller.outcome(late, attempt_id="2", input_tokens=5)
     other_key = Signer({max(keys): bytes(32)}, max(keys))
     return {
         "$ID": made,
         "$CUT": made[:-1],
+        "$LINE": made + "\n",
+        "$PADDED": made[:-1] + "=",
+        "$OLD": "dAQ" + made[3:],
+        "$LATE": late,
         "$FORGED": other_key.issue(ticket),
         "$FOREIGN": signer.issue(type(ticket)(**(facts | {"tenant": 1}))),
         "$UNKNOWN": signer.issue(type(ticket)(**(facts | {"uid": ticket.uid + 12_345}))),
@@ -253,6 +430,39 @@ def test_refused(name: str, api: Caller, ids: dict[str, str]) -> None:
     refusal = api.refused(method, **substituted(fields, ids))
     assert refusal.reason == reason, refusal
     assert len(refusal.message) < 2_000
+    assert refusal.metadata.get("field", "").count("..") == 0
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        (asked(USER, call(), result("2")), "messages[2].parts[0].tool_result.tool_call_id"),
+        (
+            asked(USER, call(), result("1", {"image": {"uri": "ftp://a"}})),
+            "messages[2].parts[0].tool_result.parts[0].image.uri",
+        ),
+        (asked(tools=[tool(), tool("a b")]), "generation.tools[1].name"),
+        (failed(retry_after={"seconds": -1}), "error.retry_after"),
+        (failed(http_status=1), "error.http_status"),
+        (wanted(models=["echo/small", "x"]), "objective.models[1]"),
+        ((CREATE, {"model": {"name": "echo/x", "retire_time": {"seconds": 1 << 62}}}), "model.retire_time"),
+    ],
+)
+def test_the_field_is_named_by_its_path(api: Caller, ids: dict[str, str], fields: tuple[str, Any], field: str) -> None:
+    refusal = api.refused(fields[0], **substituted(fields[1], ids))
+    assert refusal.metadata["field"] == field
+    assert field in refusal.message
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_bounds_are_told_to_the_last_digit(api: Caller) -> None:
+    refusal = api.refused(DECIDE, task_class="e2e", max_output_tokens=(1 << 40) + 1)
+    assert refusal.metadata["maximum"] == "1099511627776"
+    assert refusal.metadata["value"] == "1099511627777"
+    assert "from 1 to 1099511627776" in refusal.message
+    worth = api.refused(*wanted(usd_per_quality=1_000_001.0)[:1], **wanted(usd_per_quality=1_000_001.0)[1])
+    assert (worth.metadata["value"], worth.metadata["maximum"]) == ("1000001.0", "1000000")
 
 
 @pytest.mark.usefixtures("unchanged")
