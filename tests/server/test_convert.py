@@ -16,7 +16,7 @@ from naiad.server.catalog import Catalog
 from naiad.server.conversation import messages_from_proto
 from naiad.server.convert import duration_s, name, number, text_id
 from naiad.server.eligibility import Capability
-from naiad.server.errors import NaiadError
+from naiad.server.errors import NaiadError, exact
 from naiad.server.generation import task_from_proto
 from naiad.server.query import query_from_proto
 from naiad.server.records import FeatureSpec, ModelPut, TaskClassPut
@@ -115,6 +115,12 @@ def test_a_disturbed_conversation_is_taken_only_if_its_calls_still_have_their_re
                 open_calls.remove(part.tool_result.tool_call_id)
     assert not open_calls
     assert len(made) == len(set(made))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(1 << 63), (1 << 63) - 1))
+def test_a_number_is_told_to_its_last_digit(value: float) -> None:
+    assert type(value)(exact(value)) == value
+    assert len(exact(value)) < 30
 
 
 @given(st.floats(), st.floats(-1e9, 1e9), st.floats(0, 1e9))
