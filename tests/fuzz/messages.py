@@ -225,12 +225,18 @@ def _tools(options: content_pb2.GenerationOptions, rng: Random) -> None:
     options.response_json_schema = rng.choice(schemas)
 
 
+_DISTRACTIONS = ("required_capabilities", "allowed_models", "objective", "features", "max_output_tokens")
+
+
 def conversing(message: Any, rng: Random) -> Message:
     """Put a conversation, often as it should be, into a message that has one, and return the message."""
     if "messages" in message.DESCRIPTOR.fields_by_name:
         turns = conversation(rng)
         del message.messages[:]
         message.messages.extend(disturbed(turns, rng) if rng.random() < 0.4 else turns)
+        for name in _DISTRACTIONS:
+            if rng.random() < 0.7:
+                message.ClearField(name)
     if "generation" in message.DESCRIPTOR.fields_by_name and rng.random() < 0.7:
         message.generation.Clear()
         _tools(message.generation, rng)

@@ -16,11 +16,11 @@ from naiad.server.catalog import Catalog
 from naiad.server.conversation import messages_from_proto
 from naiad.server.convert import duration_s, name, number, text_id
 from naiad.server.eligibility import Capability
+from naiad.server.entries import model_changes, model_from_proto, task_class_changes, task_class_from_proto
 from naiad.server.errors import NaiadError, exact
 from naiad.server.generation import task_from_proto
 from naiad.server.query import query_from_proto
 from naiad.server.records import FeatureSpec, ModelPut, TaskClassPut
-from naiad.server.rpc_catalog import model_changes, model_from_proto, task_class_changes, task_class_from_proto
 from naiad.server.rpc_feedback import judgement_from_proto, outcome_from_proto
 from naiad.v1 import catalog_pb2, catalog_service_pb2, content_pb2, feedback_service_pb2, router_service_pb2
 from tests.fuzz.messages import arbitrary, conversation, conversing, disturbed, plausible
@@ -31,6 +31,8 @@ KNOWN: dict[str, Any] = {
     "role": [1, 2, 3, 4], "strategy": [0, 1, 2, 3, 4], "source": [1, 2], "score": [0.0, 1.0], "name": ["echo/small"],
     "input_tokens": [0, 9], "output_tokens": [0, 9], "max_output_tokens": [1, 9], "workflow": [""],
     "session_id": [""], "request_id": ["", "r"], "data_class": [""], "task_class": ["a"], "text": ["hello"],
+    "cached_input_tokens": [0], "cache_write_input_tokens": [0], "cost_nano_usd": [0, 9], "http_status": [429],
+    "kind": [0, 3], "max_attempts": [1], "max_cost_nano_usd": [0], "temperature": [0.5], "top_p": [0.5],
     "seconds": [0, 1], "nanos": [0, 1], "finish_reason": [0], "tool_choice": [0], "attempt_id": [""],
 }  # fmt: skip
 CATALOG = Catalog()
@@ -56,11 +58,11 @@ CONVERSIONS: dict[str, tuple[Any, Callable[[Any], object]]] = {
     "update_model": (catalog_service_pb2.UpdateModelRequest, changed),
     "create_class": (
         catalog_service_pb2.CreateTaskClassRequest,
-        lambda m: task_class_from_proto(m.task_class, CATALOG),
+        lambda m: task_class_from_proto(m.task_class),
     ),
     "update_class": (
         catalog_service_pb2.UpdateTaskClassRequest,
-        lambda m: task_class_changes(m.task_class, m.update_mask.paths, CATALOG),
+        lambda m: task_class_changes(m.task_class, m.update_mask.paths),
     ),
 }
 
