@@ -30,7 +30,6 @@ from naiad.adapters.tokens import estimate_tokens
 from naiad.bandit.objective import NANO, Objective
 from naiad.bandit.statistics import to_fixed
 from naiad.server.config import Config, build
-from naiad.server.convert import DEFAULT_OUTPUT_TOKENS
 from naiad.server.decision_id import Signer
 from naiad.server.demo.outcomes import Table, shuffled
 from naiad.server.demo.references import best_by_class, best_quality
@@ -39,6 +38,7 @@ from naiad.server.eligibility import Needs
 from naiad.server.engine import Engine, EngineSettings, Query
 from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_outcome, take_ratings
 from naiad.server.money import cost_of
+from naiad.server.query import DEFAULT_OUTPUT_TOKENS
 from naiad.server.records import Decided, Outcome, Rating, TaskClassPut, Usage
 from naiad.server.sections import File
 

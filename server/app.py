@@ -25,7 +25,7 @@ from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
 from naiad.server.feedback import Feedback
 from naiad.server.folding import fold
-from naiad.server.guard import MEBIBYTE, Guard, handlers_of
+from naiad.server.guard import MEBIBYTE, Guard
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal
 from naiad.server.routing import Routing
@@ -38,6 +38,7 @@ from naiad.server.rpc_router import RouterServicer
 from naiad.server.store.base import Store
 from naiad.server.store.memory import MemoryStore
 from naiad.server.store.sqlite import SqliteStore
+from naiad.server.wire import handlers_of
 from naiad.v1 import (
     admin_service_pb2,
     catalog_service_pb2,
@@ -165,7 +166,7 @@ class Server:
         ):
             service = module.DESCRIPTOR.services_by_name[name]
             self.guard.protect(servicer, name, [method.name for method in service.methods])
-            server.add_generic_rpc_handlers((handlers_of(servicer, service),))
+            server.add_generic_rpc_handlers((handlers_of(servicer, service, limits.largest),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host, port = split_address(self.config.file.server)
         check_free(host, port)

@@ -222,6 +222,7 @@ def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float) -> 
         error=kind_of(error),
         error_detail=type(error).__name__,
         http_status=error.status,
+        retry_after_s=error.retry_after_s,
         latency_s=latency_s,
     )
 

@@ -1,36 +1,30 @@
-"""Requests of the API into the engine's words: every field checked, every refusal with its value, rule and remedy."""
+"""Fields of requests, each checked for what it may hold: every refusal with its value, rule and remedy."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as ProtoMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from naiad.adapters.tokens import estimate_tokens
 from naiad.server.bounds import MOST_MONEY, MOST_TOKENS
-from naiad.server.conversation import messages_from_proto
-from naiad.server.eligibility import Capability, Needs
-from naiad.server.engine import Query
-from naiad.server.errors import NaiadError
+from naiad.server.errors import NaiadError, exact
 from naiad.server.journal import Request
 from naiad.server.objectives import check_objective
 from naiad.server.records import ObjectiveSpec
-from naiad.v1 import catalog_pb2, content_pb2, objective_pb2
+from naiad.v1 import objective_pb2
 
 ID_RULE = "letters, digits, '.', '_', '-', ':' and '/', beginning with a letter or digit, at most {} characters"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
 _FEATURE = re.compile(r"[A-Za-z0-9._]{1,64}\Z")
 SHORT, LONG = 128, 256
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999
-_MOST_ITEMS = 1_000
-DEFAULT_OUTPUT_TOKENS = 1_024  # reserved where the caller does not say
+_MOST_ENSEMBLE = 16  # models that answer side by side
+_MOST_MODELS = 64  # of an objective
 
 
 def text_id(value: str, field: str, *, required: bool = False, longest: int = SHORT) -> str:
@@ -91,10 +85,10 @@ def number(value: float, field: str, low: float, high: float | None = None) -> f
             field=field,
         )
     if value < low or (high is not None and value > high):
-        bounds = f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
-        metadata: dict[str, object] = {"value": value, "minimum": f"{low:g}"}
+        bounds = f"at least {exact(low)}" if high is None else f"from {exact(low)} to {exact(high)}"
+        metadata: dict[str, object] = {"value": value, "minimum": exact(low)}
         if high is not None:
-            metadata["maximum"] = f"{high:g}"
+            metadata["maximum"] = exact(high)
         raise NaiadError(
             "NUMBER_OUT_OF_RANGE", f"{field} is {value}; it must be {bounds}", metadata=metadata, field=field
         )
@@ -131,7 +125,7 @@ def text(value: str, field: str, longest: int) -> str:
     return value
 
 
-def items(values: Any, field: str, most: int = _MOST_ITEMS) -> Any:
+def items(values: Any, field: str, most: int) -> Any:
     """Return a repeated field that has not too many items; raises NaiadError."""
     if len(values) > most:
         raise NaiadError(
@@ -157,11 +151,15 @@ def enum_value(value: int, enum: Any, field: str, *, required: bool = True) -> i
     return value
 
 
-def duration_s(message: ProtoMessage, field: str) -> float | None:
-    """Return a duration in seconds, None when it is not set; raises NaiadError for a negative or malformed one."""
+def duration_s(message: ProtoMessage, field: str, *, path: str = "") -> float | None:
+    """Return a duration in seconds, None when it is not set; raises NaiadError for a negative or malformed one.
+
+    At most a year. path: where the message stands in the request, with its dot.
+    """
     if not message.HasField(field):
         return None
     value: Duration = getattr(message, field)
+    field = path + field
     seconds = value.seconds + value.nanos / 1e9
     if abs(value.nanos) >= 1_000_000_000 or (
         value.seconds and value.nanos and (value.seconds < 0) != (value.nanos < 0)
@@ -173,11 +171,15 @@ def duration_s(message: ProtoMessage, field: str) -> float | None:
     return number(seconds, field, 0.0, 31_536_000.0)
 
 
-def time_ms(message: ProtoMessage, field: str) -> int | None:
-    """Return a time in milliseconds since 1970, None when it is not set; raises NaiadError for one out of range."""
+def time_ms(message: ProtoMessage, field: str, *, path: str = "") -> int | None:
+    """Return a time in milliseconds since 1970, None when it is not set; raises NaiadError for one out of range.
+
+    path: where the message stands in the request, with its dot.
+    """
     if not message.HasField(field):
         return None
     value: Timestamp = getattr(message, field)
+    field = path + field
     number(value.seconds, field, _FIRST_SECOND, _LAST_SECOND)
     number(value.nanos, f"{field}.nanos", 0, 999_999_999)
     return value.ToMilliseconds()
@@ -193,7 +195,10 @@ def request_of(method: str, message: Any) -> Request:
 
 
 def objective_spec(message: objective_pb2.Objective, field: str = "objective") -> ObjectiveSpec:
-    """Return the strategy and the parameters that are set; raises NaiadError."""
+    """Return the strategy and the parameters that are set; raises NaiadError.
+
+    Those of strategies that are not built are checked and left out.
+    """
     strategy = enum_value(message.strategy, objective_pb2.Strategy, f"{field}.strategy", required=False)
     values: dict[str, float] = {
         key: getattr(message, key)
@@ -202,88 +207,22 @@ def objective_spec(message: objective_pb2.Objective, field: str = "objective") -
     }
     spec = ObjectiveSpec(strategy=strategy or None, **values)
     check_objective(spec, field)
+    optional_count(message, "ensemble_size", 2, most=_MOST_ENSEMBLE, path=f"{field}.")
+    enum_value(message.aggregation, objective_pb2.Aggregation, f"{field}.aggregation", required=False)
     return spec
 
 
-_NO_OBJECTIVE = ObjectiveSpec()
-_NONE: frozenset[Any] = frozenset()
-
-
-def _capabilities(wanted: Iterable[int]) -> frozenset[int]:
-    """Return the capabilities that a request asks for; raises NaiadError for one that is not known."""
-    capabilities = frozenset(wanted)
-    for capability in capabilities:
-        if capability not in list(Capability):
-            enum_value(capability, catalog_pb2.Capability, "required_capabilities")
-    return capabilities
-
-
-def _shown_by(messages: Any) -> set[int]:
-    """Return the capabilities without which a model cannot take the messages."""
-    shown: set[int] = set()
-    for turn in messages:
-        if turn.role == content_pb2.ROLE_SYSTEM:
-            shown.add(int(Capability.SYSTEM_PROMPT))
-        if _has_image(turn.parts):
-            shown.add(int(Capability.VISION))
-    return shown
-
-
-def _has_image(parts: Any) -> bool:
-    for part in parts:
-        kind = part.WhichOneof("content")
-        if kind == "image" or (kind == "tool_result" and _has_image(part.tool_result.parts)):
-            return True
-    return False
-
-
-def query_from_proto(message: Any, method: str) -> Query:
-    """Return the query of a Decide, Complete or StreamComplete request; raises NaiadError."""
-    explicit_output = optional_count(message, "max_output_tokens", 1)
-    input_tokens = optional_count(message, "input_tokens")
-    allowed, wanted, messages = message.allowed_models, message.required_capabilities, message.messages
-    capabilities = _capabilities(wanted) if wanted else _NONE
-    if messages:
-        for index, turn in enumerate(items(messages, "messages")):
-            enum_value(turn.role, content_pb2.Role, f"messages[{index}].role")
-        if input_tokens is None:
-            input_tokens = estimate_tokens(messages_from_proto(messages))
-        shown = _shown_by(messages)
-        if shown:
-            capabilities |= shown
-    request = request_of(method, message)
-    return Query(
-        task_class=message.task_class,
-        workflow=text_id(message.workflow, "workflow"),
-        session=text_id(message.session_id, "session_id"),
-        data_class=text_id(message.data_class, "data_class"),
-        objective=objective_spec(message.objective) if message.HasField("objective") else _NO_OBJECTIVE,
-        needs=Needs(
-            input_tokens=input_tokens or 0,
-            max_output_tokens=DEFAULT_OUTPUT_TOKENS if explicit_output is None else explicit_output,
-            explicit_output=explicit_output is not None,
-            allowed=frozenset(items(allowed, "allowed_models")) if allowed else _NONE,
-            capabilities=capabilities,
-        ),
-        features=_features(message.features) if message.features else {},
-        request_id=request.request_id,
-        request_digest=request.digest,
-    )
-
-
-def _features(values: Mapping[str, float]) -> dict[str, float]:
-    return {key: number(value, f"features[{key[:64]!r}]", -math.inf) for key, value in values.items()}
-
-
-def json_object(value: str, field: str) -> str:
-    """Return a text that holds one JSON object; raises NaiadError."""
-    try:
-        good = isinstance(msgspec.json.decode(value), dict)
-    except (msgspec.DecodeError, RecursionError):
-        good = False
-    if not good:
-        raise NaiadError(
-            "INVALID_FORMAT", f"{field} is not one JSON object; send a JSON Schema",
-            metadata={"rule": "one JSON object"}, field=field,
-        )  # fmt: skip
-    return value
+def objective_models(message: objective_pb2.Objective, field: str = "objective") -> tuple[str, ...]:
+    """Return the names of an objective's models; raises NaiadError for a malformed one and for one that comes twice."""
+    names: dict[str, None] = {}
+    for index, given in enumerate(items(message.models, f"{field}.models", _MOST_MODELS)):
+        where = f"{field}.models[{index}]"
+        if model_name(given, where) in names:
+            raise NaiadError(
+                "INVALID_COMBINATION",
+                f"{where} is {given!r}, as an earlier one; name each model once",
+                metadata={"rule": "each model once"},
+                field=where,
+            )
+        names[given] = None
+    return tuple(names)

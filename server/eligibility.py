@@ -40,6 +40,7 @@ class Capability(IntEnum):
 
 
 _NO_LIMIT = 1 << 62
+_MOST_KEPT_NAMES = 64  # of allowed models: what is kept of a thousand requests stays within a few MiB
 # gRPC refuses metadata beyond 8 KiB. The message is in it twice, once in base64 with the details: 7 KiB in the end.
 _MESSAGE_BYTES, _DETAILS_BYTES = 1_000, 2_500
 
@@ -112,7 +113,9 @@ class Eligibility:
         key = (policy_models, needs.allowed, needs.capabilities)
         kept = self._kept.get(key)
         if kept is None:
-            kept = self._kept[key] = self._small(needs, policy_models)
+            kept = self._small(needs, policy_models)
+            if len(needs.allowed) <= _MOST_KEPT_NAMES:
+                self._kept[key] = kept
         largest = needs.max_output_tokens
         if needs.input_tokens + largest <= kept.window and (largest <= kept.output or not needs.explicit_output):
             eligible, excluded = kept.eligible, kept.excluded

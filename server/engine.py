@@ -53,6 +53,7 @@ class Query(msgspec.Struct, frozen=True):
     session: str = ""
     data_class: str = ""
     objective: ObjectiveSpec = NO_OVERRIDE
+    named: tuple[str, ...] = ()  # models that the objective lists, for strategies that are not built yet
     needs: Needs = Needs(0, 0)
     features: dict[str, float] = {}
     request_id: str = ""
@@ -122,6 +123,8 @@ class Engine:
         task_class = catalog.task_class(query.task_class)
         if query.features or task_class.features:
             check_features(query.features, task_class.features, task_class.name)
+        if query.named:
+            self._check_named(query)
         objective, level = self._objectives.chosen(task_class, query.workflow, query.objective)
         models, excluded = self.eligibility.split(query.needs, self._policy_models, query.task_class)
         seen = self.predictor.predict(
@@ -191,8 +194,13 @@ class Engine:
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
         check_features(query.features, (), query.task_class)
+        self._check_named(query)
         self._objectives.check_override(query.objective)
         self.eligibility.split(query.needs, self._policy_models, query.task_class)
+
+    def _check_named(self, query: Query) -> None:
+        for name in query.named:
+            self.catalog.model(name, "objective.models")
 
     def decision_id(self, record: Decided | Entry) -> str:
         """Return the id of a decision, from its record or its ledger entry."""

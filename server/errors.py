@@ -6,8 +6,11 @@ two lists against each other, and the codes and metadata keys against the commen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+
+_MOST_COMPARED = 100
 
 
 class NaiadError(Exception):
@@ -36,9 +39,20 @@ class NaiadError(Exception):
         self.details = tuple(details)  # further facts that the wire layer knows how to attach
 
 
+def exact(value: float) -> str:
+    """Return a number for people with all its digits, and without a fraction where it has none."""
+    return str(int(value)) if math.isfinite(value) and value == int(value) and abs(value) < 1e15 else str(value)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that looks most like this one, or "" if none does."""
-    found = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    """Return the known name that looks most like this one, or "" if none does.
+
+    Comparing is slow, so of many names only some are looked at: those that begin alike, if there are any.
+    """
+    names = list(known)
+    if len(names) > _MOST_COMPARED:
+        names = [other for other in names if other[:4] == name[:4]] or names
+    found = get_close_matches(name, names[:_MOST_COMPARED], n=1, cutoff=0.5)
     return found[0] if found else ""
 
 

@@ -15,7 +15,6 @@ from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, unknown_attempt
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import (
-    FIRST_ATTEMPT,
     Entry,
     counts,
     feedback_id_of,
@@ -25,7 +24,9 @@ from naiad.server.ledger import (
     uid_of_feedback,
 )
 from naiad.server.money import cost_of
-from naiad.server.records import Cost, Decided, ModelPut, Outcome, Rating, Usage
+from naiad.server.records import Cost, Decided, ModelPut, Outcome, Rating
+
+_MOST_ATTEMPTS, _MOST_RATINGS = 100, 1_000  # of one decision; each half of a preference is a rating
 
 _WEIGHTS = {  # a thumb tells less than a score, and so does a preference, of each of its two attempts
     "score": UNIT_WEIGHT,
@@ -120,6 +121,7 @@ class Feedback:
                     metadata={"decision_id": decision_id, "attempt_id": attempt},
                 )
             after, event = take_outcome(entry, attempt, outcome, self._now_ms())
+            _check_room(after, entry)
             return Amended(after, event, OutcomeReceipt(attempt, outcome.cost, sequence))
 
         return await self._journal.amend(ticket, request, OutcomeReceipt, work)
@@ -154,7 +156,7 @@ class Feedback:
             if judgement.preferred:
                 attempts: tuple[str, ...] = (judgement.preferred, judgement.other)
                 for attempt in attempts:
-                    if entry.find(attempt) is None:
+                    if not entry.made(attempt):
                         raise unknown_attempt(decision_id, attempt)
                 ratings = tuple(_rating(judgement, value, now) for value in (1.0, 0.0))
             else:
@@ -162,13 +164,14 @@ class Feedback:
                 early = not judgement.attempt and entry.takes_early(judgement.source, judgement.rater)
                 ratings = (_rating(judgement, judgement.value or 0.0, now, early=early),)
             after, event = take_ratings(entry, attempts, ratings, now)
+            _check_room(after, entry)
             rated, kept = after.find(attempts[0]), event.ratings[0]
             if rated is None:
                 raise RuntimeError("a rating was taken and is not there")
             receipt = FeedbackReceipt(
                 feedback_id_of(entry.uid, attempts[0], kept),
-                counts(rated, kept),
-                score_of(rated),
+                counts(after, rated, kept),
+                score_of(after, rated),
                 kept.revisions > 0,
                 sequence,
             )
@@ -188,7 +191,7 @@ class Feedback:
                 raise _unknown_feedback(feedback_id)
             attempt, rating = found[0]
             if rating.retracted:
-                score = score_of(entry.find(attempt))
+                score = score_of(entry, entry.find(attempt))
                 return Amended(entry, None, RetractionReceipt(attempt, rating, entry, score, sequence - 1))
             now = self._now_ms()
             gone = tuple(
@@ -196,11 +199,30 @@ class Feedback:
                 for _, r in found
             )
             after, event = take_ratings(entry, tuple(name for name, _ in found), gone, now)
-            receipt = RetractionReceipt(attempt, event.ratings[0], after, score_of(after.find(attempt)), sequence)
+            receipt = RetractionReceipt(
+                attempt, event.ratings[0], after, score_of(after, after.find(attempt)), sequence
+            )
             return Amended(after, event, receipt)
 
         nobody = Ticket(self._engine.tenant, 0, 0, 0, 0, 0.0, 0, uid)
         return await self._journal.amend(nobody, request, RetractionReceipt, work)
+
+
+def _check_room(after: Entry, before: Entry) -> None:
+    """Raise TOO_MANY_ITEMS for an entry that grows beyond its bounds: each report costs time for all of it."""
+    kinds = (
+        ("attempt_id", "attempts", _MOST_ATTEMPTS, len(after.attempts), len(before.attempts)),
+        ("rater_id", "judgements", _MOST_RATINGS, after.ratings(), before.ratings()),
+    )
+    for field, what, most, now, earlier in kinds:
+        if now > max(most, earlier):
+            raise NaiadError(
+                "TOO_MANY_ITEMS",
+                f"the decision would have {now} {what} with this {field}; the limit is {most}: report what belongs to "
+                "another request under its own decision_id",
+                metadata={"count": now, "maximum": most},
+                field=field,
+            )
 
 
 def _next_attempt(entry: Entry) -> str:
@@ -213,7 +235,7 @@ def _judged(entry: Entry, decision_id: str, attempt: str) -> str:
     """Return the attempt that a judgement is about."""
     if not attempt:
         return entry.answered()
-    if entry.find(attempt) is None and not (attempt == FIRST_ATTEMPT and not entry.seen()):
+    if not entry.made(attempt):
         raise unknown_attempt(decision_id, attempt)
     return attempt
 
@@ -236,15 +258,16 @@ def _rating(judgement: Judgement, value: float, now_ms: int, *, early: bool = Fa
     )
 
 
-def _facts(outcome: Outcome) -> tuple[object, ...]:
-    """Return what two reports of one attempt must agree on."""
-    usage: Usage = outcome.usage
+def _facts(outcome: Outcome) -> Outcome:
+    """Return what two reports of one attempt must agree on: all that a caller says, not what our prices make of it."""
     billed = outcome.cost.billed if outcome.cost else None
-    return (
-        outcome.model, outcome.failed, outcome.error, usage.input_tokens, usage.output_tokens,
-        usage.cached_input_tokens, usage.cache_write_tokens, billed,
-        outcome.latency_s, outcome.first_token_s,
-    )  # fmt: skip
+    return msgspec.structs.replace(
+        outcome,
+        ordinal=0,
+        started_ms=0,
+        usage=msgspec.structs.replace(outcome.usage, reasoning_tokens=0, estimated=False),
+        cost=None if billed is None else Cost(billed=billed),
+    )
 
 
 def _unknown_feedback(feedback_id: str) -> NaiadError:

@@ -17,13 +17,12 @@ from typing import Any, TypeVar
 
 import grpc
 import structlog
-from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.message import Message
 
 from naiad.server.authorization import REQUIRED
 from naiad.server.errors import NaiadError, not_implemented
 from naiad.server.status import abort
+from naiad.server.wire import Unread
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +46,10 @@ class Limits:
     large_message_mib: int = 32
     default_deadline_s: float = 60.0
     longest_deadline_s: float = 600.0
+
+    def largest(self, name: str) -> int:
+        """Return how many bytes a request of a method may have."""
+        return (self.large_message_mib if name in _LARGE else self.message_mib) * MEBIBYTE
 
 
 class Guard:
@@ -90,13 +93,12 @@ class Guard:
                     await self._idle.wait()
 
     def _wrap(self, name: str, handler: Method) -> Method:
-        largest = (self._limits.large_message_mib if name in _LARGE else self._limits.message_mib) * MEBIBYTE
         seldom_waits = name == "RouterService/Decide"  # only for a task class that is new, or where the setting says so
 
         async def call(request: Message, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
             self.in_flight += 1
             try:
-                left = self._admit(name, request, context, largest)
+                left = self._admit(name, request, context)
                 work = handler(request, context)
                 if seldom_waits:  # a timer would cost more than much of what Decide does
                     try:
@@ -119,13 +121,12 @@ class Guard:
 
     def _wrap_stream(self, name: str, handler: Stream) -> Callable[[Any, Any], Coroutine[Any, Any, None]]:
         """Guard a method that streams its replies: it has the caller's deadline or none, and ends with the drain."""
-        largest = self._limits.message_mib * MEBIBYTE
 
         async def call(request: Message, context: grpc.aio.ServicerContext) -> None:  # type: ignore[type-arg]
             self.streams += 1
             scope = None
             try:
-                self._admit_stream(name, request, context, largest)
+                self._admit_stream(name, request, context)
                 async with asyncio.timeout(context.time_remaining()) as scope:
                     self._open.add(scope)
                     async with contextlib.aclosing(handler(request, context)) as replies:
@@ -147,84 +148,32 @@ class Guard:
         if self.draining and not self.in_flight and not self.streams:
             self._idle.set()
 
-    def _admit(self, name: str, request: Message, context: Any, largest: int) -> float:
+    def _admit(self, name: str, request: Message | Unread, context: Any) -> float:
         """Return how many seconds the call may take; raises NaiadError when it may not begin."""
         limits = self._limits
         if self.draining:
             raise _draining(name)
         if self.in_flight > limits.concurrent_calls or self._backlog() > limits.backlog:
             raise _overloaded(name, limits.concurrent_calls, "calls", "concurrent_calls")
-        left = _readable(name, request, context, largest)
+        left = _readable(name, request, context)
         return limits.default_deadline_s if left is None else min(left, limits.longest_deadline_s)
 
-    def _admit_stream(self, name: str, request: Message, context: Any, largest: int) -> None:
+    def _admit_stream(self, name: str, request: Message | Unread, context: Any) -> None:
         """Raise NaiadError when a stream may not begin."""
         if self.draining:
             raise _draining(name)
         if self.streams > self._limits.concurrent_streams:
             raise _overloaded(name, self._limits.concurrent_streams, "streams", "concurrent_streams")
-        _readable(name, request, context, largest)
+        _readable(name, request, context)
 
 
-class _Malformed(Exception):
-    """Stands for a request whose bytes are no message of its type."""
-
-    @staticmethod
-    def ByteSize() -> int:
-        return 0
-
-
-def handlers_of(servicer: object, service: ServiceDescriptor) -> grpc.GenericRpcHandler:
-    """Return the methods of a protected servicer for gRPC; unreadable bytes reach the guard, which refuses them.
-
-    gRPC itself would end such a call as UNKNOWN without details.
-    """
-    makers = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-    return grpc.method_handlers_generic_handler(
-        service.full_name,
-        {
-            method.name: makers[method.client_streaming, method.server_streaming](
-                getattr(servicer, method.name),
-                request_deserializer=_reader(GetMessageClass(method.input_type)),
-                response_serializer=GetMessageClass(method.output_type).SerializeToString,
-            )
-            for method in service.methods
-        },
-    )
-
-
-def _reader(message_type: type[Message]) -> Callable[[bytes], Message | _Malformed]:
-    def read(data: bytes) -> Message | _Malformed:
-        try:
-            return message_type.FromString(data)
-        except DecodeError:
-            return _Malformed()
-
-    return read
-
-
-def _readable(name: str, request: Message | _Malformed, context: Any, largest: int) -> float | None:
+def _readable(name: str, request: Message | Unread, context: Any) -> float | None:
     """Return how many seconds the caller gives, None for no end; raises NaiadError for what cannot be served."""
     left: float | None = context.time_remaining()
     if left is not None and left <= 0.0:
         raise _too_late(name)
-    if isinstance(request, _Malformed):
-        rule = f"the bytes of one request message of {name}"
-        raise NaiadError(
-            "INVALID_FORMAT", f"the request cannot be read; send {rule}", metadata={"rule": rule}, field="request"
-        )
-    size = request.ByteSize()
-    if size > largest:
-        raise NaiadError(
-            "MESSAGE_TOO_LARGE", f"the request has {size} bytes; {name} takes up to {largest}: send less, "
-            "or raise [server] message_mib",
-            code="RESOURCE_EXHAUSTED", metadata={"size": size, "maximum": largest, "method": name},
-        )  # fmt: skip
+    if isinstance(request, Unread):
+        raise request.error
     return left
 
 

@@ -14,6 +14,7 @@ from naiad.server.journal import Journal, Request
 from naiad.server.money import listed_prices
 from naiad.server.records import ModelPut, TaskClassPut
 
+UNCLASSIFIED = "unclassified"  # the task class of requests that name none
 FROM_CONFIGURATION, FROM_API, FROM_FIRST_USE = 1, 2, 3  # numbered as Origin in the API
 Entry = TypeVar("Entry", ModelPut, TaskClassPut)
 Value = TypeVar("Value")
@@ -120,13 +121,19 @@ class Inventory:
 
     # -- task classes ----------------------------------------------------------------------------------------------
 
-    async def create_task_class(self, wanted: TaskClassPut, request: Request) -> TaskClassPut:
-        """Add a task class, or bring a deleted one back; raises TASK_CLASS_ALREADY_EXISTS."""
+    async def create_task_class(
+        self, wanted: TaskClassPut, request: Request, named: tuple[str, ...] = ()
+    ) -> TaskClassPut:
+        """Add a task class, or bring a deleted one back; raises TASK_CLASS_ALREADY_EXISTS.
+
+        named: models that its objective lists, and that must be there.
+        """
 
         async def change() -> TaskClassPut:
             earlier = await self._journal.earlier(request, TaskClassPut)
             if earlier is not None:
                 return earlier
+            self._check_named(named)
             known = self._catalog.find_task_class(wanted.name)
             if known is not None and not known.deleted:
                 raise NaiadError(
@@ -138,6 +145,10 @@ class Inventory:
             return await self._add_task_class(wanted, known, request)
 
         return await self._alone(change)
+
+    def _check_named(self, models: tuple[str, ...]) -> None:
+        for model in models:
+            self._catalog.model(model, "task_class.default_objective.models")
 
     async def ensure_task_class(self, name: str) -> bool:
         """Create a task class on its first use; return whether this call did. Committed before it returns."""
@@ -167,14 +178,15 @@ class Inventory:
         return entry
 
     async def update_task_class(
-        self, name: str, changes: TaskClassChanges, revision: int, request: Request
+        self, name: str, changes: TaskClassChanges, revision: int, request: Request, named: tuple[str, ...] = ()
     ) -> TaskClassPut:
-        """Change fields of a task class; see `update_model`."""
+        """Change fields of a task class; see `update_model` and `create_task_class`."""
 
         async def change() -> TaskClassPut:
             earlier = await self._journal.earlier(request, TaskClassPut)
             if earlier is not None:
                 return earlier
+            self._check_named(named)
             known = self._catalog.task_class(name)
             _check_revision("task class " + name, revision, known.revision)
             entry = msgspec.structs.replace(known, **changes(known), revision=known.revision + 1, at_ms=self._now_ms())
@@ -184,7 +196,15 @@ class Inventory:
         return await self._alone(change)
 
     async def delete_task_class(self, name: str, revision: int, request: Request) -> None:
-        """Take a task class out of use; what was learned in it is kept."""
+        """Take a task class out of use; what was learned is kept. Raises TASK_CLASS_IN_USE for the built-in one."""
+        if name == UNCLASSIFIED:
+            raise NaiadError(
+                "TASK_CLASS_IN_USE",
+                f"task class {UNCLASSIFIED!r} is built in: requests that name no task class are decided in it; "
+                "it cannot be deleted, so name a task class in every request if it is not to be used",
+                code="FAILED_PRECONDITION",
+                metadata={"task_class": UNCLASSIFIED, "used_by": "requests that name no task class"},
+            )
 
         async def change() -> None:
             if await self._journal.earlier(request, Deleted) is not None:

@@ -8,6 +8,10 @@ the order of arrival, repetition, revision and retraction cannot matter.
 A judgement that names no attempt is one of the answer. Where it came before any attempt had succeeded it is marked
 `early` and kept apart: it counts for the first attempt that was reported, from its success on for the first that
 succeeded, and gives way to what the same rater says of that attempt by name.
+
+A judgement that names an attempt may come before its outcome too. As long as nothing of the decision was reported, it
+counts for the decision's choice; from the first outcome on, only what is said of attempts that have one counts, since
+the others may never have been made.
 """
 
 from __future__ import annotations
@@ -67,6 +71,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         attempts[place] = msgspec.structs.replace(known, ratings=_sorted(ratings))
         return tuple(attempts.values())
 
+    def ratings(self) -> int:
+        """Return how many ratings are kept, retracted ones and both halves of a preference included."""
+        return len(self.early) + sum(len(a.ratings) for a in self.attempts)
+
     def find(self, attempt: str) -> AttemptEntry | None:
         """Return the attempt of this id with all that counts for it, or None."""
         return next((entry for entry in self.seen() if entry.attempt == attempt), None)
@@ -75,6 +83,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the attempt that gave the answer: the last that succeeded, or else the first that was reported."""
         made = [a.attempt for a in self.attempts if a.outcome is not None]
         return next(iter(reversed(self.succeeded())), made[0] if made else FIRST_ATTEMPT)
+
+    @property
+    def reported(self) -> bool:
+        """Whether an outcome of any attempt is known."""
+        return any(a.outcome is not None for a in self.attempts)
+
+    def made(self, attempt: str) -> bool:
+        """Return whether an attempt was reported, or may be the first, of which there is no report yet."""
+        if not self.reported:
+            return attempt == FIRST_ATTEMPT
+        return any(a.attempt == attempt and a.outcome is not None for a in self.attempts)
 
     def succeeded(self) -> list[str]:
         """Return the attempts that succeeded, in the order in which they were reported."""
@@ -171,17 +190,22 @@ def parts(ratings: tuple[Rating, ...]) -> list[Counting]:
     return found
 
 
-def score_of(attempt: AttemptEntry | None) -> float | None:
+def score_of(entry: Entry, attempt: AttemptEntry | None) -> float | None:
     """Return the score that counts for an attempt, in [0, 1]; None if none does, as for an attempt that failed."""
-    if attempt is None or (attempt.outcome is not None and attempt.outcome.failed):
+    if attempt is None or not _judged(entry, attempt):
         return None
     counted = counting(attempt.ratings)
     return None if counted is None else counted.value / SCALE
 
 
-def counts(attempt: AttemptEntry, rating: Rating) -> bool:
+def _judged(entry: Entry, attempt: AttemptEntry) -> bool:
+    """Return whether judgements of an attempt count: it succeeded, or nothing of the decision was reported yet."""
+    return not entry.reported if attempt.outcome is None else not attempt.outcome.failed
+
+
+def counts(entry: Entry, attempt: AttemptEntry, rating: Rating) -> bool:
     """Return whether a rating is among those that make the attempt's score."""
-    counted = None if score_of(attempt) is None else counting(attempt.ratings)
+    counted = None if score_of(entry, attempt) is None else counting(attempt.ratings)
     return counted is not None and counted.source == rating.source and not rating.retracted
 
 
@@ -203,7 +227,7 @@ def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int, int], E
                 add(Measure.OUTPUT_TOKENS, OUTCOME_SOURCE, to_fixed(math.log1p(outcome.usage.output_tokens)))
             if outcome.latency_s is not None:
                 add(Measure.LATENCY, OUTCOME_SOURCE, to_fixed(math.log(max(outcome.latency_s, _SHORTEST_S))))
-    if outcome is None or not outcome.failed:
+    if _judged(entry, attempt):
         for source, value, weight, slot in parts(attempt.ratings):
             add(Measure.QUALITY, source, value, weight, slot)
     return found

@@ -244,6 +244,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     failed: bool = False
     error_detail: str = ""
     http_status: int | None = None
+    retry_after_s: float | None = None  # how long the provider asked to wait
     usage: Usage = Usage()
     cost: Cost | None = None
     latency_s: float | None = None

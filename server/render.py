@@ -12,6 +12,7 @@ from naiad.bandit.statistics import SCALE
 from naiad.server.bounds import MOST_INT64
 from naiad.server.catalog import Catalog
 from naiad.server.engine import Decision
+from naiad.server.errors import exact
 from naiad.server.ledger import AttemptEntry, Entry, counts, feedback_id_of
 from naiad.server.records import (
     Budget,
@@ -121,7 +122,7 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
             )
         )
     if record.budget is not None and record.budget.short:
-        amount, scope = f"{record.budget.usd_per_request:g}", record.budget.scope
+        amount, scope = exact(record.budget.usd_per_request), record.budget.scope
         found.append(
             decision_pb2.Notice(
                 code=decision_pb2.NOTICE_CODE_BUDGET_BELOW_CHEAPEST,
@@ -186,6 +187,8 @@ def attempt(catalog: Catalog, name: str, outcome: Outcome) -> decision_pb2.Attem
         message.error.detail = outcome.error_detail
         if outcome.http_status is not None:
             message.error.http_status = outcome.http_status
+        if outcome.retry_after_s is not None:
+            message.error.retry_after.CopyFrom(duration(outcome.retry_after_s))
     if outcome.latency_s is not None:
         message.latency.CopyFrom(duration(outcome.latency_s))
     if outcome.first_token_s is not None:
@@ -211,7 +214,7 @@ def feedback(
     state = feedback_pb2.FEEDBACK_STATE_SUPERSEDED
     if rating.retracted:
         state = feedback_pb2.FEEDBACK_STATE_RETRACTED
-    elif counts(rated, rating):
+    elif counts(entry, rated, rating):
         state = feedback_pb2.FEEDBACK_STATE_EFFECTIVE
     message = feedback_pb2.Feedback(
         feedback_id=feedback_id_of(entry.uid, rated.attempt, rating),

@@ -15,14 +15,13 @@ from naiad.server.completion import ALL_FAILED, Completer, Completion, Done, Tas
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
 from naiad.server.errors import NaiadError, reply_not_available, request_id_reused
-from naiad.server.inventory import Inventory
+from naiad.server.inventory import UNCLASSIFIED, Inventory
 from naiad.server.journal import Journal, Request
 from naiad.server.records import Budget, Decided, decode
 from naiad.server.store.base import DecisionFilter, Store
 
 log = structlog.get_logger(__name__)
 
-UNCLASSIFIED = "unclassified"  # the task class of requests that name none
 WINDOW_S = 600  # how long a repeated Decide or Complete gets the reply it had
 _WINDOW_ITEMS = 50_000
 Value = TypeVar("Value")

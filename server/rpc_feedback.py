@@ -100,20 +100,22 @@ def outcome_from_proto(request: Any) -> OutcomeReport:
             metadata={"rule": "input_tokens includes cached tokens"},
             field="input_tokens",
         )
-    failed = request.HasField("error")
+    latency_s, first_token_s = duration_s(request, "latency"), duration_s(request, "time_to_first_token")
+    if latency_s is not None and first_token_s is not None and first_token_s > latency_s:
+        raise NaiadError(
+            "INVALID_COMBINATION",
+            f"time_to_first_token is {first_token_s} s, latency {latency_s} s; the first piece comes before the last",
+            metadata={"rule": "time_to_first_token is at most latency"},
+            field="time_to_first_token",
+        )
     outcome = Outcome(
         model=0,
         ordinal=0,
         usage=usage,
-        latency_s=duration_s(request, "latency"),
-        first_token_s=duration_s(request, "time_to_first_token"),
+        latency_s=latency_s,
+        first_token_s=first_token_s,
         finish=enum_value(request.finish_reason, content_pb2.FinishReason, "finish_reason", required=False),
-        failed=failed,
-        error=enum_value(request.error.kind, decision_pb2.AttemptErrorKind, "error.kind", required=False)
-        if failed
-        else 0,
-        error_detail=text(request.error.detail, "error.detail", _DETAIL) if failed else "",
-        http_status=request.error.http_status if failed and request.error.HasField("http_status") else None,
+        **(_failure(request.error) if request.HasField("error") else {}),
     )
     return OutcomeReport(
         attempt=text_id(request.attempt_id, "attempt_id"),
@@ -121,6 +123,17 @@ def outcome_from_proto(request: Any) -> OutcomeReport:
         outcome=outcome,
         billed=optional_money(request, "cost_nano_usd"),
     )
+
+
+def _failure(error: decision_pb2.AttemptError) -> dict[str, Any]:
+    """Return the fields of an outcome that say how the attempt failed; raises NaiadError."""
+    return {
+        "failed": True,
+        "error": enum_value(error.kind, decision_pb2.AttemptErrorKind, "error.kind", required=False),
+        "error_detail": text(error.detail, "error.detail", _DETAIL),
+        "http_status": optional_count(error, "http_status", 100, most=599, path="error."),
+        "retry_after_s": duration_s(error, "retry_after", path="error."),
+    }
 
 
 def judgement_from_proto(request: Any) -> Judgement:

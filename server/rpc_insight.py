@@ -209,7 +209,7 @@ def _add_ledger(engine: Engine, message: insight_pb2.DecisionRecord, entry: Entr
 
 def effective_score(entry: Entry) -> float | None:
     """Return the score that counts for the attempt that gave the answer, in [0, 1]."""
-    return score_of(entry.find(entry.answered()))
+    return score_of(entry, entry.find(entry.answered()))
 
 
 def _summary(engine: Engine, row: EventRow, payload: bytes | None) -> insight_pb2.DecisionSummary:

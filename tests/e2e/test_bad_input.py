@@ -11,19 +11,36 @@ from typing import Any
 import pytest
 
 from naiad.v1 import error_pb2
+from tests.e2e.bad_content import (
+    COMPLETE,
+    CONTENT,
+    CREATE,
+    DECIDE,
+    LONG,
+    NEW_CLASS,
+    SET_CLASS,
+    UPDATE,
+    USER,
+    asked,
+    call,
+    result,
+    tool,
+    wanted,
+)
 from tests.e2e.live import BASE, Caller, Live, Refusal
 
 CONFIG = BASE + '[[models]]\nname = "custom/priceless"\nendpoint = "echo"\n'
-LONG = "x" * 129
-USER = {"role": 2, "parts": [{"text": "hello"}]}
 
-DECIDE, COMPLETE = "RouterService/Decide", "RouterService/Complete"
 OUTCOME, FEEDBACK, RETRACT = (
     "FeedbackService/ReportOutcome", "FeedbackService/ReportFeedback", "FeedbackService/RetractFeedback",
 )  # fmt: skip
-CREATE, UPDATE = "CatalogService/CreateModel", "CatalogService/UpdateModel"
-NEW_CLASS, SET_CLASS = "CatalogService/CreateTaskClass", "CatalogService/UpdateTaskClass"
 DECISIONS, ARMS = "InsightService/ListDecisions", "InsightService/ListArms"
+
+
+def failed(**fields: Any) -> tuple[str, dict[str, Any]]:
+    """Return the method and the fields of the report of a failure."""
+    return OUTCOME, {"decision_id": "$ID", "attempt_id": "f", "error": {"kind": 3} | fields}
+
 
 # name: reason, method, fields. "$ID" stands for a genuine decision id.
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -146,6 +163,44 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "INVALID_COMBINATION", NEW_CLASS,
         {"task_class": {"name": "f", "features": [{"name": "x", "low": 1, "high": 1}]}},
     ),
+    # objectives
+    "aggregation_unknown": ("UNKNOWN_ENUM_VALUE", *wanted(aggregation=9)),
+    "ensemble_of_one": ("NUMBER_OUT_OF_RANGE", *wanted(ensemble_size=1)),
+    "ensemble_too_large": ("NUMBER_OUT_OF_RANGE", *wanted(ensemble_size=17)),
+    "objective_model_malformed": ("INVALID_ID", *wanted(models=["small"])),
+    "objective_model_twice": ("INVALID_COMBINATION", *wanted(models=["echo/small", "echo/small"])),
+    "objective_model_unknown": ("UNKNOWN_MODEL", *wanted(models=["echo/none"])),
+    "objective_model_unknown_in_a_new_class": (
+        "UNKNOWN_MODEL", DECIDE, {"task_class": "never.seen", "objective": {"models": ["echo/none"]}},
+    ),
+    "class_objective_model_unknown": (
+        "UNKNOWN_MODEL", NEW_CLASS, {"task_class": {"name": "o", "default_objective": {"models": ["echo/none"]}}},
+    ),
+    "class_objective_aggregation": (
+        "UNKNOWN_ENUM_VALUE", SET_CLASS, {"task_class": {"name": "e2e", "default_objective": {"aggregation": 9}}},
+    ),
+    # outcomes
+    "http_status_low": ("NUMBER_OUT_OF_RANGE", *failed(http_status=99)),
+    "http_status_high": ("NUMBER_OUT_OF_RANGE", *failed(http_status=600)),
+    "retry_after_negative": ("NUMBER_OUT_OF_RANGE", *failed(retry_after={"seconds": -1})),
+    "retry_after_long": ("NUMBER_OUT_OF_RANGE", *failed(retry_after={"seconds": 1 << 40})),
+    "retry_after_malformed": ("INVALID_FORMAT", *failed(retry_after={"seconds": 1, "nanos": 1 << 30})),
+    "detail_too_long": ("FIELD_TOO_LONG", *failed(detail="x" * 1_001)),
+    "first_token_negative": (
+        "NUMBER_OUT_OF_RANGE", OUTCOME, {"decision_id": "$ID", "time_to_first_token": {"seconds": -1}},
+    ),
+    "first_token_after_the_last": (
+        "INVALID_COMBINATION", OUTCOME,
+        {"decision_id": "$ID", "latency": {"seconds": 1}, "time_to_first_token": {"seconds": 1, "nanos": 1}},
+    ),
+    "finish_reason_unknown": ("UNKNOWN_ENUM_VALUE", OUTCOME, {"decision_id": "$ID", "finish_reason": 99}),
+    # more fields of the catalogue, and of lists
+    "price_of_cache_alone": (
+        "INVALID_COMBINATION", CREATE,
+        {"model": {"name": "echo/x", "prices": {"cached_input_nano_usd_per_million_tokens": 1}}},
+    ),
+    "provider_too_long": ("INVALID_ID", "CatalogService/ListModels", {"provider": "x" * 257}),
+    "delete_built_in": ("TASK_CLASS_IN_USE", "CatalogService/DeleteTaskClass", {"name": "unclassified"}),
     # what is not there
     "model_unknown": ("UNKNOWN_MODEL", DECIDE, {"task_class": "never.seen", "allowed_models": ["echo/smal"]}),
     "update_unknown_model": ("UNKNOWN_MODEL", UPDATE, {"model": {"name": "echo/none"}}),
@@ -162,11 +217,18 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "feedback_unknown": ("UNKNOWN_FEEDBACK", RETRACT, {"feedback_id": "f" + "0" * 16 + "-" + "a" * 16}),
     "feedback_id_beyond_the_database": ("UNKNOWN_FEEDBACK", RETRACT, {"feedback_id": "f" * 17 + "-" + "a" * 16}),
+    "attempt_never_made_after_others": (
+        "UNKNOWN_ATTEMPT", FEEDBACK, {"decision_id": "$LATE", "attempt_id": "1", "score": 1.0, "source": 1},
+    ),
     "feedback_id_noise": ("UNKNOWN_FEEDBACK", RETRACT, {"feedback_id": "noise"}),
     # decision ids
     "decision_id_empty": ("FIELD_REQUIRED", OUTCOME, {"decision_id": ""}),
     "decision_id_noise": ("DECISION_ID_MALFORMED", OUTCOME, {"decision_id": "d" + "\u2603" * 97}),
     "decision_id_long": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": "d" * 100_000}),
+    "decision_id_blank": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": " "}),
+    "decision_id_with_line_end": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": "$LINE"}),
+    "decision_id_padded": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": "$PADDED"}),
+    "decision_id_of_another_format": ("DECISION_ID_MALFORMED", "InsightService/GetDecision", {"decision_id": "$OLD"}),
     "decision_id_truncated": ("DECISION_ID_MALFORMED", OUTCOME, {"decision_id": "$CUT"}),
     "decision_id_forged": ("DECISION_ID_FORGED", OUTCOME, {"decision_id": "$FORGED"}),
     "decision_id_forged_feedback": (
@@ -208,6 +270,9 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+ALL = CASES | CONTENT
+
+
 @pytest.fixture(scope="module")
 def ids(served: Live) -> dict[str, str]:
     """Return the ids that the cases name; the state that they need is made here, once."""
@@ -223,10 +288,17 @@ def ids(served: Live) -> dict[str, str]:
     signer = Signer(keys, max(keys))
     ticket = signer.verify(made, 0)
     facts = ticket._asdict()
+    late = caller.decide("e2e").decision_id
+    caller.score(late, 1.0, attempt_id="1", source=1)
+    caller.outcome(late, attempt_id="2", input_tokens=5)
     other_key = Signer({max(keys): bytes(32)}, max(keys))
     return {
         "$ID": made,
         "$CUT": made[:-1],
+        "$LINE": made + "\n",
+        "$PADDED": made[:-1] + "=",
+        "$OLD": "dAQ" + made[3:],
+        "$LATE": late,
         "$FORGED": other_key.issue(ticket),
         "$FOREIGN": signer.issue(type(ticket)(**(facts | {"tenant": 1}))),
         "$UNKNOWN": signer.issue(type(ticket)(**(facts | {"uid": ticket.uid + 12_345}))),
@@ -247,12 +319,45 @@ def substituted(fields: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_refused(name: str, api: Caller, ids: dict[str, str]) -> None:
-    reason, method, fields = CASES[name]
+    reason, method, fields = ALL[name]
     refusal = api.refused(method, **substituted(fields, ids))
     assert refusal.reason == reason, refusal
     assert len(refusal.message) < 2_000
+    assert refusal.metadata.get("field", "").count("..") == 0
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        (asked(USER, call(), result("2")), "messages[2].parts[0].tool_result.tool_call_id"),
+        (
+            asked(USER, call(), result("1", {"image": {"uri": "ftp://a"}})),
+            "messages[2].parts[0].tool_result.parts[0].image.uri",
+        ),
+        (asked(tools=[tool(), tool("a b")]), "generation.tools[1].name"),
+        (failed(retry_after={"seconds": -1}), "error.retry_after"),
+        (failed(http_status=1), "error.http_status"),
+        (wanted(models=["echo/small", "x"]), "objective.models[1]"),
+        ((CREATE, {"model": {"name": "echo/x", "retire_time": {"seconds": 1 << 62}}}), "model.retire_time"),
+    ],
+)
+def test_the_field_is_named_by_its_path(api: Caller, ids: dict[str, str], fields: tuple[str, Any], field: str) -> None:
+    refusal = api.refused(fields[0], **substituted(fields[1], ids))
+    assert refusal.metadata["field"] == field
+    assert field in refusal.message
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_bounds_are_told_to_the_last_digit(api: Caller) -> None:
+    refusal = api.refused(DECIDE, task_class="e2e", max_output_tokens=(1 << 40) + 1)
+    assert refusal.metadata["maximum"] == "1099511627776"
+    assert refusal.metadata["value"] == "1099511627777"
+    assert "from 1 to 1099511627776" in refusal.message
+    worth = api.refused(*wanted(usd_per_quality=1_000_001.0)[:1], **wanted(usd_per_quality=1_000_001.0)[1])
+    assert (worth.metadata["value"], worth.metadata["maximum"]) == ("1000001.0", "1000000")
 
 
 @pytest.mark.usefixtures("unchanged")

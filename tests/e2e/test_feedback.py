@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.live import Caller
+from tests.e2e.live import Caller, Refusal
 
 EFFECTIVE, SUPERSEDED, RETRACTED = 1, 2, 3
 HUMAN, JUDGE, CHECK, USER = 1, 2, 3, 4
@@ -113,6 +113,63 @@ def test_the_same_outcome_twice_is_one(api: Caller) -> None:
     again = api.outcome(made.decision_id, attempt_id="a")
     assert again.cost == first.cost
     assert sum(a.success.effective_observations for a in api.arms(task_class="fb.twice").arms) == pytest.approx(1.0)
+
+
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "model": {"model": "echo/large"},
+    "input_tokens": {"input_tokens": 101},
+    "output_tokens": {"output_tokens": 51},
+    "cached_input_tokens": {"cached_input_tokens": 1},
+    "cache_write_input_tokens": {"cache_write_input_tokens": 1},
+    "cost_nano_usd": {"cost_nano_usd": 1},
+    "latency": {"latency": {"nanos": 250_000_001}},
+    "time_to_first_token": {"time_to_first_token": {"nanos": 1}},
+    "finish_reason": {"finish_reason": 2},
+    "error": {"error": {}},
+    "error.kind": {"error": {"kind": 1}},
+    "error.detail": {"error": {"kind": 3, "detail": "other"}},
+    "error.http_status": {"error": {"kind": 3, "http_status": 503}},
+    "error.retry_after": {"error": {"kind": 3, "retry_after": {"seconds": 1}}},
+}
+
+
+@pytest.mark.parametrize("fact", OTHERWISE)
+@pytest.mark.parametrize("later", [True, False], ids=["left out first", "left out later"])
+def test_an_outcome_that_differs_in_any_fact_is_refused_and_an_equal_one_repeated(
+    api: Caller, fact: str, later: bool
+) -> None:
+    plain = {"attempt_id": "a", "model": "echo/small"} | ({"error": {"kind": 3}} if "." in fact else {})
+    one, other = (plain, plain | OTHERWISE[fact])[:: 1 if later else -1]
+    made = api.decide("fb.facts")
+    first = api.outcome(made.decision_id, **one)
+    before = api.state()
+    with pytest.raises(Refusal) as caught:
+        api.outcome(made.decision_id, **other)
+    assert caught.value.reason == "ATTEMPT_ALREADY_REPORTED"
+    assert api.outcome(made.decision_id, **one) == first
+    assert api.state() == before
+
+
+def test_what_a_provider_asked_to_wait_is_kept(api: Caller) -> None:
+    made = api.decide("fb.wait")
+    error = {"kind": 3, "detail": "slow down", "http_status": 429, "retry_after": {"seconds": 7, "nanos": 500_000_000}}
+    api.outcome(made.decision_id, error=error)
+    kept = record(api, made.decision_id).attempts[0].error
+    assert (kept.http_status, kept.detail, kept.retry_after.ToMilliseconds()) == (429, "slow down", 7_500)
+
+
+def test_feedback_on_an_attempt_that_was_never_made_teaches_nobody(api: Caller) -> None:
+    made = api.decide("fb.never", allowed_models=["echo/large"])
+    assert api.score(made.decision_id, 1.0, attempt_id="1").state == EFFECTIVE
+    for name in ("2", "3"):
+        api.outcome(made.decision_id, attempt_id=name)
+    assert sum(a.quality.effective_observations for a in api.arms(task_class="fb.never").arms) == 0.0
+    shown = record(api, made.decision_id)
+    assert [(f.attempt_id, f.state) for f in shown.feedback] == [("1", SUPERSEDED)]
+    assert not shown.HasField("effective_score")
+    api.outcome(made.decision_id, attempt_id="1")  # made after all
+    assert sum(a.quality.effective_observations for a in api.arms(task_class="fb.never").arms) == pytest.approx(1.0)
+    assert record(api, made.decision_id).feedback[0].state == EFFECTIVE
 
 
 def test_attempts_without_an_id_get_one_each(api: Caller) -> None:

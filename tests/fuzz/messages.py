@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from naiad.v1 import (
     admin_service_pb2,
     catalog_service_pb2,
+    content_pb2,
     feedback_service_pb2,
     insight_service_pb2,
     policy_service_pb2,
@@ -141,13 +142,133 @@ def plausible(message: Message, known: Mapping[str, Any], rng: Random) -> Messag
 
 
 def deep(levels: int) -> Message:
-    """Return a Decide request whose tool results are nested `levels` deep."""
+    """Return a Decide request whose tool results are nested `levels` deep; one level is as it should be."""
     request = router_service_pb2.DecideRequest(task_class="deep")
-    part = request.messages.add(role=4).parts.add()
+    call = request.messages.add(role=content_pb2.ROLE_ASSISTANT).parts.add().tool_call
+    call.tool_call_id, call.name = "1", "look"
+    part = request.messages.add(role=content_pb2.ROLE_TOOL).parts.add()
     for _ in range(levels):
+        part.tool_result.tool_call_id = "1"
         part = part.tool_result.parts.add()
     part.text = "bottom"
     return request
+
+
+def _shown(part: content_pb2.Part, rng: Random) -> None:
+    """Fill a part with a text or an image."""
+    match rng.randrange(4):
+        case 0:
+            part.image.media_type, part.image.data = "image/png", rng.randbytes(8)
+        case 1:
+            part.image.uri = "https://example.org/a.png"
+        case _:
+            part.text = rng.choice(("a", "\u2603" * 9, "{}", "\x00"))
+
+
+def conversation(rng: Random) -> list[content_pb2.Message]:
+    """Return a conversation that keeps to the rules: calls with their results, texts, images; at least one message."""
+    turns: list[content_pb2.Message] = []
+    calls = 0
+    for _ in range(rng.randint(1, 4)):
+        role = rng.choice((content_pb2.ROLE_SYSTEM, content_pb2.ROLE_USER, content_pb2.ROLE_ASSISTANT))
+        turn = content_pb2.Message(role=role)
+        turns.append(turn)
+        for _ in range(rng.randint(1, 3)):
+            _shown(turn.parts.add(), rng)
+        if role != content_pb2.ROLE_ASSISTANT:
+            continue
+        ids = [f"call-{calls + k}" for k in range(rng.randrange(4))]
+        calls += len(ids)
+        for call_id in ids:
+            turn.parts.add().tool_call.MergeFrom(
+                content_pb2.ToolCall(tool_call_id=call_id, name="look_up", arguments_json=rng.choice(("", "{}", "{")))
+            )
+        rng.shuffle(ids)
+        answers = None
+        for call_id in ids:
+            if answers is None or rng.random() < 0.5:
+                turns.append(answers := content_pb2.Message(role=content_pb2.ROLE_TOOL))
+            result = answers.parts.add().tool_result
+            result.tool_call_id, result.failed = call_id, rng.random() < 0.2
+            for _ in range(rng.randrange(3)):
+                _shown(result.parts.add(), rng)
+    return turns
+
+
+def disturbed(turns: list[content_pb2.Message], rng: Random) -> list[content_pb2.Message]:
+    """Return a conversation with one thing in it moved, doubled, dropped or changed."""
+    found = [content_pb2.Message.FromString(turn.SerializeToString()) for turn in turns]
+    at = rng.randrange(len(found))
+    match rng.randrange(6):
+        case 0:
+            del found[at]
+        case 1:
+            found.insert(rng.randrange(len(found) + 1), found[at])
+        case 2:
+            rng.shuffle(found)
+        case 3:
+            found[at].role = rng.choice(content_pb2.Role.values())  # type: ignore[assignment]
+        case 4:
+            fill(found[at].parts.add(), rng)
+        case _:
+            part = rng.choice(list(found[at].parts))
+            fill(part, rng, 3)
+    return found
+
+
+def _tools(options: content_pb2.GenerationOptions, rng: Random) -> None:
+    """Offer tools that are much as they should be."""
+    del options.tools[:]
+    schemas = ("", "{}", '{"type": "object", "properties": {}}', '{"type": "array"}', "[]", '{"type": {}}')
+    for _ in range(rng.randrange(4)):
+        options.tools.add(name=rng.choice(("look", "a-b_c", "look up")), parameters_json_schema=rng.choice(schemas))
+    options.response_json_schema = rng.choice(schemas)
+
+
+_DISTRACTIONS = ("required_capabilities", "allowed_models", "objective", "features", "max_output_tokens")
+
+
+def conversing(message: Any, rng: Random) -> Message:
+    """Put a conversation, often as it should be, into a message that has one, and return the message."""
+    if "messages" in message.DESCRIPTOR.fields_by_name:
+        turns = conversation(rng)
+        del message.messages[:]
+        message.messages.extend(disturbed(turns, rng) if rng.random() < 0.4 else turns)
+        for name in _DISTRACTIONS:
+            if rng.random() < 0.7:
+                message.ClearField(name)
+    if "generation" in message.DESCRIPTOR.fields_by_name and rng.random() < 0.7:
+        message.generation.Clear()
+        _tools(message.generation, rng)
+    result: Message = message
+    return result
+
+
+def crowd(message: Any, rng: Random, count: int) -> bool:
+    """Repeat the items of one list or map of a message up to a count; return whether there is one."""
+    lists = [field for field in message.DESCRIPTOR.fields if field.is_repeated]
+    inner = [f for f in message.DESCRIPTOR.fields if f.message_type is not None and not f.is_repeated]
+    rng.shuffle(inner)
+    if not lists or (inner and rng.random() < 0.3):
+        if any(crowd(getattr(message, field.name), rng, count) for field in inner):
+            return True
+        if not lists:
+            return False
+    field = rng.choice(lists)
+    target = getattr(message, field.name)
+    entry = field.message_type
+    if entry is not None and entry.GetOptions().map_entry:
+        value = entry.fields_by_name["value"]
+        for i in range(count):
+            target[f"k{i}"] = _scalar(value, rng)
+    elif entry is not None:
+        if rng.random() < 0.5 and crowd(target.add(), rng, count):
+            return True
+        for _ in range(count):
+            target.add()
+    else:
+        target.extend([_scalar(field, rng)] * count)
+    return True
 
 
 def mutant(data: bytes, rng: Random) -> bytes:

@@ -18,11 +18,12 @@ from google.protobuf.message_factory import GetMessageClass
 
 from tests.e2e.live import METHODS, Live, live, path_of, refusal_of
 from tests.e2e.test_unimplemented import BUILT
-from tests.fuzz.messages import arbitrary, deep, mutant, plausible
+from tests.fuzz.messages import arbitrary, conversing, crowd, deep, mutant, plausible
 from tests.server.reasons import check
 
 SEED = int(os.environ.get("FUZZ_SEED", "20260101"))
 MESSAGES, MUTANTS = 100, 60
+CROWDS = (65, 257, 1_001, 3_000, 40_000, 300, 70, 2_000, 200_000)
 DEFECTS = {"INTERNAL", "UNKNOWN", "CANCELLED", "DATA_LOSS"}
 FUZZED = sorted(BUILT - {"AdminService/VerifyLog"})  # it takes nothing, and starts a process
 
@@ -62,6 +63,15 @@ def known(fuzzed: Live) -> dict[str, Any]:
         "input_tokens": [0, 10],
         "output_tokens": [0, 10],
         "max_output_tokens": [1, 100],
+        "cached_input_tokens": [0, 1],
+        "cache_write_input_tokens": [0],
+        "cost_nano_usd": [0, 10],
+        "http_status": [429],
+        "kind": [1, 3, 6],
+        "max_attempts": [1, 3],
+        "max_cost_nano_usd": [10**12],
+        "temperature": [0.5],
+        "top_p": [0.5],
         "revision": [0],
         "seconds": [0, 1],
         "nanos": [0, 1],
@@ -98,6 +108,8 @@ def test_arbitrary_messages(fuzzed: Live, known: dict[str, Any], method: str) ->
     with grpc.insecure_channel(fuzzed.process.address) as channel:
         for _ in range(MESSAGES):
             message = plausible(arbitrary(METHODS[method].input_type, rng), known, rng)
+            if rng.random() < 0.7:
+                conversing(message, rng)
             seen[call(channel, method, message.SerializeToString())] += 1
     assert len(seen) > 1, f"seed {SEED}: all ended as {seen}, so little was tried"
 
@@ -123,7 +135,19 @@ def test_mutated_bytes(fuzzed: Live, known: dict[str, Any], method: str) -> None
                 assert ended == "INVALID_FORMAT"
 
 
-@pytest.mark.parametrize("levels", [1, 30, 46])
-def test_deep_nesting(fuzzed: Live, levels: int) -> None:
+@pytest.mark.parametrize("method", FUZZED)
+def test_crowds(fuzzed: Live, known: dict[str, Any], method: str) -> None:
+    """Far too many of anything, in any place: refused, or ignored where the method does not look."""
+    rng = Random(f"{SEED} crowds of {method}")
     with grpc.insecure_channel(fuzzed.process.address) as channel:
-        assert call(channel, "RouterService/Decide", deep(levels).SerializeToString()) in ("OK", "INVALID_FORMAT")
+        for count in CROWDS:
+            message = plausible(GetMessageClass(METHODS[method].input_type)(), known, rng)
+            if not crowd(message, rng, count):
+                return
+            call(channel, method, message.SerializeToString())
+
+
+@pytest.mark.parametrize(("levels", "ended"), [(1, "OK"), (2, "INVALID_COMBINATION"), (60, "INVALID_FORMAT")])
+def test_deep_nesting(fuzzed: Live, levels: int, ended: str) -> None:
+    with grpc.insecure_channel(fuzzed.process.address) as channel:
+        assert call(channel, "RouterService/Decide", deep(levels).SerializeToString()) == ended

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from naiad.server.errors import NaiadError
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Request
 from naiad.server.records import ModelPut, ObjectiveSpec, Prices, TaskClassPut
@@ -63,6 +64,21 @@ async def test_a_repeated_change_is_answered_although_its_entry_is_gone(kind: st
                     else inventory.delete_task_class("code", 0, removal)
                 )
         assert replies[0] == replies[1]
+
+
+async def test_a_repeated_task_class_is_answered_although_a_model_of_its_objective_is_gone() -> None:
+    wanted = TaskClassPut(task_class=0, name="new")
+    async with world() as w:
+        inventory = inventory_of(w)
+        with pytest.raises(NaiadError) as caught:
+            await inventory.create_task_class(wanted, Request("C", "r1", "body"), ("a/none",))
+        assert caught.value.reason == "UNKNOWN_MODEL"
+        first = await inventory.create_task_class(wanted, Request("C", "r1", "body"), ("a/one",))
+        await inventory.delete_model("a/one", 0, Request("D"))
+        assert await inventory.create_task_class(wanted, Request("C", "r1", "body"), ("a/one",)) == first
+        with pytest.raises(NaiadError) as caught:
+            await inventory.update_task_class("new", lambda known: {}, 0, Request("U"), ("a/one",))
+        assert caught.value.reason == "MODEL_DELETED"
 
 
 async def test_a_configured_entry_made_anew_by_rpc_stays_as_made() -> None:

@@ -200,21 +200,48 @@ def test_raters_of_one_source_count_as_their_exact_weighted_mean(given_: list[tu
 
 @given(histories(), st.integers(0, 13))
 def test_failed_attempts_never_move_quality(history: tuple[int, list[Op]], error: int) -> None:
-    """If every outcome is a failure, quality is that of the attempts without an outcome, and nothing early counts."""
+    """If every outcome is a failure, quality is that of the decisions without an outcome."""
     count, ops = history
     failed = [
         op if op.outcome is None else Op(op.uid, op.attempts, replace(op.outcome, failed=True, error=error))
         for op in ops
     ]
     entries, events = play(count, failed)
-    silent = {
-        uid: replace(entry, attempts=tuple(a for a in entry.seen() if a.outcome is None), early=())
+    silent = {uid: replace(entry, attempts=(), early=()) if entry.reported else entry for uid, entry in entries.items()}
+    assert quality(folded(events, count)) == quality(direct(silent))
+
+
+@given(histories())
+def test_what_is_said_of_an_attempt_that_was_never_reported_teaches_nothing_beside_those_that_were(
+    history: tuple[int, list[Op]],
+) -> None:
+    """Leaving out all judgements by name of attempts without an outcome changes no quality of a reported decision."""
+    count, ops = history
+    entries, events = play(count, ops)
+    kept = {
+        uid: replace(entry, attempts=tuple(a for a in entry.attempts if a.outcome is not None or not entry.reported))
         for uid, entry in entries.items()
     }
-    assert quality(folded(events, count)) == quality(direct(silent))
-    for uid, entry in silent.items():
-        early = [r for attempt in entry.attempts for r in attempt.ratings if r.early]
-        assert not early or all(a.outcome is None for a in entries[uid].attempts)
+    assert folded(events, count).digest() == direct(kept).digest()
+    called = {(uid % 2, a.outcome.model) for uid, e in entries.items() for a in e.attempts if a.outcome is not None}
+    called |= {(e.task_class, e.model) for e in entries.values() if not e.reported}
+    assert quality(folded(events, count)).keys() <= called
+
+
+@given(scores, st.permutations(["feedback", "2", "3"]), st.booleans())
+def test_feedback_on_an_attempt_that_was_never_made(value: float, order: list[str], made_late: bool) -> None:
+    """It came first or last or in between; it counts once the attempt turns out to have been made after all."""
+    steps = {
+        "feedback": Op(9, ("1",), ratings=(rating(HUMAN, value),)),
+        "2": Op(9, ("2",), outcome=replace(FINE, model=1)),
+        "3": Op(9, ("3",), outcome=replace(FINE, model=2)),
+    }
+    ops = [steps[name] for name in order] + ([Op(9, ("1",), outcome=FINE)] if made_late else [])
+    entry, events = ENTRY, []
+    for op in ops:
+        entry, event = apply(entry, op)
+        events.append(event)
+    assert set(quality(folded(events, 0))) == ({(1, 0)} if made_late else set())
 
 
 @given(scores, st.integers(0, 13), st.booleans())

@@ -279,7 +279,7 @@ def test_workflows_belong_to_the_policy_and_change_its_version() -> None:
 @pytest.mark.parametrize(
     ("sections", "expected"),
     [
-        ({"policy": {"usd_per_request": 0.0}}, r"policy\.usd_per_request is 0\.0; the range is 1e-09 to 1e\+06"),
+        ({"policy": {"usd_per_request": 0.0}}, r"policy\.usd_per_request is 0\.0; the range is 1e-09 to 1000000"),
         ({"policy": {"usd_per_request": float("nan")}}, "finite"),
         ({"workflows": [{"name": "a"}, {"name": "a"}]}, "names 'a' twice"),
         ({"workflows": [{"name": ""}]}, "at least 1"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -142,3 +144,19 @@ def test_a_change_of_the_catalogue_counts_at_once() -> None:
     catalog.put_model(model(0, deleted=True))
     with pytest.raises(NaiadError):
         eligibility.split(NEEDS, NONE)
+
+
+@pytest.mark.parametrize(("count", "kept"), [(10, True), (1_000, False)])
+def test_of_long_lists_of_allowed_models_nothing_is_kept(count: int, kept: bool) -> None:
+    """Each request may bring another list of a thousand names, and a thousand requests are kept."""
+    catalog = Catalog()
+    for i in range(count):
+        catalog.put_model(model(i))
+    eligibility = Eligibility(catalog, ENDPOINTS)
+    allowed = frozenset(f"echo/m{i}" for i in range(count))
+    remembered = weakref.ref(allowed)
+    eligible, _ = eligibility.split(NEEDS._replace(allowed=allowed), NONE)
+    assert eligible == list(range(count))
+    del allowed
+    gc.collect()
+    assert (remembered() is not None) is kept

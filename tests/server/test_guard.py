@@ -13,10 +13,12 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from naiad.server.errors import NaiadError
 from naiad.server.guard import Guard, Limits
+from naiad.server.wire import Unread
 from naiad.v1 import insight_service_pb2, router_service_pb2
 from tests.server.reasons import check
 
 REQUEST = router_service_pb2.DecideRequest(task_class="a")
+UNREAD = Unread(NaiadError("INVALID_FORMAT", "no", metadata={"rule": "r"}, field="request"))
 
 
 class Aborted(grpc.aio.AbortError):
@@ -166,12 +168,17 @@ async def test_draining_and_overload_say_when_to_come_back() -> None:
     assert servicer.calls == 0
 
 
-async def test_a_message_that_is_too_large() -> None:
+async def test_a_request_that_was_not_read() -> None:
     servicer = Servicer()
-    _, guarded = protected(servicer, Limits(message_mib=1))
-    request = router_service_pb2.DecideRequest(task_class="x" * (1 << 20))
-    assert (await refused(guarded, Context(), request)).reason == "MESSAGE_TOO_LARGE"
+    _, guarded = protected(servicer)
+    assert (await refused(guarded, Context(), UNREAD)).reason == "INVALID_FORMAT"
     assert servicer.calls == 0
+
+
+def test_how_large_a_request_may_be() -> None:
+    limits = Limits(message_mib=1, large_message_mib=2)
+    assert limits.largest("RouterService/Decide") == 1 << 20
+    assert limits.largest("RouterService/Complete") == 2 << 20
 
 
 async def test_a_defect_is_told_by_its_incident_only() -> None:
@@ -311,10 +318,9 @@ async def test_a_defect_within_a_stream_is_told_by_its_incident_only() -> None:
     assert guard.streams == 0
 
 
-async def test_a_stream_s_own_refusal_and_a_request_that_is_too_large() -> None:
+async def test_a_stream_s_own_refusal_and_a_request_that_was_not_read() -> None:
     servicer = Streamer(NaiadError("CURSOR_INVALID", "no", metadata={"value": "x", "rule": "r"}, field="cursor"))
-    _, guarded = streaming(servicer, Limits(message_mib=1))
+    _, guarded = streaming(servicer)
     assert (await ended(guarded.WatchArms(WATCH, Context()))).reason == "CURSOR_INVALID"
-    large = insight_service_pb2.WatchArmsRequest(cursor="x" * (1 << 20))
-    assert (await ended(guarded.WatchArms(large, Context()))).reason == "MESSAGE_TOO_LARGE"
+    assert (await ended(guarded.WatchArms(UNREAD, Context()))).reason == "INVALID_FORMAT"
     assert servicer.calls == 1

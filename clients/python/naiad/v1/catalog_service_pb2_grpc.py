@@ -155,7 +155,8 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTaskClass(self, request, context):
-        """Removes a task class from use. Its history stays, and a task class created again under the name continues it.
+        """Removes a task class from use. Its history stays, and a task class created again under the name continues it. That
+        of requests which name none, "unclassified", stays in use.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

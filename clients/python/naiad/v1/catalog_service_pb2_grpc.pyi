@@ -52,7 +52,9 @@ class CatalogServiceStub:
     UpdateTaskClass: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateTaskClassRequest, _catalog_service_pb2.UpdateTaskClassResponse]
     """Changes a task class."""
     DeleteTaskClass: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteTaskClassRequest, _catalog_service_pb2.DeleteTaskClassResponse]
-    """Removes a task class from use. Its history stays, and a task class created again under the name continues it."""
+    """Removes a task class from use. Its history stays, and a task class created again under the name continues it. That
+    of requests which name none, "unclassified", stays in use.
+    """
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
@@ -78,7 +80,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     UpdateTaskClass: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateTaskClassRequest, _catalog_service_pb2.UpdateTaskClassResponse]  # type: ignore[assignment]
     """Changes a task class."""
     DeleteTaskClass: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteTaskClassRequest, _catalog_service_pb2.DeleteTaskClassResponse]  # type: ignore[assignment]
-    """Removes a task class from use. Its history stays, and a task class created again under the name continues it."""
+    """Removes a task class from use. Its history stays, and a task class created again under the name continues it. That
+    of requests which name none, "unclassified", stays in use.
+    """
 
 class CatalogServiceServicer:
     """Keeps the inventory. A change holds for every decision after its reply."""
@@ -151,6 +155,8 @@ class CatalogServiceServicer:
         request: _catalog_service_pb2.DeleteTaskClassRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.DeleteTaskClassResponse, _abc.Awaitable[_catalog_service_pb2.DeleteTaskClassResponse]]:
-        """Removes a task class from use. Its history stays, and a task class created again under the name continues it."""
+        """Removes a task class from use. Its history stays, and a task class created again under the name continues it. That
+        of requests which name none, "unclassified", stays in use.
+        """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -82,7 +82,8 @@ class FeedbackServiceServicer(object):
     """
 
     def ReportOutcome(self, request, context):
-        """Reports the facts of one call that the caller made to a provider after Decide.
+        """Reports the facts of one call that the caller made to a provider after Decide. The same facts again change nothing;
+        others are refused with ERROR_REASON_ATTEMPT_ALREADY_REPORTED, whichever they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,9 @@ class FeedbackServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FeedbackServiceAsyncStub: ...
     ReportOutcome: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.ReportOutcomeRequest, _feedback_service_pb2.ReportOutcomeResponse]
-    """Reports the facts of one call that the caller made to a provider after Decide."""
+    """Reports the facts of one call that the caller made to a provider after Decide. The same facts again change nothing;
+    others are refused with ERROR_REASON_ATTEMPT_ALREADY_REPORTED, whichever they are.
+    """
     ReportFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.ReportFeedbackRequest, _feedback_service_pb2.ReportFeedbackResponse]
     """Reports a judgement of quality. There is at most one for each decision, attempt, source and rater; another one
     revises it. A preference is one judgement of two attempts: it revises those of either, and a later one of either
@@ -59,7 +61,9 @@ class FeedbackServiceAsyncStub(FeedbackServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReportOutcome: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.ReportOutcomeRequest, _feedback_service_pb2.ReportOutcomeResponse]  # type: ignore[assignment]
-    """Reports the facts of one call that the caller made to a provider after Decide."""
+    """Reports the facts of one call that the caller made to a provider after Decide. The same facts again change nothing;
+    others are refused with ERROR_REASON_ATTEMPT_ALREADY_REPORTED, whichever they are.
+    """
     ReportFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.ReportFeedbackRequest, _feedback_service_pb2.ReportFeedbackResponse]  # type: ignore[assignment]
     """Reports a judgement of quality. There is at most one for each decision, attempt, source and rater; another one
     revises it. A preference is one judgement of two attempts: it revises those of either, and a later one of either
@@ -86,7 +90,9 @@ class FeedbackServiceServicer:
         request: _feedback_service_pb2.ReportOutcomeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feedback_service_pb2.ReportOutcomeResponse, _abc.Awaitable[_feedback_service_pb2.ReportOutcomeResponse]]:
-        """Reports the facts of one call that the caller made to a provider after Decide."""
+        """Reports the facts of one call that the caller made to a provider after Decide. The same facts again change nothing;
+        others are refused with ERROR_REASON_ATTEMPT_ALREADY_REPORTED, whichever they are.
+        """
 
     def ReportFeedback(
         self,
