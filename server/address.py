@@ -8,6 +8,10 @@ import socket
 from naiad.server.sections import ConfigError, ServerSection
 
 
+class CannotListen(Exception):
+    """The address cannot be listened on; the message says why."""
+
+
 def split_address(server: ServerSection, source: str = "") -> tuple[str, int]:
     """Return host and port of [server] listen; refuses plaintext beyond loopback unless the key says so."""
     host, colon, port = server.listen.rpartition(":")
@@ -33,8 +37,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def check_free(host: str, port: int) -> None:
-    """Raise OSError if an address cannot be listened on: asked of the system, because gRPC complains in its own way."""
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+    """Raise CannotListen if an address cannot be listened on: asked of the system, because gRPC has its own words."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise CannotListen(error.strerror or str(error)) from error

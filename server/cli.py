@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
+from naiad.server.address import CannotListen
 from naiad.server.config import Config, load
 from naiad.server.logs import configure
+from naiad.server.process import Ending, OutputFailed, complain, failed_output, give_up
 from naiad.server.sections import ConfigError
 from naiad.server.store.base import StoreError
+
+log = structlog.get_logger(__name__)
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -32,6 +37,10 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--allow-plaintext-beyond-loopback", action="store_true",
         help="listen in plaintext where others can read along",
+    )  # fmt: skip
+    serve.add_argument(
+        "--until-stdin-ends", action="store_true",
+        help="stop when standard input ends too: for a parent that holds the other end and must not leave it behind",
     )  # fmt: skip
     serve.set_defaults(run=_serve)
 
@@ -98,18 +107,18 @@ def _interval_s(text: str) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code."""
+    """Run a command and return its exit code; raises KeyboardInterrupt where a signal ends it."""
     options = parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except ConfigError as error:
-        print(f"naiad: {error}", file=sys.stderr)
+        complain(str(error))
         return USAGE
     except StoreError as error:
-        print(f"naiad: {error}", file=sys.stderr)
+        complain(str(error))
         return FAILED
-    except KeyboardInterrupt:
-        return 130
+    except OutputFailed as error:
+        return failed_output(error)
 
 
 def _load(options: argparse.Namespace) -> Config:
@@ -125,18 +134,28 @@ def _load(options: argparse.Namespace) -> Config:
 def _serve(options: argparse.Namespace) -> int:
     config = _load(options)
     configure(config.file.server.log, config.file.server.log_level)
+    ending = Ending()
+    if options.until_stdin_ends:
+        ending.follow(sys.stdin.fileno())
     import uvloop
 
     from naiad.server.app import run
 
-    def ready(address: str) -> None:
-        print(f"naiad listening on {address}", flush=True)
-
     try:
-        return uvloop.run(run(config, ready))
+        return uvloop.run(run(config, _ready, ending))
+    except CannotListen as error:
+        complain(f"cannot listen on {config.file.server.listen}: {error}")
     except OSError as error:
-        print(f"naiad: cannot listen on {config.file.server.listen}: {error}", file=sys.stderr)
-        return FAILED
+        complain(f"the server failed: {error}")
+    return FAILED
+
+
+def _ready(address: str) -> None:
+    try:
+        print(f"naiad listening on {address}", flush=True)
+    except (OSError, ValueError) as error:  # nobody reads it; whoever calls is served all the same
+        give_up(sys.stdout)
+        log.warning("address_not_printed", address=address, error=str(error))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -154,7 +173,7 @@ def _replay(options: argparse.Namespace) -> int:
         try:
             digests = fold_stream(sys.stdin.buffer)
         except (LogMismatch, EOFError) as error:
-            print(f"naiad: {error}", file=sys.stderr)
+            complain(str(error))
             return FAILED
         sys.stdout.buffer.write(msgspec.json.encode(digests))
         return OK
