@@ -58,13 +58,13 @@ def unknown_model(name: str, known: Iterable[str], field: str = "model") -> Naia
     )
 
 
-def unknown_task_class(name: str, known: Iterable[str]) -> NaiadError:
-    """The task class does not exist and is not created on first use."""
+def unknown_task_class(name: str, known: Iterable[str], *, deciding: bool = False) -> NaiadError:
+    """The task class does not exist; deciding: and the call would have created it, had the configuration let it."""
     near, hint = _hint(name, known)
+    remedy = "or set [policy] create_task_classes = true" if deciding else "or correct the name"
     return NaiadError(
         "UNKNOWN_TASK_CLASS",
-        f"task_class {name!r} does not exist{hint}; create it with CreateTaskClass, "
-        "or set [policy] create_task_classes = true",
+        f"task_class {name!r} does not exist{hint}; create it with CreateTaskClass, {remedy}",
         code="NOT_FOUND",
         metadata={"task_class": name, "nearest": near},
     )
@@ -103,12 +103,12 @@ def reply_not_available(request_id: str, method: str) -> NaiadError:
 
 
 def not_implemented(what: str, field: str = "") -> NaiadError:
-    """This server does not have the method, or what a field asks for."""
+    """This server does not have the method, or what a field asks for: then the guard adds of which method it is."""
     return NaiadError(
         "NOT_IMPLEMENTED",
         f"{what} is not implemented in this version of the server; leave it out, or update the server",
         code="UNIMPLEMENTED",
-        metadata={"method": what} if not field else {},
+        metadata={"method": "" if field else what},
         field=field,
     )
 

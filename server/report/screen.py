@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from naiad.client import Client, DeadlineExceeded, NaiadError, Timeouts, Unavailable
+from naiad.client import Client, DeadlineExceeded, NaiadError, RetryPolicy, Timeouts, Unavailable
 from naiad.client.settings import DEFAULT_TARGET
 from naiad.server import process
 
@@ -109,7 +109,7 @@ def complain(message: str) -> None:
 def asking(server: str, ask: Callable[[Client], int]) -> int:
     """Return what `ask` returns when given a client of the server; 1 and a message when the call fails."""
     try:
-        with Client(server, timeouts=Timeouts(insight_s=_INSIGHT_S)) as client:
+        with Client(server, timeouts=Timeouts(insight_s=_INSIGHT_S), retry=RetryPolicy(reconnect_s=0.0)) as client:
             return ask(client)
     except (Unavailable, DeadlineExceeded) as error:
         complain(unreachable(server, error))

@@ -158,6 +158,15 @@ def test_task_classes_are_not_created_where_the_configuration_forbids(tmp_path: 
         refusal = caller.refused("RouterService/Decide", task_class="code.debgu")
         assert (refusal.code, refusal.reason) == ("NOT_FOUND", "UNKNOWN_TASK_CLASS")
         assert refusal.metadata["nearest"] == "code.debug"
+        assert "create_task_classes = true" in refusal.message
+        for refusal in (
+            caller.refused("InsightService/ListArms", task_class="code.debgu"),
+            caller.refused("CatalogService/GetTaskClass", name="code.debgu"),
+            caller.refused("CatalogService/DeleteTaskClass", name="code.debgu"),
+        ):
+            assert refusal.reason == "UNKNOWN_TASK_CLASS"
+            assert "create_task_classes" not in refusal.message, "these never create one"
+            assert "correct the name" in refusal.message
         refusal = caller.refused("RouterService/Complete", task_class="other", messages=[USER])
         assert refusal.reason == "UNKNOWN_TASK_CLASS"
         assert caller.state() == before

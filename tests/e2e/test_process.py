@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +300,67 @@ def test_complaints_that_cannot_be_written_change_no_exit_code(tmp_path: Path) -
                 [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=stderr, check=False, cwd=tmp_path
             )
         assert found.returncode == code, arguments
+
+
+# -- the process that folds the log for VerifyLog ----------------------------------------------------------------------
+
+
+def replaying(server: int) -> int:
+    """Return the process that folds the log for a server; 0 if there is none."""
+    for task in Path(f"/proc/{server}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            with suppress(OSError):
+                if b"--from-stdin" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+    return 0
+
+
+@contextmanager
+def verifying(folder: Path, config: str = BASE) -> Iterator[tuple[subprocess.Popen[str], int, Future[Any]]]:
+    """Serve in a process group of its own, and hold the process that folds the log for a VerifyLog under way."""
+    with (folder / "log").open("w") as stderr, ThreadPoolExecutor(1) as pool:
+        process, address = launch(folder, config, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
+        caller = Caller(address)
+        try:
+            call = pool.submit(caller.call, "AdminService/VerifyLog", timeout_s=60.0)
+            child = until(lambda: replaying(process.pid), "a process that folds the log")
+            os.kill(child, signal.SIGSTOP)
+            yield process, child, call
+        finally:
+            process.kill()
+            process.wait()
+            caller.close()
+
+
+@linux
+def test_ctrl_c_does_not_cut_off_a_verification(tmp_path: Path) -> None:
+    with verifying(tmp_path) as (process, child, call):
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+        os.kill(child, signal.SIGCONT)
+        assert call.result(PATIENCE_S).statistics_equal
+        assert process.wait(PATIENCE_S) == 0
+
+
+@linux
+def test_a_verification_that_does_not_end_ends_with_the_server(tmp_path: Path) -> None:
+    with verifying(tmp_path, BASE.replace("[server]", "[server]\ndrain_s = 0.2")) as (process, child, call):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+        assert not Path(f"/proc/{child}").exists()
+        refusal = call.exception(PATIENCE_S)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, refusal.reason, refusal.message) == ("UNAVAILABLE", "", "Cancelling all calls")
+
+
+@linux
+def test_a_verification_whose_process_is_killed_says_so(tmp_path: Path) -> None:
+    with verifying(tmp_path) as (process, child, call):
+        os.kill(child, signal.SIGKILL)
+        refusal = call.exception(PATIENCE_S)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, refusal.reason) == ("INTERNAL", "INTERNAL")
+        assert "SIGKILL" in refusal.message
+        incident = refusal.metadata["incident_id"]
+        assert len(incident) == 32
+        assert incident in (tmp_path / "log").read_text()
+        assert ended(process) == 0
