@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from naiad.adapters.base import Adapter
 from naiad.server import providers, snapshot
-from naiad.server.address import CannotListen, check_free, split_address
+from naiad.server.address import CannotListen, address_of, check_free, split_address
 from naiad.server.arms_feed import ArmsFeed
 from naiad.server.completion import Completer
 from naiad.server.config import Config
@@ -181,12 +181,12 @@ class Server:
         host, port = split_address(self.config.file.server)
         check_free(host, port)
         try:
-            bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            bound = server.add_insecure_port(address_of(host, port))
         except RuntimeError as error:  # gRPC's word for a port that is taken or forbidden
             raise CannotListen(f"port {port} is taken or may not be used") from error
         self._grpc = server
         await server.start()
-        self.address = f"{host}:{bound}"
+        self.address = address_of(host, bound)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
 
     async def _apply_policy(self) -> None:

@@ -32,7 +32,9 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the server")
     _config_options(serve)
     serve.add_argument("--listen", metavar="HOST:PORT", help="instead of [server] listen; port 0 takes a free one")
-    serve.add_argument("--data-dir", metavar="DIR", type=Path, help="folder of the database, instead of [storage] path")
+    serve.add_argument(
+        "--data-dir", metavar="DIR", type=_folder, help="folder of the database, instead of [storage] path"
+    )
     serve.add_argument("--log", choices=("console", "json"), help="instead of [server] log")
     serve.add_argument(
         "--allow-plaintext-beyond-loopback", action="store_true",
@@ -54,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _config_options(replay)
     replay.add_argument(
-        "--data-dir", metavar="DIR", type=Path, help="folder of the database, instead of [storage] path"
+        "--data-dir", metavar="DIR", type=_folder, help="folder of the database, instead of [storage] path"
     )
     replay.add_argument("--server", metavar="HOST:PORT", help="a running server")
     replay.add_argument("--from-stdin", action="store_true", help=argparse.SUPPRESS)
@@ -93,6 +95,13 @@ def _config_options(command: argparse.ArgumentParser) -> None:
 
 def _server_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT", help="default 127.0.0.1:50051")
+
+
+def _folder(text: str) -> Path:
+    """Return the path of a folder; raises ArgumentTypeError for what is none."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} names no folder; give the path of one, '.' for the present one")
+    return Path(text)
 
 
 def _interval_s(text: str) -> float:

@@ -14,7 +14,7 @@ from google.protobuf.message import Message as ProtoMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from naiad.adapters.tokens import estimate_tokens
-from naiad.server.bounds import MOST_MONEY, MOST_TOKENS
+from naiad.server.bounds import MOST_MONEY, MOST_TOKENS, plain
 from naiad.server.conversation import messages_from_proto
 from naiad.server.eligibility import Capability, Needs
 from naiad.server.engine import Query
@@ -91,12 +91,12 @@ def number(value: float, field: str, low: float, high: float | None = None) -> f
             field=field,
         )
     if value < low or (high is not None and value > high):
-        bounds = f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
-        metadata: dict[str, object] = {"value": value, "minimum": f"{low:g}"}
+        bounds = f"at least {plain(low)}" if high is None else f"from {plain(low)} to {plain(high)}"
+        metadata: dict[str, object] = {"value": plain(value), "minimum": plain(low)}
         if high is not None:
-            metadata["maximum"] = f"{high:g}"
+            metadata["maximum"] = plain(high)
         raise NaiadError(
-            "NUMBER_OUT_OF_RANGE", f"{field} is {value}; it must be {bounds}", metadata=metadata, field=field
+            "NUMBER_OUT_OF_RANGE", f"{field} is {plain(value)}; it must be {bounds}", metadata=metadata, field=field
         )
     return value
 

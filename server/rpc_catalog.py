@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from naiad.server import render
-from naiad.server.bounds import MOST_PER_MILLION
+from naiad.server.bounds import MOST_PER_MILLION, plain
 from naiad.server.catalog import Catalog
 from naiad.server.convert import (
     enum_value,
@@ -287,7 +287,7 @@ def _feature(message: catalog_pb2.FeatureSpec, index: int) -> FeatureSpec:
     if high <= low:
         raise NaiadError(
             "INVALID_COMBINATION",
-            f"{where} has low {low:g} and high {high:g}; high must lie above low",
+            f"{where} has low {plain(low)} and high {plain(high)}; high must lie above low",
             metadata={"rule": "high > low"},
             field=where,
         )
