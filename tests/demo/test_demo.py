@@ -103,7 +103,10 @@ def gone(pid: int) -> bool:
 def test_however_it_ends_its_server_ends_with_it(number: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "naiad.server", "demo", "--output", str(tmp_path / "out")]
     with (tmp_path / "err").open("w") as errors:
-        demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        demo = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in the background
+        )  # fmt: skip
     assert demo.stdout is not None
     found = next(filter(None, (re.match(r"Server: process (\d+) on", line) for line in demo.stdout)))
     server = int(found[1])
