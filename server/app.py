@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-import signal
 import time
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import grpc
 import msgspec
@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from naiad.adapters.base import Adapter
 from naiad.server import providers, snapshot
-from naiad.server.address import check_free, split_address
+from naiad.server.address import CannotListen, address_of, check_free, split_address
 from naiad.server.arms_feed import ArmsFeed
 from naiad.server.completion import Completer
 from naiad.server.config import Config
@@ -28,6 +28,7 @@ from naiad.server.folding import fold
 from naiad.server.guard import MEBIBYTE, Guard
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal
+from naiad.server.process import Ending
 from naiad.server.routing import Routing
 from naiad.server.rpc_admin import AdminServicer
 from naiad.server.rpc_catalog import CatalogServicer
@@ -110,8 +111,16 @@ class Server:
 
     @classmethod
     async def start(cls, config: Config) -> Server:
-        """Open the log, fold it, take over the configuration and listen; raises StoreError, ConfigError or OSError."""
-        store = await open_store(config)
+        """Open the log, fold it, take over the configuration and listen.
+
+        Raises StoreError, ConfigError or CannotListen; then, and when it is cancelled, everything is closed again.
+        """
+        opening = asyncio.ensure_future(open_store(config))
+        try:
+            store = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # half an opening could not be closed
+            await (await opening).close()
+            raise
         server = None
         try:
             engine = await restored_engine(store, config)
@@ -120,6 +129,8 @@ class Server:
             await server._serve()
         except BaseException:
             if server is not None:
+                if server._grpc is not None:
+                    await server._grpc.stop(grace=None)
                 await server.journal.close()
             await store.close()
             raise
@@ -171,12 +182,12 @@ class Server:
         host, port = split_address(self.config.file.server)
         check_free(host, port)
         try:
-            bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            bound = server.add_insecure_port(address_of(host, port))
         except RuntimeError as error:  # gRPC's word for a port that is taken or forbidden
-            raise OSError(f"port {port} is taken or may not be used") from error
-        await server.start()
+            raise CannotListen(f"port {port} is taken or may not be used") from error
         self._grpc = server
-        self.address = f"{host}:{bound}"
+        await server.start()
+        self.address = address_of(host, bound)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
 
     async def _apply_policy(self) -> None:
@@ -208,21 +219,38 @@ def _settle_interpreter() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-async def run(config: Config, ready: Callable[[str], None]) -> int:
-    """Serve until SIGTERM or SIGINT, or until the log cannot be written; return the exit code."""
+async def run(config: Config, ready: Callable[[str], None], ending: Ending) -> int:
+    """Serve until the end is asked for, or until the log cannot be written; return the exit code."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    server = await Server.start(config)
-    _settle_interpreter()
-    log.info(
-        "serving", address=server.address, models=len(server.engine.catalog.live), sequence=server.engine.sequence,
-        configuration=config.source,
-    )  # fmt: skip
-    ready(server.address)
-    waits = [asyncio.ensure_future(stopping.wait()), asyncio.ensure_future(server.journal.failed.wait())]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for waiting in waits:
-        waiting.cancel()
-    return 0 if await server.stop() else 1
+    ending.watch(lambda: loop.call_soon_threadsafe(stopping.set))
+    try:
+        asked = asyncio.ensure_future(stopping.wait())
+        server = await _started(config, asked)
+        if server is None:
+            return ending.code
+        _settle_interpreter()
+        log.info(
+            "serving", address=server.address, models=len(server.engine.catalog.live), sequence=server.engine.sequence,
+            configuration=config.source,
+        )  # fmt: skip
+        ready(server.address)
+        failed = asyncio.ensure_future(server.journal.failed.wait())
+        await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (asked, failed):
+            waiting.cancel()
+        return 0 if await server.stop() else 1
+    finally:
+        ending.watch(None)
+
+
+async def _started(config: Config, asked: asyncio.Future[Any]) -> Server | None:
+    """Return the server, or None where its end was asked for before it served."""
+    starting = asyncio.ensure_future(Server.start(config))
+    await asyncio.wait([starting, asked], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait([starting])
+        if starting.cancelled():
+            return None
+    return await starting

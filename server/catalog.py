@@ -92,11 +92,14 @@ class Catalog:
             raise unknown_model(name, (m.name for m in self.live), field)
         return found
 
-    def known_task_class(self, name: str) -> TaskClassPut:
-        """Return a task class, deleted or not; raises NaiadError UNKNOWN_TASK_CLASS."""
+    def known_task_class(self, name: str, *, deciding: bool = False) -> TaskClassPut:
+        """Return a task class, deleted or not; raises NaiadError UNKNOWN_TASK_CLASS.
+
+        deciding: the call would create the task class, did the configuration permit it.
+        """
         found = self.find_task_class(name)
         if found is None:
-            raise unknown_task_class(name, (c.name for c in self.live_task_classes()))
+            raise unknown_task_class(name, (c.name for c in self.live_task_classes()), deciding=deciding)
         return found
 
     def model(self, name: str, field: str = "model") -> ModelPut:
@@ -111,9 +114,9 @@ class Catalog:
             )
         return found
 
-    def task_class(self, name: str) -> TaskClassPut:
+    def task_class(self, name: str, *, deciding: bool = False) -> TaskClassPut:
         """Return a live task class; raises NaiadError UNKNOWN_TASK_CLASS or TASK_CLASS_DELETED."""
-        found = self.known_task_class(name)
+        found = self.known_task_class(name, deciding=deciding)
         if found.deleted:
             raise NaiadError(
                 "TASK_CLASS_DELETED",

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
+from naiad.server.address import CannotListen
 from naiad.server.config import Config, load
 from naiad.server.logs import configure
+from naiad.server.process import Ending, OutputFailed, complain, failed_output, give_up
 from naiad.server.sections import ConfigError
 from naiad.server.store.base import StoreError
+
+log = structlog.get_logger(__name__)
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -27,11 +32,17 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the server")
     _config_options(serve)
     serve.add_argument("--listen", metavar="HOST:PORT", help="instead of [server] listen; port 0 takes a free one")
-    serve.add_argument("--data-dir", metavar="DIR", type=Path, help="folder of the database, instead of [storage] path")
+    serve.add_argument(
+        "--data-dir", metavar="DIR", type=_folder, help="folder of the database, instead of [storage] path"
+    )
     serve.add_argument("--log", choices=("console", "json"), help="instead of [server] log")
     serve.add_argument(
         "--allow-plaintext-beyond-loopback", action="store_true",
         help="listen in plaintext where others can read along",
+    )  # fmt: skip
+    serve.add_argument(
+        "--until-stdin-ends", action="store_true",
+        help="stop when standard input ends too: for a parent that holds the other end and must not leave it behind",
     )  # fmt: skip
     serve.set_defaults(run=_serve)
 
@@ -45,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _config_options(replay)
     replay.add_argument(
-        "--data-dir", metavar="DIR", type=Path, help="folder of the database, instead of [storage] path"
+        "--data-dir", metavar="DIR", type=_folder, help="folder of the database, instead of [storage] path"
     )
     replay.add_argument("--server", metavar="HOST:PORT", help="a running server")
     replay.add_argument("--from-stdin", action="store_true", help=argparse.SUPPRESS)
@@ -86,6 +97,13 @@ def _server_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT", help="default 127.0.0.1:50051")
 
 
+def _folder(text: str) -> Path:
+    """Return the path of a folder; raises ArgumentTypeError for what is none."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} names no folder; give the path of one, '.' for the present one")
+    return Path(text)
+
+
 def _interval_s(text: str) -> float:
     """Return the least time between two changes, in seconds; raises ArgumentTypeError for one that no watch takes."""
     try:
@@ -98,18 +116,18 @@ def _interval_s(text: str) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code."""
+    """Run a command and return its exit code; raises KeyboardInterrupt where a signal ends it."""
     options = parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except ConfigError as error:
-        print(f"naiad: {error}", file=sys.stderr)
+        complain(str(error))
         return USAGE
     except StoreError as error:
-        print(f"naiad: {error}", file=sys.stderr)
+        complain(str(error))
         return FAILED
-    except KeyboardInterrupt:
-        return 130
+    except OutputFailed as error:
+        return failed_output(error)
 
 
 def _load(options: argparse.Namespace) -> Config:
@@ -125,18 +143,28 @@ def _load(options: argparse.Namespace) -> Config:
 def _serve(options: argparse.Namespace) -> int:
     config = _load(options)
     configure(config.file.server.log, config.file.server.log_level)
+    ending = Ending()
+    if options.until_stdin_ends:
+        ending.follow(sys.stdin.fileno())
     import uvloop
 
     from naiad.server.app import run
 
-    def ready(address: str) -> None:
-        print(f"naiad listening on {address}", flush=True)
-
     try:
-        return uvloop.run(run(config, ready))
+        return uvloop.run(run(config, _ready, ending))
+    except CannotListen as error:
+        complain(f"cannot listen on {config.file.server.listen}: {error}")
     except OSError as error:
-        print(f"naiad: cannot listen on {config.file.server.listen}: {error}", file=sys.stderr)
-        return FAILED
+        complain(f"the server failed: {error}")
+    return FAILED
+
+
+def _ready(address: str) -> None:
+    try:
+        print(f"naiad listening on {address}", flush=True)
+    except (OSError, ValueError) as error:  # nobody reads it; whoever calls is served all the same
+        give_up(sys.stdout)
+        log.warning("address_not_printed", address=address, error=str(error))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -154,7 +182,7 @@ def _replay(options: argparse.Namespace) -> int:
         try:
             digests = fold_stream(sys.stdin.buffer)
         except (LogMismatch, EOFError) as error:
-            print(f"naiad: {error}", file=sys.stderr)
+            complain(str(error))
             return FAILED
         sys.stdout.buffer.write(msgspec.json.encode(digests))
         return OK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from naiad.bandit.belief import BeliefSettings
 from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import UNIT_WEIGHT
 from naiad.server import bounds, providers
+from naiad.server import config_rules as rules
 from naiad.server.address import split_address
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
@@ -31,13 +31,12 @@ from naiad.server.sections import (
     PolicySection,
     TaskClassSection,
     WorkflowSection,
-    check_keys,
+    check_values,
 )
 
 STRATEGIES = {"balanced": 1, "cost_optimized": 2, "quality_first": 3, "latency_optimized": 4}
 FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4}
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
-_NANO_PER_USD = 1_000_000_000
 _LONGEST_WORKFLOW = 128  # characters, as in the API
 
 
@@ -92,7 +91,7 @@ def parse(data: dict[str, Any], source: str, address_source: str = "") -> Config
 
     address_source: what gave the address to listen on, if something else did.
     """
-    check_keys(data, File, source, "")
+    check_values(data, File, source, "")
     try:
         file = msgspec.convert(data, File, strict=True)
     except msgspec.ValidationError as error:
@@ -113,24 +112,27 @@ def _build(file: File, source: str) -> Config:
     server, policy = file.server, file.policy
     split_address(server, source)
     path = file.storage.path
-    if not Path(path).name or "\0" in path:
-        raise ConfigError(f"{source}: storage.path is {path!r}; give the path of a file, or ':memory:'")
-    _choice(server.log, ("console", "json"), "server.log", source)
-    _choice(server.log_level, ("debug", "info", "warning", "error"), "server.log_level", source)
+    if Path(path).name in ("", "..") or path.endswith("/") or "\0" in path:
+        raise ConfigError(
+            f"{source}: storage.path is {path!r}, which names no file; give the path of a file, as data/naiad.db, "
+            "or ':memory:'"
+        )
+    rules.choice(server.log, ("console", "json"), "server.log", source)
+    rules.choice(server.log_level, ("debug", "info", "warning", "error"), "server.log_level", source)
     for key, low, high in (
         ("concurrent_calls", 1, 100_000), ("concurrent_streams", 0, 10_000),
         ("message_mib", 1, 1024), ("large_message_mib", 1, 1024),
     ):  # fmt: skip
-        _between(getattr(server, key), low, high, f"server.{key}", source)
+        rules.between(getattr(server, key), low, high, f"server.{key}", source)
     for key in ("default_deadline_s", "longest_deadline_s", "drain_s"):
-        _between(getattr(server, key), 0.1, 86_400.0, f"server.{key}", source)
-    _between(policy.temper, 0.0, 10.0, "policy.temper", source)
-    _between(policy.exploration, 0.0, 1.0, "policy.exploration", source)
-    _between(policy.allowance, 0.0, 1.0, "policy.allowance", source)
-    _between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
+        rules.between(getattr(server, key), 0.1, 86_400.0, f"server.{key}", source)
+    rules.between(policy.temper, 0.0, 10.0, "policy.temper", source)
+    rules.between(policy.exploration, 0.0, 1.0, "policy.exploration", source)
+    rules.between(policy.allowance, 0.0, 1.0, "policy.allowance", source)
+    rules.between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
     endpoints = providers.default_profiles()
     for name, section in (file.endpoints or {}).items():
-        kind = endpoints[name] = _choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
+        kind = endpoints[name] = rules.choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
         missing = providers.missing(kind)
         if missing:
             raise ConfigError(f"{source}: endpoints.{name}.kind is {kind!r}, but {missing}")
@@ -170,24 +172,11 @@ def _build(file: File, source: str) -> Config:
     )
 
 
-def _choice(value: str, allowed: tuple[str, ...], key: str, source: str) -> str:
-    if value not in allowed:
-        near = nearest(value, allowed)
-        hint = f"did you mean {near!r}?" if near else f"use one of {', '.join(allowed)}"
-        raise ConfigError(f"{source}: {key} is {value!r}; {hint}")
-    return value
-
-
-def _between(value: float, low: float, high: float, key: str, source: str) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{source}: {key} is {value}; it must be from {low:g} to {high:g}")
-
-
 def objective(section: ObjectiveSection, where: str, source: str) -> ObjectiveSpec:
     """Return the objective of a section; raises ConfigError or NaiadError."""
     strategy = None
     if section.strategy is not None:
-        strategy = STRATEGIES[_choice(section.strategy, tuple(STRATEGIES), f"{where}.strategy", source)]
+        strategy = STRATEGIES[rules.choice(section.strategy, tuple(STRATEGIES), f"{where}.strategy", source)]
     spec = ObjectiveSpec(
         strategy=strategy,
         usd_per_quality=section.usd_per_quality,
@@ -204,16 +193,16 @@ def objective(section: ObjectiveSection, where: str, source: str) -> ObjectiveSp
 def belief_of(section: LearningSection, source: str) -> BeliefSettings:
     """Return what beliefs depend on besides the log."""
     if section.half_life_decisions != 0.0:  # 0 never forgets
-        _between(section.half_life_decisions, 1.0, 1e9, "learning.half_life_decisions", source)
+        rules.between(section.half_life_decisions, 1.0, 1e9, "learning.half_life_decisions", source)
     trust, caps = {}, {}
     for name, number in FEEDBACK_SOURCES.items():
         trust[number] = getattr(section.trust, name)
-        _between(trust[number], 0.0, 1.0, f"learning.trust.{name}", source)
+        rules.between(trust[number], 0.0, 1.0, f"learning.trust.{name}", source)
         cap = getattr(section.influence, name)
         if cap != 0.0:  # 0 is no cap
-            _between(cap, 0.001, 1e9, f"learning.influence.{name}", source)
+            rules.between(cap, 0.001, 1e9, f"learning.influence.{name}", source)
             caps[number] = round(cap * UNIT_WEIGHT)
-    _between(section.influence.anonymous, 1, 1_000_000, "learning.influence.anonymous", source)
+    rules.between(section.influence.anonymous, 1, 1_000_000, "learning.influence.anonymous", source)
     return BeliefSettings(
         half_life=section.half_life_decisions or float("inf"),
         trust=trust,
@@ -258,31 +247,14 @@ def _digested(model: ModelPut) -> ModelPut:
     return msgspec.structs.replace(model, config_digest=_digest(model))
 
 
-def _name(name: str, longest: int, where: str, source: str) -> None:
-    """Raise ConfigError for a name that no request could give; the rule is that of the API."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/-]*", name) or len(name) > longest:
-        raise ConfigError(
-            f"{source}: {where}: name must be letters, digits, '.', '_', '-', ':' and '/', beginning with a letter "
-            f"or digit, at most {longest} characters"
-        )
-
-
-def _nano(usd: float | None, most: int, key: str, source: str) -> int | None:
-    """Return USD in nano-USD, of which there may be so many."""
-    if usd is None:
-        return None
-    _between(usd, 0.0, most / _NANO_PER_USD, key, source)
-    return round(usd * _NANO_PER_USD)
-
-
 def _model(section: ModelSection, index: int, endpoints: dict[str, str], source: str) -> ModelPut:
     where = f"models[{index}] ({section.name!r})"
-    _name(section.name, 256, where, source)
+    rules.name(section.name, 256, where, source)
     provider, slash, rest = section.name.partition("/")
     if not (provider and slash and rest):
         raise ConfigError(f"{source}: {where}: name must be 'provider/model', at most 256 characters")
     cost = {
-        key: _nano(
+        key: rules.nano(
             getattr(section, f"{key}_usd_per_million"),
             bounds.MOST_PER_MILLION,
             f"{where}.{key}_usd_per_million",
@@ -292,7 +264,7 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
     }
     prices = None
     if cost["input"] is not None and cost["output"] is not None:
-        request = _nano(section.usd_per_request, bounds.MOST_MONEY, f"{where}.usd_per_request", source) or 0
+        request = rules.nano(section.usd_per_request, bounds.MOST_MONEY, f"{where}.usd_per_request", source) or 0
         prices = Prices(
             input=cost["input"], output=cost["output"], cached_input=cost["cached_input"],
             cache_write=cost["cache_write"], request=request, version="configuration",
@@ -300,24 +272,24 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
     elif any(value is not None for value in cost.values()):
         raise ConfigError(f"{source}: {where}: give both input_usd_per_million and output_usd_per_million, or neither")
     for capability in section.capabilities:
-        _choice(capability, tuple(CAPABILITIES), f"{where}.capabilities", source)
+        rules.choice(capability, tuple(CAPABILITIES), f"{where}.capabilities", source)
     for key in ("context_window", "max_output_tokens"):
         value = getattr(section, key)
         if value is not None:
-            _between(value, 1, bounds.MOST_TOKENS, f"{where}.{key}", source)
+            rules.between(value, 1, bounds.MOST_TOKENS, f"{where}.{key}", source)
     model = completed(
         ModelPut(
             model=0,
             name=section.name,
-            upstream_model=section.upstream_model,
+            upstream_model=rules.text(section.upstream_model, 256, f"{where}.upstream_model", source),
             endpoint=section.endpoint,
             prices=prices,
             context_window=section.context_window,
             max_output_tokens=section.max_output_tokens,
             capabilities=tuple(sorted(CAPABILITIES[c] for c in section.capabilities)),
-            data_zone=section.data_zone,
+            data_zone=rules.text(section.data_zone, 128, f"{where}.data_zone", source),
             disabled=section.disabled,
-            labels=section.labels,
+            labels=rules.labels(section.labels, f"{where}.labels", source),
         )
     )
     if section.endpoint and model.endpoint not in endpoints:
@@ -329,13 +301,13 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
 
 def _task_class(section: TaskClassSection, index: int, source: str) -> TaskClassPut:
     where = f"task_classes[{index}] ({section.name!r})"
-    _name(section.name, 128, where, source)
+    rules.name(section.name, 128, where, source)
     spec = objective(section.objective, f"{where}.objective", source)
     entry = TaskClassPut(
         task_class=0,
         name=section.name,
-        description=section.description,
+        description=rules.description(section.description, f"{where}.description", source),
         objective=None if spec == ObjectiveSpec() else spec,
-        labels=section.labels,
+        labels=rules.labels(section.labels, f"{where}.labels", source),
     )
     return msgspec.structs.replace(entry, config_digest=_digest(entry))

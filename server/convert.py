@@ -11,8 +11,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as ProtoMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from naiad.server.bounds import MOST_MONEY, MOST_TOKENS
-from naiad.server.errors import NaiadError, exact
+from naiad.server.bounds import MOST_MONEY, MOST_TOKENS, plain
+from naiad.server.errors import NaiadError
 from naiad.server.journal import Request
 from naiad.server.objectives import check_objective
 from naiad.server.records import ObjectiveSpec
@@ -85,12 +85,12 @@ def number(value: float, field: str, low: float, high: float | None = None) -> f
             field=field,
         )
     if value < low or (high is not None and value > high):
-        bounds = f"at least {exact(low)}" if high is None else f"from {exact(low)} to {exact(high)}"
-        metadata: dict[str, object] = {"value": value, "minimum": exact(low)}
+        bounds = f"at least {plain(low)}" if high is None else f"from {plain(low)} to {plain(high)}"
+        metadata: dict[str, object] = {"value": plain(value), "minimum": plain(low)}
         if high is not None:
-            metadata["maximum"] = exact(high)
+            metadata["maximum"] = plain(high)
         raise NaiadError(
-            "NUMBER_OUT_OF_RANGE", f"{field} is {value}; it must be {bounds}", metadata=metadata, field=field
+            "NUMBER_OUT_OF_RANGE", f"{field} is {plain(value)}; it must be {bounds}", metadata=metadata, field=field
         )
     return value
 

@@ -120,7 +120,7 @@ class Engine:
         at_ms: wall time, for people and for the id; uniform: the random number in [0, 1) that makes the draw.
         """
         catalog = self.catalog
-        task_class = catalog.task_class(query.task_class)
+        task_class = catalog.task_class(query.task_class, deciding=True)
         if query.features or task_class.features:
             check_features(query.features, task_class.features, task_class.name)
         if query.named:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from naiad.server import render
-from naiad.server.bounds import MOST_FEATURES, MOST_PER_MILLION
+from naiad.server.bounds import MOST_FEATURES, MOST_PER_MILLION, plain
 from naiad.server.convert import (
     LONG,
     enum_value,
@@ -25,7 +25,7 @@ from naiad.server.convert import (
     text_id,
     time_ms,
 )
-from naiad.server.errors import NaiadError, exact, not_implemented
+from naiad.server.errors import NaiadError, not_implemented
 from naiad.server.inventory import FROM_API
 from naiad.server.records import FeatureSpec, ModelPut, ObjectiveSpec, Prices, TaskClassPut
 from naiad.v1 import catalog_pb2
@@ -215,7 +215,7 @@ def _feature(message: catalog_pb2.FeatureSpec, index: int) -> FeatureSpec:
     if high <= low:
         raise NaiadError(
             "INVALID_COMBINATION",
-            f"{where} has low {exact(low)} and high {exact(high)}; high must lie above low",
+            f"{where} has low {plain(low)} and high {plain(high)}; high must lie above low",
             metadata={"rule": "high > low"},
             field=where,
         )

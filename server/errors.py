@@ -6,7 +6,6 @@ two lists against each other, and the codes and metadata keys against the commen
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
@@ -39,11 +38,6 @@ class NaiadError(Exception):
         self.details = tuple(details)  # further facts that the wire layer knows how to attach
 
 
-def exact(value: float) -> str:
-    """Return a number for people with all its digits, and without a fraction where it has none."""
-    return str(int(value)) if math.isfinite(value) and value == int(value) and abs(value) < 1e15 else str(value)
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that looks most like this one, or "" if none does.
 
@@ -72,13 +66,13 @@ def unknown_model(name: str, known: Iterable[str], field: str = "model") -> Naia
     )
 
 
-def unknown_task_class(name: str, known: Iterable[str]) -> NaiadError:
-    """The task class does not exist and is not created on first use."""
+def unknown_task_class(name: str, known: Iterable[str], *, deciding: bool = False) -> NaiadError:
+    """The task class does not exist; deciding: and the call would have created it, had the configuration let it."""
     near, hint = _hint(name, known)
+    remedy = "or set [policy] create_task_classes = true" if deciding else "or correct the name"
     return NaiadError(
         "UNKNOWN_TASK_CLASS",
-        f"task_class {name!r} does not exist{hint}; create it with CreateTaskClass, "
-        "or set [policy] create_task_classes = true",
+        f"task_class {name!r} does not exist{hint}; create it with CreateTaskClass, {remedy}",
         code="NOT_FOUND",
         metadata={"task_class": name, "nearest": near},
     )
@@ -117,12 +111,12 @@ def reply_not_available(request_id: str, method: str) -> NaiadError:
 
 
 def not_implemented(what: str, field: str = "") -> NaiadError:
-    """This server does not have the method, or what a field asks for."""
+    """This server does not have the method, or what a field asks for: then the guard adds of which method it is."""
     return NaiadError(
         "NOT_IMPLEMENTED",
         f"{what} is not implemented in this version of the server; leave it out, or update the server",
         code="UNIMPLEMENTED",
-        metadata={"method": what} if not field else {},
+        metadata={"method": "" if field else what},
         field=field,
     )
 

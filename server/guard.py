@@ -180,6 +180,8 @@ def _readable(name: str, request: Message | Unread, context: Any) -> float | Non
 def _error_of(name: str, error: Exception, passed: Callable[[str], NaiadError]) -> NaiadError:
     """Return what a call ends with: its own refusal, what `passed` says of its time, or a defect by its incident."""
     if isinstance(error, NaiadError):
+        if error.metadata.get("method") == "":  # raised where nobody knew
+            error.metadata["method"] = name
         return error
     if isinstance(error, TimeoutError):
         return passed(name)

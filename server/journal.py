@@ -196,8 +196,8 @@ class Journal:
                 batch = await self._resolve(items)
                 await self._write(batch, items)
             except Exception as error:  # the log's state is unknown: stop, and read it again at the next start
+                self._fail(items)  # first of all: nothing that goes wrong beside it may keep the server going
                 log.error("commit_failed", error=type(error).__name__, items=len(items), exc_info=True)
-                self._fail(items)
                 return
             if self._sequence - self._snapshot_at >= _SNAPSHOT_EVERY:
                 await self.snapshot()
@@ -224,10 +224,10 @@ class Journal:
             await self._load(items)
             known = await self._known_replies(items)
         except Exception as error:  # what cannot be read was not written either: those who asked for it fail alone
-            log.error("ledger_not_read", error=type(error).__name__, items=len(items), exc_info=True)
             for item in items:
                 if item.ticket is not None or (item.request and item.request.request_id):
                     item.error = storage_failed(item.request.method if item.request else "")
+            log.error("ledger_not_read", error=type(error).__name__, items=len(items), exc_info=True)
         batch = Batch()
         for item in items:
             if item.error is not None:
@@ -240,8 +240,8 @@ class Journal:
                 # Work runs before anything of its item is numbered or queued, so a defect in it ends one call only.
                 if item.committed:
                     raise
-                log.error("work_failed", error=type(error).__name__, awaited=item.done is not None, exc_info=True)
                 item.error = error
+                log.error("work_failed", error=type(error).__name__, awaited=item.done is not None, exc_info=True)
         return batch
 
     async def _load(self, items: list[_Item]) -> None:

@@ -6,7 +6,8 @@ import math
 from typing import NamedTuple
 
 from naiad.bandit.objective import PACED, Objective, Strategy
-from naiad.server.errors import NaiadError, exact
+from naiad.server.bounds import plain
+from naiad.server.errors import NaiadError
 from naiad.server.records import ObjectiveSpec, PolicySet, TaskClassPut
 
 _MOST_KEPT = 10_000
@@ -94,7 +95,7 @@ class Objectives:
         """Raise NaiadError for what a request may not set: a budget is held over many requests."""
         if override.usd_per_request is None:
             return
-        value = exact(override.usd_per_request)
+        value = plain(override.usd_per_request)
         raise NaiadError(
             "OBJECTIVE_NOT_ALLOWED",
             f"objective.usd_per_request is {value}; a budget is held over many requests, so set it in [policy], "
@@ -140,7 +141,7 @@ def check_objective(spec: ObjectiveSpec, field_name: str = "objective") -> None:
             )  # fmt: skip
         if not low <= value <= high or (name == "confidence" and value in (0.0, 1.0)):
             raise NaiadError(
-                "NUMBER_OUT_OF_RANGE", f"{where} is {value}; the range is {exact(low)} to {exact(high)}"
+                "NUMBER_OUT_OF_RANGE", f"{where} is {plain(value)}; the range is {plain(low)} to {plain(high)}"
                 + (", both excluded" if name == "confidence" else ""),
-                metadata={"value": value, "minimum": exact(low), "maximum": exact(high)}, field=where,
+                metadata={"value": plain(value), "minimum": plain(low), "maximum": plain(high)}, field=where,
             )  # fmt: skip

@@ -9,10 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from naiad.bandit.statistics import SCALE
-from naiad.server.bounds import MOST_INT64
+from naiad.server.bounds import MOST_INT64, plain
 from naiad.server.catalog import Catalog
 from naiad.server.engine import Decision
-from naiad.server.errors import exact
 from naiad.server.ledger import AttemptEntry, Entry, counts, feedback_id_of
 from naiad.server.records import (
     Budget,
@@ -122,7 +121,7 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
             )
         )
     if record.budget is not None and record.budget.short:
-        amount, scope = exact(record.budget.usd_per_request), record.budget.scope
+        amount, scope = plain(record.budget.usd_per_request), record.budget.scope
         found.append(
             decision_pb2.Notice(
                 code=decision_pb2.NOTICE_CODE_BUDGET_BELOW_CHEAPEST,

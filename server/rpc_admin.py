@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from typing import IO, Any
 
 import msgspec
@@ -64,25 +67,21 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         )
 
     async def _replay(self, upto: int) -> Digests:
-        # Not by the event loop: beside gRPC's threads its fork now and then came back with its pipes closed.
         with tempfile.TemporaryFile() as complaints:
-            process = await asyncio.to_thread(_replaying_process, complaints)
+            process = await _replaying_process(complaints)
             try:
                 # A thread at a time: a call that held one while it waits for another would lock calls out together.
                 with contextlib.suppress(BrokenPipeError):  # it ends early where it finds damage
                     await self._feed(process.stdin, upto)
                 output = await asyncio.to_thread(process.stdout.read)  # a line, so that it waits for no reader
-                if await asyncio.to_thread(process.wait) != 0:
+                code = await asyncio.to_thread(process.wait)
+                if code != 0:
                     complaints.seek(0)
-                    raise _not_replayed(complaints.read().decode(errors="replace").strip())
+                    raise _not_replayed(code, complaints.read().decode(errors="replace").strip())
             except StoreCorrupt as error:
                 raise _damaged(str(error)) from error
             finally:
-                process.kill()  # does nothing to one that has ended
-                process.wait()
-                for pipe in (process.stdin, process.stdout):
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
+                _end(process)
         return msgspec.json.decode(output, type=Digests)
 
     async def _feed(self, pipe: IO[bytes], upto: int) -> None:
@@ -97,22 +96,57 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         await asyncio.to_thread(pipe.close)
 
 
-def _replaying_process(complaints: IO[bytes]) -> Any:
-    return subprocess.Popen(
-        [sys.executable, "-m", "naiad.server", "replay", "--from-stdin"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
+async def _replaying_process(complaints: IO[bytes]) -> Any:
+    """Start the process, in a thread: forked by the loop, beside gRPC's threads, it now and then had its pipes closed.
+
+    In a session of its own, the terminal's Ctrl-C, which lets the server finish its calls, does not reach it.
+    """
+    command = [sys.executable, "-m", "naiad.server", "replay", "--from-stdin"]
+    starting = asyncio.ensure_future(
+        asyncio.to_thread(
+            subprocess.Popen, command,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, start_new_session=True,
+        )
     )  # fmt: skip
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        _end(await starting)
+        raise
+    except OSError as error:
+        raise _failed(f"cannot be started: {error.strerror}", type(error).__name__) from error
 
 
-def _not_replayed(complaint: str) -> NaiadError:
-    """Build the error for a fold that ended with these words on standard error."""
+def _end(process: Any) -> None:
+    """Kill the process with all that it started, collect it and close its pipes."""
+    if process.poll() is None:  # so its number, which is that of its group, is nobody else's yet
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
+
+
+def _not_replayed(code: int, complaint: str) -> NaiadError:
+    """Build the error for a fold that ended with an exit code and these words on standard error."""
     line = complaint.rpartition("\n")[2]
     if line.startswith(_OURS):
         return _damaged(line.removeprefix(_OURS))
-    log.error("replay_failed", error=line.partition(":")[0])
+    if code < 0:
+        name = signal.Signals(-code).name
+        return _failed(f"was ended by {name}, perhaps for want of memory", name)
+    kind = line.partition(":")[0]
+    return _failed(f"ended with exit code {code} and {kind or 'no word'}", kind)
+
+
+def _failed(what: str, error: str) -> NaiadError:
+    incident = uuid.uuid4().hex
+    log.error("replay_failed", incident_id=incident, error=error)
     return NaiadError(
-        "INTERNAL", "the replaying process failed; see the server's log", code="INTERNAL",
-        metadata={"incident_id": "replay"},
+        "INTERNAL", f"the process that folds the log {what}; whether the log is sound is not known: call again, "
+        f"or stop the server and run naiad replay; if it happens again, report it with incident_id {incident}",
+        code="INTERNAL", metadata={"incident_id": incident},
     )  # fmt: skip
 
 

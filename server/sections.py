@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
+from naiad.server.bounds import MOST_INT64
 from naiad.server.errors import nearest
 
 
@@ -143,40 +145,62 @@ class File(_Section, kw_only=True, frozen=True):
     endpoints: dict[str, EndpointSection] | None = None
 
 
-def check_keys(data: Any, kind: Any, source: str, where: str) -> None:
-    """Raise ConfigError for the first key that no section knows, naming the nearest one, or that is missing."""
-    if not isinstance(data, dict):
-        return
-    fields = msgspec.structs.fields(kind)
-    known = {f.name: f.type for f in fields}
-    for key, value in data.items():
-        path = f"{where}.{key}" if where else key
-        if key not in known:
-            near = nearest(key, known)
-            hint = f"did you mean {near!r}?" if near else f"the keys here are {', '.join(sorted(known))}"
-            raise ConfigError(f"{source}: unknown key {path!r}; {hint}")
-        inner = _section_of(known[key])
-        if inner is None:
-            continue
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                check_keys(item, inner, source, f"{path}[{index}]")
-        elif key == "endpoints" and isinstance(value, dict):
-            for name, item in value.items():
-                check_keys(item, inner, source, f"{path}.{name}")
+_KINDS: dict[Any, tuple[tuple[type, ...], str, str]] = {
+    # type -> (what TOML gives, its name, an example)
+    str: ((str,), "text in quotes", '"text"'),
+    bool: ((bool,), "true or false", "true"),
+    int: ((int,), "a whole number", "1"),
+    float: ((int, float), "a number", "0.5"),
+}
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: not at any length."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def check_values(value: Any, kind: Any, source: str, path: str) -> None:
+    """Raise ConfigError for what has a wrong type, for a key that no section knows, or for one that is missing.
+
+    kind: the type that the value at this path of keys must have.
+    """
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(part for part in get_args(kind) if part is not NoneType)  # TOML has no null
+    if kind in _KINDS:
+        types, name, example = _KINDS[kind]
+        if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool):
+            raise ConfigError(f"{source}: {path} is {shown(value)}; it must be {name}, as {example}")
+        if isinstance(value, int) and abs(value) > MOST_INT64:
+            raise ConfigError(f"{source}: {path} is {shown(value)}; it must be below {MOST_INT64}: give a smaller one")
+    elif get_origin(kind) is list:
+        if not isinstance(value, list):
+            inner = get_args(kind)[0]
+            form = 'an array, as ["a", "b"]' if inner in _KINDS else f"a table for each, begun by [[{path}]]"
+            raise ConfigError(f"{source}: {path} is {shown(value)}; it must be {form}")
+        for index, item in enumerate(value):
+            check_values(item, get_args(kind)[0], source, f"{path}[{index}]")
+    else:
+        if not isinstance(value, dict):
+            raise ConfigError(
+                f"{source}: {path} is {shown(value)}; it must be a table, begun by [{path}] or written as {{ ... }}"
+            )
+        if get_origin(kind) is dict:
+            for key, item in value.items():
+                check_values(item, get_args(kind)[1], source, f"{path}.{key}")
         else:
-            check_keys(value, inner, source, path)
-    for field in fields:
-        if field.required and field.name not in data:
-            raise ConfigError(f"{source}: {where} lacks the key {field.name!r}, which has no default; add it")
+            _check_section(value, kind, source, path)
 
 
-def _section_of(annotation: Any) -> Any:
-    """Return the section class inside a field's type, or None."""
-    if isinstance(annotation, type) and issubclass(annotation, _Section):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _section_of(part)
-        if found is not None:
-            return found
-    return None
+def _check_section(value: dict[str, Any], kind: Any, source: str, path: str) -> None:
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    for key, item in value.items():
+        place = f"{path}.{key}" if path else key
+        if key not in fields:
+            near = nearest(key, fields)
+            hint = f"did you mean {near!r}?" if near else f"the keys here are {', '.join(sorted(fields))}"
+            raise ConfigError(f"{source}: unknown key {place!r}; {hint}")
+        check_values(item, fields[key].type, source, place)
+    for key, field in fields.items():
+        if field.required and key not in value:
+            raise ConfigError(f"{source}: {path} lacks the key {key!r}, which has no default; add it")

@@ -1,4 +1,7 @@
-"""The demo's server: a process of its own in a folder of its own, stopped by SIGTERM."""
+"""The demo's server: a process of its own in a folder of its own, stopped by SIGTERM, or with the demo where that dies.
+
+It is given a pipe as standard input, of which the demo holds the other end and writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -57,12 +60,16 @@ class ServerProcess:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [
                 sys.executable, "-m", "naiad.server", "serve", "--listen", "127.0.0.1:0", "--log", "json",
-                "--config", str(folder / "naiad.toml"), "--data-dir", str(folder),
+                "--config", str(folder / "naiad.toml"), "--data-dir", str(folder), "--until-stdin-ends",
             ],
-            stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=log, stdin=subprocess.PIPE, text=True,
         )  # fmt: skip
         server = cls(process, "", log)
-        line = _first_line(process)
+        try:
+            line = _first_line(process)
+        except BaseException:  # a signal
+            server.stop()
+            raise
         if not line.startswith(_ANNOUNCED):
             code = server.stop()
             end = (folder / "server.log").read_text(encoding="utf-8").strip()[-600:]
@@ -79,8 +86,9 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
         self._log.close()
         return self._process.returncode
 

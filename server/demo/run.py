@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from naiad.adapters.replay import ReplayDataError, ReplayRecord, load_records
 from naiad.client import AsyncClient, DecisionRecord, NaiadError
+from naiad.server import process
 from naiad.server.demo import ending
 from naiad.server.demo.acts import Step, favourite_of, moved_after, play, raise_price
 from naiad.server.demo.live import Stage, short
@@ -102,7 +102,7 @@ def _play(first: list[ReplayRecord], second: list[ReplayRecord], output: Path, o
         try:
             out.print(f"Server: process {server.pid} on {server.address}, knowing nothing.")
             out.print()
-            played = asyncio.run(_acts(server.address, first, second, out))
+            played = process.run(_acts(server.address, first, second, out))
         finally:
             stopped = server.stop()
         kept = _keep(folder, output / "server")

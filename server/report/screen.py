@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from math import floor, isfinite, log10
+from typing import IO, cast
 
 from rich import box
 from rich.console import Console
@@ -13,8 +14,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from naiad.client import Client, DeadlineExceeded, NaiadError, Timeouts, Unavailable
+from naiad.client import Client, DeadlineExceeded, NaiadError, RetryPolicy, Timeouts, Unavailable
 from naiad.client.settings import DEFAULT_TARGET
+from naiad.server import process
 
 PLAIN_WIDTH = 132  # columns where the output is a file or a pipe
 NARROW = 110  # columns below which tables leave out what can be missed
@@ -25,12 +27,14 @@ NANO = 1_000_000_000
 def console(width: int | None = None) -> Console:
     """Return a console on standard output; colours and the terminal's width only on a terminal.
 
-    Text is printed as it is: names from a catalogue can hold neither markup nor emoji codes.
+    Text is printed as it is: names from a catalogue can hold neither markup nor emoji codes. Printing raises
+    OutputFailed where standard output cannot be written.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and not (sys.stdout.encoding or "").lower().startswith("utf"):
         sys.stdout.reconfigure(errors="replace")  # a bar of question marks is better than a traceback
     terminal = sys.stdout.isatty()
     return Console(
+        file=cast(IO[str], process.Output(sys.stdout)),
         width=width if terminal or width else PLAIN_WIDTH,
         color_system="auto" if terminal else None,
         force_terminal=terminal,
@@ -99,13 +103,13 @@ def say(out: Console, text: str, style: str = "") -> None:
 
 def complain(message: str) -> None:
     """Print what went wrong on standard error."""
-    print(f"naiad: {clean(message)}", file=sys.stderr)
+    process.complain(clean(message))
 
 
 def asking(server: str, ask: Callable[[Client], int]) -> int:
     """Return what `ask` returns when given a client of the server; 1 and a message when the call fails."""
     try:
-        with Client(server, timeouts=Timeouts(insight_s=_INSIGHT_S)) as client:
+        with Client(server, timeouts=Timeouts(insight_s=_INSIGHT_S), retry=RetryPolicy(reconnect_s=0.0)) as client:
             return ask(client)
     except (Unavailable, DeadlineExceeded) as error:
         complain(unreachable(server, error))

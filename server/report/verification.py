@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import grpc
 from rich.console import Console
 
 from naiad.client.status import error_of
+from naiad.server import process
 from naiad.server.app import restored_engine
 from naiad.server.config import Config
 from naiad.server.folding import event_of
@@ -62,7 +62,7 @@ def print_replay(config: Config | None, server: str | None, screen: Console | No
         )
         return 1
     try:
-        compared = asyncio.run(_compare(path, config))
+        compared = process.run(_compare(path, config))
     except StoreLocked as error:
         complain(f"{error}. A live file is never read: ask the server, naiad replay --server {_address(config)}")
         return 1

@@ -81,10 +81,11 @@ class SqliteStore:
 
         Raises StoreLocked, StoreTooNew, StoreUnwritable or StoreError; nothing is changed then.
         """
-        lock = _lock(path)
+        real = _real(path)
+        lock = _lock(path, real)
         try:
-            sqlite3.connect(path).close()  # fails here, where no thread has begun, if it cannot be opened
-            connection = _Connection(path)
+            sqlite3.connect(real).close()  # fails here, where no thread has begun, if it cannot be opened
+            connection = _Connection(real)
             await connection
         except (sqlite3.Error, OSError) as error:
             lock.close()
@@ -265,14 +266,28 @@ class SqliteStore:
             self._lock.close()
 
 
-def _lock(path: Path) -> IO[str]:
-    """Take the lock file beside the store; raises StoreLocked with the holder's pid, or StoreUnwritable."""
-    real = Path(os.path.realpath(path))  # a link leads to the same file, so it must lead to the same lock
+def _real(path: Path) -> Path:
+    """Return the file itself: SQLite would take "file:x" for a URI, and follow links and ".." in its own way."""
+    return Path(os.path.realpath(path))
+
+
+def _lock(path: Path, real: Path) -> IO[str]:
+    """Take the lock file beside the store; raises StoreLocked with the holder's pid, or StoreUnwritable.
+
+    real: the file itself; a link leads to it, so it must lead to the same lock.
+    """
+    if real.is_dir():
+        raise StoreUnwritable(f"{path} is a folder; give [storage] path a file in it, as {path / 'naiad.db'}")
     name = real.with_name(real.name + ".lock")
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
         handle = open(name, "a+", encoding="ascii")  # noqa: SIM115
     except OSError as error:
+        file = next((above for above in real.parents if above.exists() and not above.is_dir()), None)
+        if file is not None:
+            raise StoreUnwritable(
+                f"cannot make {path}: {file} is a file, and no folder; give [storage] path or --data-dir another one"
+            ) from error
         raise StoreUnwritable(
             f"cannot write {name}: {error.strerror}; give [storage] path a folder that this user may write"
         ) from error

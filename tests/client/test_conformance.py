@@ -254,10 +254,21 @@ async def test_a_repeated_change_is_the_same_request(
 
 
 async def test_it_gives_up_after_so_many_attempts(naiad: Face, fake: FakeNaiad) -> None:
-    fake.fail("GetModel", *[DOWN] * 9)
-    with pytest.raises(Unavailable, match="down"):
+    busy = Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", "ERROR_REASON_OVERLOADED", retry_after_s=0.0)
+    fake.fail("GetModel", *[busy] * 9)
+    with pytest.raises(ResourceExhausted, match="busy"):
         await naiad.call("get_model", "acme/small")
     assert len(fake.requests("GetModel")) == 4
+
+
+async def test_it_waits_for_a_missing_server_and_gives_up_in_time(naiad: Face, fake: FakeNaiad) -> None:
+    fake.fail("GetModel", *[DOWN] * 7)
+    await naiad.call("get_model", "acme/small")
+    assert len(fake.requests("GetModel")) == 8
+    fake.fail("GetModel", *[DOWN] * 900)
+    with pytest.raises(Unavailable, match="down"):
+        await naiad.call("get_model", "acme/small", timeout_s=1_000.0)
+    assert 8.0 < sum(naiad.time.waits_s[7:]) < 10.0
 
 
 @pytest.mark.parametrize("code", [c for c in grpc.StatusCode if c is not grpc.StatusCode.OK])
@@ -362,9 +373,31 @@ async def test_repetition_can_be_switched_off(kind: str, fake: FakeNaiad) -> Non
     assert len(fake.seen) == 1
 
 
+def test_a_second_event_loop_is_refused_clearly(fake: FakeNaiad) -> None:
+    client = AsyncClient(fake.target)
+
+    async def use() -> None:
+        await client.get_model("acme/small")
+
+    async def leave() -> None:
+        await client.close()
+
+    with asyncio.Runner() as home:
+        home.run(use())
+        for other in (use, leave):
+            with asyncio.Runner() as stranger, pytest.raises(RuntimeError, match="belongs to the event loop"):
+                stranger.run(other())
+        home.run(use())
+        home.run(leave())
+
+
 async def test_nobody_listens(kind: str) -> None:
     async with connected(kind, "127.0.0.1:1") as naiad:
         with pytest.raises(Unavailable) as caught:
+            await naiad.call("get_model", "acme/small")
+        assert len(naiad.time.waits_s) > 3
+    async with connected(kind, "127.0.0.1:1", retry=RetryPolicy(reconnect_s=0.0)) as naiad:
+        with pytest.raises(Unavailable):
             await naiad.call("get_model", "acme/small")
         assert len(naiad.time.waits_s) == 3
         assert (caught.value.reason, caught.value.error_reason) == ("", None)

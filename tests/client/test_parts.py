@@ -7,6 +7,7 @@ import dataclasses
 import doctest
 import importlib
 import inspect
+import itertools
 import math
 import pkgutil
 import typing
@@ -43,6 +44,7 @@ MODULES = [
 POLICIES = st.builds(
     RetryPolicy,
     max_attempts=st.integers(1, 8),
+    reconnect_s=st.floats(0, 100),
     initial_backoff_s=st.floats(0, 10),
     max_backoff_s=st.floats(0, 100),
     multiplier=st.floats(0, 1e6),
@@ -64,16 +66,53 @@ def test_waits_keep_to_the_deadline_and_to_the_number_of_attempts(
         assert (retry_after_s or 0) <= wait.delay_s <= (retry_after_s or 0) + policy.max_backoff_s
         now_s, state, made = now_s + wait.delay_s, wait.then, made + 1
         assert now_s < timeout_s
+        assert made <= policy.max_attempts or now_s < policy.reconnect_s, "the server was first missed at 0"
         left_s = state.left_s(now_s)
         assert left_s is not None
         assert 0 < left_s <= timeout_s
-    assert made <= policy.max_attempts
+    assert made <= policy.max_attempts or policy.max_attempts > 1
+
+
+@given(POLICIES, st.lists(st.floats(0, 60), min_size=20, max_size=20))
+def test_a_server_that_is_there_and_refuses_is_asked_a_number_of_times(
+    policy: RetryPolicy, retry_after_s: list[float]
+) -> None:
+    state, made = Attempts(policy, deadline_s=math.inf), 1
+    for seconds in retry_after_s:
+        wait = state.after(ResourceExhausted("busy", retry_after_s=seconds), now_s=0.0, uniform=0.0)
+        if wait is None:
+            break
+        state, made = wait.then, made + 1
+    assert made == policy.max_attempts
+
+
+@given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=20))
+def test_a_restart_of_three_seconds_is_lived_through_within_the_time_of_decide(draws: list[float]) -> None:
+    """Whatever the draws: some attempt is made when gRPC, too, has connected again."""
+    options = dict(Settings(target="127.0.0.1:1").options)
+    back_s = 3.0 + 1.2 * int(options["grpc.max_reconnect_backoff_ms"]) / 1e3  # gRPC's pause, with its jitter of a fifth
+    now_s, state = 0.0, Attempts(RetryPolicy(), deadline_s=Timeouts().decide_s)
+    for uniform in itertools.cycle(draws):
+        wait = state.after(Unavailable("down"), now_s=now_s, uniform=uniform)
+        assert wait is not None, f"given up at {now_s}"
+        now_s, state = now_s + max(wait.delay_s, 0.01), wait.then
+        if now_s >= back_s:
+            break
+    assert now_s < Timeouts().decide_s
+
+
+def test_what_providers_refused_is_not_repeated_until_they_do_not() -> None:
+    state = Attempts(RetryPolicy(max_attempts=2), deadline_s=math.inf)
+    failed = Unavailable("all failed", reason="ERROR_REASON_ALL_ATTEMPTS_FAILED", retry_after_s=0.0)
+    wait = state.after(failed, now_s=0.0, uniform=0.0)
+    assert wait is not None
+    assert wait.then.after(failed, now_s=0.0, uniform=0.0) is None
 
 
 def test_waiting_grows_up_to_its_bound() -> None:
     policy = RetryPolicy(max_attempts=10_000)
-    assert [policy.ceiling_s(n) for n in (1, 2, 3, 4, 5, 6)] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
-    assert policy.ceiling_s(9_999) == 2.0
+    assert [policy.ceiling_s(n) for n in (1, 2, 3, 4, 5, 6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert policy.ceiling_s(9_999) == 1.0
 
 
 def test_what_may_be_repeated() -> None:
@@ -93,7 +132,9 @@ def test_without_a_deadline_an_attempt_may_take_for_ever() -> None:
     assert state.after(Unavailable(""), now_s=1e9, uniform=0.5) is not None
 
 
-@pytest.mark.parametrize("bad", [{"max_attempts": 0}, {"max_backoff_s": -1.0}, {"multiplier": math.nan}])
+@pytest.mark.parametrize(
+    "bad", [{"max_attempts": 0}, {"reconnect_s": math.nan}, {"max_backoff_s": -1.0}, {"multiplier": math.nan}]
+)
 def test_a_policy_that_makes_no_sense_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         RetryPolicy(**bad)

@@ -179,8 +179,21 @@ async def test_its_time_is_that_of_the_whole(naiad: Face, fake: FakeNaiad) -> No
 
 
 async def test_leaving_the_loop_hangs_up(naiad: Face, fake: FakeNaiad) -> None:
+    """Also where somebody still holds the stream: when nobody does, gRPC hangs up by itself."""
+    held: list[Any] = []
+    rpc = naiad.client._rpc
+
+    def holding(call: Any, **kind: bool) -> Any:
+        def send(*arguments: Any, **options: Any) -> Any:
+            held.append(rpc(call, **kind)(*arguments, **options))
+            return held[-1]
+
+        return send
+
+    naiad.client._rpc = holding
     found, _ = await follow(naiad, 1)
     assert found[0].cursor == "held"
+    assert len(held) == 1
     assert await asyncio.to_thread(fake.hung_up.wait, 10)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -84,6 +87,39 @@ def test_without_the_recorded_outcomes_it_says_how_to_get_them(
     assert demo.run(seed=1, prompts=None, output=tmp_path / "out") == 1
     assert INSTALL in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def gone(pid: int) -> bool:
+    """Return whether a process has ended, or is a corpse that nobody has collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@recorded
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
+def test_however_it_ends_its_server_ends_with_it(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "naiad.server", "demo", "--output", str(tmp_path / "out")]
+    with (tmp_path / "err").open("w") as errors:
+        demo = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in the background
+        )  # fmt: skip
+    assert demo.stdout is not None
+    found = next(filter(None, (re.match(r"Server: process (\d+) on", line) for line in demo.stdout)))
+    server = int(found[1])
+    assert not gone(server)
+    demo.send_signal(number)
+    code = demo.wait(60)
+    demo.stdout.close()
+    if number is signal.SIGKILL:
+        end = time.monotonic() + 30.0
+        while not gone(server) and time.monotonic() < end:
+            time.sleep(0.01)
+    said = (tmp_path / "err").read_text()
+    assert (gone(server), code, said) == (True, -number if number is signal.SIGKILL else 128 + number, "")
 
 
 @recorded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sqlite3
@@ -158,6 +159,15 @@ def test_task_classes_are_not_created_where_the_configuration_forbids(tmp_path: 
         refusal = caller.refused("RouterService/Decide", task_class="code.debgu")
         assert (refusal.code, refusal.reason) == ("NOT_FOUND", "UNKNOWN_TASK_CLASS")
         assert refusal.metadata["nearest"] == "code.debug"
+        assert "create_task_classes = true" in refusal.message
+        for refusal in (
+            caller.refused("InsightService/ListArms", task_class="code.debgu"),
+            caller.refused("CatalogService/GetTaskClass", name="code.debgu"),
+            caller.refused("CatalogService/DeleteTaskClass", name="code.debgu"),
+        ):
+            assert refusal.reason == "UNKNOWN_TASK_CLASS"
+            assert "create_task_classes" not in refusal.message, "these never create one"
+            assert "correct the name" in refusal.message
         refusal = caller.refused("RouterService/Complete", task_class="other", messages=[USER])
         assert refusal.reason == "UNKNOWN_TASK_CLASS"
         assert caller.state() == before
@@ -263,6 +273,36 @@ def test_a_read_only_database_is_refused(tmp_path: Path, data: Path, what: str) 
     finally:
         place.chmod(opened)
     refused(result, 1, "naiad.db", "cannot", "folder")
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [("file", ["file is a file, and no folder"]), ("file/x/y", ["file is a file"]), ("data/file", ["is a folder"])],
+)
+def test_a_folder_that_is_none_is_refused(tmp_path: Path, folder: str, words: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "data" / "file" / "naiad.db").mkdir(parents=True)
+    refused(started(tmp_path, "--data-dir", folder, "--listen", "127.0.0.1:0"), 1, "naiad.db", *words)
+
+
+def test_an_empty_folder_name_is_refused(tmp_path: Path) -> None:
+    result = started(tmp_path, "--data-dir", "", "--listen", "127.0.0.1:0")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "argument --data-dir: '' names no folder; give the path of one" in result.stderr
+
+
+@pytest.mark.parametrize("folder", ["file:x", "file:x?mode=memory", "no/../data", "%41 b", "link/../y"])
+def test_a_folder_may_have_any_name(tmp_path: Path, folder: str) -> None:
+    """What a URI would say differently, and what leads round about: one file, which is where a path says it is."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far")
+    with live(tmp_path, BASE, "--data-dir", folder) as running:
+        running.caller.decide()
+        real = Path(os.path.realpath(tmp_path / folder)) / "naiad.db"
+        with real.open("rb") as file:
+            assert file.read(15) == b"SQLite format 3"
+        assert real.with_name("naiad.db.lock").exists()
+        running.caller.verify()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

@@ -60,6 +60,21 @@ def test_says_that_it_is_not_built(method: str, api: Caller) -> None:
     assert refusal.metadata["method"] == method
 
 
+@pytest.mark.parametrize(
+    ("method", "request_", "field"),
+    [
+        ("CatalogService/CreateTaskClass", {"task_class": {"name": "a", "priors": [{}]}}, "task_class.priors"),
+        ("RouterService/Decide", {"task_class": "a", "objective": {"strategy": 5}}, "objective.strategy"),
+    ],
+)
+def test_a_field_that_asks_for_what_is_not_built_names_its_method(
+    api: Caller, method: str, request_: dict[str, Any], field: str
+) -> None:
+    refusal = api.refused(method, **request_)
+    assert (refusal.code, refusal.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED")
+    assert refusal.metadata == {"method": method, "field": field}
+
+
 def test_an_unknown_method_is_unimplemented(api: Caller) -> None:
     with grpc.insecure_channel(api.address) as channel:
         call: Any = channel.unary_unary("/naiad.v1.RouterService/NoSuchMethod")

@@ -62,6 +62,26 @@ async def test_after_a_failure_nothing_is_taken() -> None:
         assert await store.snapshots() == []  # no snapshot of a state that may differ from the log
 
 
+async def test_a_log_that_cannot_be_written_does_not_keep_a_failed_journal_going(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> None:
+            raise OSError(28, "No space left on device")
+
+    store, stopped = HeldStore(), False
+    with suppress(OSError):  # of the broken log: it ends the journal's task, after everything else is done
+        async with world(store) as w:
+            decision = w.decide()
+            await w.journal.probe(lambda: None)
+            monkeypatch.setattr(journal_module, "log", Broken())
+            store.fault = StoreError("the disk is gone")
+            with pytest.raises(NaiadError, match="the server stops"):
+                await asyncio.wait_for(w.rate(decision, 1.0), PATIENCE_S)
+            stopped = w.journal.failed.is_set()
+    assert stopped
+
+
 async def test_work_that_breaks_hurts_only_its_caller() -> None:
     """Work is pure: what it raises, nothing was written. A defect in one call must not stop the server."""
 

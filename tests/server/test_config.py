@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from naiad.adapters.replay_records import ReplayDataMissing
 from naiad.server import config, providers
@@ -92,27 +94,58 @@ def test_an_unknown_key_that_resembles_none_lists_those_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value"),
+    ("path", "value", "words"),
     [
-        ("server", 3),
-        ("server.listen", 50051),
-        ("server.concurrent_calls", "many"),
-        ("server.concurrent_calls", 1.5),
-        ("server.drain_s", "long"),
-        ("storage.decide_waits", "yes"),
-        ("policy.models", "echo/a"),
-        ("policy.create_task_classes", 1),
-        ("models", {"name": "echo/a"}),
-        ("models.0", "echo/a"),
-        ("models.0.labels", {"a": 1}),
-        ("models.0.context_window", 1.5),
-        ("task_classes.0.objective", "balanced"),
-        ("endpoints", "echo"),
-        ("endpoints.mine", "echo"),
+        ("server", 3, "server is 3; it must be a table, begun by [server]"),
+        ("server.listen", 50051, "server.listen is 50051; it must be text in quotes"),
+        ("server.concurrent_calls", "many", "server.concurrent_calls is 'many'; it must be a whole number"),
+        ("server.concurrent_calls", 1.5, "server.concurrent_calls is 1.5; it must be a whole number"),
+        ("server.concurrent_calls", True, "server.concurrent_calls is True; it must be a whole number"),
+        ("server.concurrent_calls", 10**30, "must be below"),
+        ("server.drain_s", "long", "server.drain_s is 'long'; it must be a number"),
+        ("storage.decide_waits", "yes", "storage.decide_waits is 'yes'; it must be true or false"),
+        ("policy.models", "echo/a", "policy.models is 'echo/a'; it must be an array"),
+        ("policy.create_task_classes", 1, "policy.create_task_classes is 1; it must be true or false"),
+        (
+            "models",
+            {"name": "echo/a"},
+            "models is {'name': 'echo/a'}; it must be a table for each, begun by [[models]]",
+        ),
+        ("models.0", "echo/a", "models[0] is 'echo/a'; it must be a table"),
+        ("models.0.labels", {"a": 1}, "models[0].labels.a is 1; it must be text in quotes"),
+        ("models.0.context_window", 1.5, "models[0].context_window is 1.5; it must be a whole number"),
+        ("task_classes.0.objective", "balanced", "task_classes[0].objective is 'balanced'; it must be a table"),
+        ("endpoints", "echo", "endpoints is 'echo'; it must be a table"),
+        ("endpoints.mine", "echo", "endpoints.mine is 'echo'; it must be a table"),
     ],
 )
-def test_a_wrong_type_is_refused(path: str, value: Any) -> None:
-    refused(changed(path, value))
+def test_a_wrong_type_is_refused_with_the_value_and_the_type(path: str, value: Any, words: str) -> None:
+    refused(changed(path, value), words)
+
+
+TOML = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.sampled_from([
+        "server", "storage", "policy", "learning", "models", "models.0", "models.0.name", "models.0.labels",
+        "models.0.usd_per_request", "models.0.capabilities", "task_classes.0.objective", "endpoints", "endpoints.mine",
+        "server.listen", "server.drain_s", "storage.path", "policy.models", "learning",
+    ]),
+    TOML,
+)  # fmt: skip
+def test_whatever_stands_in_a_place_it_is_accepted_or_refused_in_our_own_words(path: str, value: Any) -> None:
+    message = ""
+    try:
+        parse(changed(path, value), "my.toml")
+    except ConfigError as error:
+        message = str(error)
+    assert not message or message.startswith("my.toml: ")
+    assert "Expected `" not in message, "the words of the library"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +190,28 @@ def test_a_wrong_type_is_refused(path: str, value: Any) -> None:
         ("server.listen", "127.0.0.1", ["HOST:PORT"]),
         ("server.listen", "127.0.0.1:http", ["HOST:PORT"]),
         ("server.listen", "127.0.0.1:65536", ["HOST:PORT"]),
-        ("server.listen", ":50051", ["HOST:PORT"]),
+        ("server.listen", ":50051", ["lacks the host", "HOST:PORT"]),
+        ("server.listen", "localhost", ["lacks the port"]),
+        ("server.listen", "localhost:", ["port ''", "0 to 65535"]),
+        ("server.listen", "127.0.0.1:\u0663", ["0 to 65535"]),
+        ("server.listen", "::1:50051", ["brackets", "[::1]:50051"]),
+        ("server.listen", "[::1:50051", ["brackets"]),
+        ("server.listen", "[localhost]:50051", ["between brackets", "IPv6"]),
+        ("server.listen", " 127.0.0.1:1", ["' 127.0.0.1'", "without spaces"]),
+        ("server.listen", "my host:1", ["'my host'", "without spaces"]),
+        ("storage.path", "data/", ["names no file"]),
+        ("storage.path", "data/..", ["names no file"]),
+        ("server.message_mib", 1_000_001, ["is 1000001", "1 to 1024"]),
+        ("learning.half_life_decisions", 1e9 + 1, ["is 1000000001", "1 to 1000000000"]),
+        ("models.0.upstream_model", "x" * 257, ["upstream_model", "257 characters", "256"]),
+        ("models.0.upstream_model", "a\nb", ["printable"]),
+        ("models.0.data_zone", "x" * 129, ["data_zone", "128"]),
+        ("models.0.labels", {"k" * 129: "v"}, ["labels", "129 characters", "128"]),
+        ("models.0.labels", {"k": "v" * 129}, ["labels.k", "129 characters", "128"]),
+        ("models.0.labels", {"": "v"}, ["labels", "empty key"]),
+        ("models.0.labels", {str(i): "" for i in range(65)}, ["65 entries", "64"]),
+        ("task_classes.0.labels", {"k": "v" * 129}, ["task_classes[0] ('code.debug').labels.k"]),
+        ("task_classes.0.description", "x" * 4_001, ["description", "4001 characters", "4000"]),
     ],
 )
 def test_a_wrong_value_is_refused(path: str, value: Any, words: list[str]) -> None:
@@ -279,7 +333,7 @@ def test_workflows_belong_to_the_policy_and_change_its_version() -> None:
 @pytest.mark.parametrize(
     ("sections", "expected"),
     [
-        ({"policy": {"usd_per_request": 0.0}}, r"policy\.usd_per_request is 0\.0; the range is 1e-09 to 1000000"),
+        ({"policy": {"usd_per_request": 0.0}}, r"policy\.usd_per_request is 0; the range is 1e-09 to 1000000"),
         ({"policy": {"usd_per_request": float("nan")}}, "finite"),
         ({"workflows": [{"name": "a"}, {"name": "a"}]}, "names 'a' twice"),
         ({"workflows": [{"name": ""}]}, "at least 1"),

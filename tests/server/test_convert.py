@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from naiad.server import convert
+from naiad.server.bounds import plain
 from naiad.server.catalog import Catalog
 from naiad.server.conversation import messages_from_proto
 from naiad.server.convert import duration_s, name, number, text_id
 from naiad.server.eligibility import Capability
 from naiad.server.entries import model_changes, model_from_proto, task_class_changes, task_class_from_proto
-from naiad.server.errors import NaiadError, exact
+from naiad.server.errors import NaiadError
 from naiad.server.generation import task_from_proto
 from naiad.server.query import query_from_proto
 from naiad.server.records import FeatureSpec, ModelPut, TaskClassPut
@@ -121,8 +122,8 @@ def test_a_disturbed_conversation_is_taken_only_if_its_calls_still_have_their_re
 
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(1 << 63), (1 << 63) - 1))
 def test_a_number_is_told_to_its_last_digit(value: float) -> None:
-    assert type(value)(exact(value)) == value
-    assert len(exact(value)) < 30
+    assert type(value)(plain(value)) == value
+    assert len(plain(value)) < 30
 
 
 @given(st.floats(), st.floats(-1e9, 1e9), st.floats(0, 1e9))

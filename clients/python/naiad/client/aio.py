@@ -14,11 +14,12 @@ import grpc.aio
 from naiad.client.calls import Call, Listing
 from naiad.client.convert import read
 from naiad.client.errors import DeadlineExceeded, NaiadError, Unavailable
+from naiad.client.loops import home, log_failure
 from naiad.client.operations import catalog, feedback, insight, router
 from naiad.client.recording import Progress, Recorder, TrackedDecision
 from naiad.client.results import Completion, Decision, OutcomeReceipt
 from naiad.client.status import error_of
-from naiad.client.surface import ClientBase, dress, log_report_failure, next_token
+from naiad.client.surface import ClientBase, dress, next_token
 from naiad.client.watching import Watch
 
 P = ParamSpec("P")
@@ -78,6 +79,8 @@ def _judging(
 class AsyncClient(ClientBase):
     """A connection to Naiad for asyncio. Close it, or use it as a context manager.
 
+    It belongs to the event loop that first uses it; every asyncio.run has a loop of its own.
+
     async with AsyncClient("127.0.0.1:50051") as client:
         async with client.decide("Why does this fail?", task_class="code.debug") as decision:
             answer = await call_provider(decision.model)
@@ -107,6 +110,7 @@ class AsyncClient(ClientBase):
 
     _default_sleep = staticmethod(asyncio.sleep)
     _channel: grpc.aio.Channel | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
     _reports: set[asyncio.Task[OutcomeReceipt]] | None = None
 
     async def __aenter__(self) -> Self:
@@ -119,6 +123,7 @@ class AsyncClient(ClientBase):
 
     async def close(self) -> None:
         """Send what is still to be reported, for a few seconds at most, and close the connection."""
+        self._loop = home(self._loop)
         self._closed = True
         if self._reports:
             await asyncio.wait(self._reports, timeout=CLOSE_GRACE_S)
@@ -152,6 +157,7 @@ class AsyncClient(ClientBase):
 
     def _rpc(self, call: Call[Any], *, streams: bool = False) -> Any:
         """Return the function that sends a call's request; the connection is made when it is first needed."""
+        self._loop = home(self._loop)
         if self._channel is None:
             self._refuse_if_closed()
             settings, credentials = self._settings, self._settings.channel_credentials
@@ -221,15 +227,9 @@ class AsyncClient(ClientBase):
             await asyncio.wait({task}, timeout=CANCEL_GRACE_S if cancelled else None)
         finally:
             if not task.done():
-                task.add_done_callback(_log_failure)
+                task.add_done_callback(log_failure)
         if task.done() and not task.cancelled() and isinstance(failure := task.exception(), Exception):
             self._report_failed(failure, progress, error)
-
-
-def _log_failure(task: asyncio.Task[Any]) -> None:
-    """Log the failure of a report that nobody waits for any more."""
-    if not task.cancelled() and (failure := task.exception()):
-        log_report_failure(failure)
 
 
 class Deciding:

@@ -72,10 +72,11 @@ class Settings:
         options: list[ChannelOption] = [
             ("grpc.primary_user_agent", agent),
             ("grpc.max_receive_message_length", 64 << 20),  # long lists; the server bounds what it sends
-            # gRPC's own second before it connects again would outlast all of our attempts.
+            # How long gRPC pauses before it connects again: less than our attempts do, so that each finds a server
+            # that is back. What is called "min" there bounds how long one connecting, with TLS, may take.
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2_000),
+            ("grpc.max_reconnect_backoff_ms", 500),
+            ("grpc.min_reconnect_backoff_ms", 2_000),
         ]
         if is_loopback(self.target):
             options.append(("grpc.enable_http_proxy", 0))

@@ -34,7 +34,7 @@ class ClientBase:
         insecure_plaintext: do without TLS although the target is another machine: everyone in between can
             read the prompts and the key.
         timeouts: how long calls may take unless they say otherwise.
-        retry: how often to try again.
+        retry: how often to try again, and how long to wait for a server that is missing.
         user_agent: put before the client's own.
         channel_options: further options of the gRPC channel.
         raise_report_errors: whether leaving a decision's block raises when its outcome cannot be reported. By

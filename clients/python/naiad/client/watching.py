@@ -3,7 +3,7 @@
 A watch is a stream without an end. When it breaks in a way that may pass (see `retry.retryable`), it is opened again
 with the cursor of the last response, so that nothing is missed. It is given up when nothing has been received for
 `reconnect_s`, however often it was tried; a response begins that time anew. Waits between tries are those of
-RetryPolicy, whose `max_attempts` does not apply.
+RetryPolicy, whose `max_attempts` and `reconnect_s` do not apply.
 """
 
 from __future__ import annotations
