@@ -5,7 +5,7 @@
 Times. Each timed step folds one judgement (`update`: `Engine.apply` of a FeedbackReported, belief included) about the
 task class that is decided next, then decides (`decide`: `Engine.decide`, probabilities, record and signed id included),
 so no decision finds a belief ready from before. A run's figure is its median; runs of all sizes are interleaved, and
-the figures are medians over the runs. Beside each run stands the time of a fixed piece of plain Python (`yardstick`):
+the figures are medians over the runs. `r8` is the same for 16 models. Beside each run stands the time of a fixed piece of plain Python (`yardstick`):
 shared machines change their speed twofold within seconds, and it tells that from a change of the code. `decide_flat`
 and `update_flat` are medians of the ratios of neighbouring runs.
 
@@ -45,6 +45,8 @@ from naiad.server.sections import File
 
 MODELS, CLASSES, MANY_CLASSES = 10, 14, 1_000
 DECIDE_US, UPDATE_US, FLAT, ERROR = 150.0, 60.0, 1.3, 1e-3
+LARGER = 16  # models and classes of R8
+LARGER_DECIDE_US, LARGER_UPDATE_US = 180.0, 60.0
 _JUDGE = 2  # FeedbackSource
 _FALSE_ALARM = 1e-4  # chance that draws reject a right reference
 
@@ -131,6 +133,7 @@ def yardstick() -> float:
 def measure_times(runs: int, steps: int) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Return the figures of time and the medians of every run."""
     sizes = {"decide": (MODELS, CLASSES), "many_classes": (MODELS, MANY_CLASSES)}
+    sizes |= {"larger": (LARGER, LARGER), "larger_many": (LARGER, MANY_CLASSES)}
     sizes |= {f"models_{n}": (n, CLASSES) for n in (2, 4, 16, 64)}
     worlds = {name: World(*size) for name, size in sizes.items()}
     raw: dict[str, list[tuple[float, float]]] = {name: [] for name in [*worlds, "after_outcome"]}
@@ -140,7 +143,7 @@ def measure_times(runs: int, steps: int) -> tuple[dict[str, Figure], dict[str, A
     for _ in range(runs):
         before = yardstick()
         for name, world in worlds.items():
-            compared = name in ("decide", "many_classes")
+            compared = not name.startswith("models_")
             raw[name].append(world.run(steps if compared else steps // 4))
             if name == "decide":
                 paces.append((before + yardstick()) / 2.0)
@@ -163,8 +166,23 @@ def measure_times(runs: int, steps: int) -> tuple[dict[str, Figure], dict[str, A
         "update_us": at_most(middle(update for _, update in base), UPDATE_US, "us"),
         "decide_flat": at_most(middle(m[0] / b[0] for m, b in zip(many, base, strict=True)), FLAT),
         "update_flat": at_most(middle(m[1] / b[1] for m, b in zip(many, base, strict=True)), FLAT),
+        "r8": larger(raw["larger"], raw["larger_many"]),
     }
     return figures, {"sizes": sizes, "steps": steps, "decide_us_update_us": raw, "yardstick_us": paces}
+
+
+def larger(few: list[tuple[float, float]], many: list[tuple[float, float]]) -> Figure:
+    """Return R8 from the (decide, update) of each run, us: 16 models, with 16 classes and with 1,000."""
+    value = {
+        "decide_us": middle(decide for decide, _ in few),
+        "update_us": middle(update for _, update in few),
+        "decide_flat": middle(m[0] / f[0] for m, f in zip(many, few, strict=True)),
+        "update_flat": middle(m[1] / f[1] for m, f in zip(many, few, strict=True)),
+    }
+    good = value["decide_us"] <= LARGER_DECIDE_US and value["update_us"] <= LARGER_UPDATE_US
+    good &= value["decide_flat"] <= FLAT and value["update_flat"] <= FLAT
+    reach = f"decide <= {LARGER_DECIDE_US:g} us, update <= {LARGER_UPDATE_US:g} us, flat to 1,000 classes <= {FLAT:g}"
+    return {"value": value, "reach": reach, "pass": good}
 
 
 def served(shape: Shape) -> list[float]:
