@@ -6,8 +6,8 @@ Times. Each timed step folds one judgement (`update`: `Engine.apply` of a Feedba
 task class that is decided next, then decides (`decide`: `Engine.decide`, probabilities, record and signed id included),
 so no decision finds a belief ready from before. A run's figure is its median; runs of all sizes are interleaved, and
 the figures are medians over the runs. `r8` is the same for 16 models. Beside each run stands the time of a fixed piece
-of plain Python (`yardstick`): shared machines change their speed twofold within seconds, and it tells that from a change
-of the code. `decide_flat` and `update_flat` are medians of the ratios of neighbouring runs.
+of plain Python (`yardstick`): shared machines change their speed twofold within seconds, and it tells that from
+a change of the code. `decide_flat` and `update_flat` are medians of the ratios of neighbouring runs.
 
 Probabilities. The Thompson vector that `serve` stores is compared, in total variation, with an adaptive reference that
 spends thousands of nodes (`benchmarks.truth`), on generated shapes and on decisions of the timed engine. The reference
