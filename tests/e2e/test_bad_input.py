@@ -357,7 +357,7 @@ def test_bounds_are_told_to_the_last_digit(api: Caller) -> None:
     assert refusal.metadata["value"] == "1099511627777"
     assert "from 1 to 1099511627776" in refusal.message
     worth = api.refused(*wanted(usd_per_quality=1_000_001.0)[:1], **wanted(usd_per_quality=1_000_001.0)[1])
-    assert (worth.metadata["value"], worth.metadata["maximum"]) == ("1000001.0", "1000000")
+    assert (worth.metadata["value"], worth.metadata["maximum"]) == ("1000001", "1000000")
 
 
 @pytest.mark.usefixtures("unchanged")
