@@ -35,7 +35,7 @@ from naiad.server.sections import (
 )
 
 STRATEGIES = {"balanced": 1, "cost_optimized": 2, "quality_first": 3, "latency_optimized": 4}
-FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4}
+FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4, "reaction": 5}  # as the ledger ranks them
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
 _NANO_PER_USD = 1_000_000_000
 _LONGEST_WORKFLOW = 128  # characters, as in the API

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import count
 
 import msgspec
@@ -27,11 +28,30 @@ from naiad.server.ledger import (
 from naiad.server.money import cost_of
 from naiad.server.records import Cost, Decided, ModelPut, Outcome, Rating, Usage
 
-_WEIGHTS = {  # a thumb tells less than a score, and so does a preference, of each of its two attempts
+_WEIGHTS = {  # a thumb or a reaction tells less than a score, and so does a preference, of each of its two attempts
     "score": UNIT_WEIGHT,
     "thumb": UNIT_WEIGHT // 2,
     "preference": UNIT_WEIGHT // 2,
+    "reaction": UNIT_WEIGHT // 2,
 }
+_SIGNALS = tuple(_WEIGHTS)  # numbered as in Rating.signal
+
+
+class ReactionKind(IntEnum):
+    """What a user did with an answer; numbered as in the API."""
+
+    ACCEPTED = 1
+    EDITED = 2
+    ABANDONED = 3
+    RETRIED = 4
+
+
+_WORTH = {ReactionKind.ACCEPTED: 1.0, ReactionKind.EDITED: 0.5, ReactionKind.ABANDONED: 0.25, ReactionKind.RETRIED: 0.0}
+
+
+def worth_of(kind: ReactionKind, edit_share: float | None) -> float:
+    """Return the score that a reaction counts as, in [0, 1]; edit_share: of an edit, None where it is not known."""
+    return _WORTH[kind] if edit_share is None else 1.0 - edit_share
 
 
 class OutcomeReceipt(msgspec.Struct, frozen=True):
@@ -74,15 +94,17 @@ class OutcomeReport:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A judgement as a caller gives it: a score or thumb as `value`, or a preference."""
+    """A judgement as a caller gives it: a score, thumb or reaction as `value`, or a preference."""
 
     attempt: str
     source: int
     rater: str
     value: float | None = None  # in [0, 1]
-    thumb: bool = False
+    signal: str = "score"  # a key of _WEIGHTS
     preferred: str = ""
     other: str = ""
+    reaction: int = 0
+    edit_share: float | None = None
     comment: str = ""
 
 
@@ -219,14 +241,15 @@ def _judged(entry: Entry, decision_id: str, attempt: str) -> str:
 
 
 def _rating(judgement: Judgement, value: float, now_ms: int, *, early: bool = False) -> Rating:
-    preference = bool(judgement.preferred)
     return Rating(
         source=judgement.source,
         rater=judgement.rater,
         value=to_fixed(value),
-        weight=_WEIGHTS["preference" if preference else "thumb" if judgement.thumb else "score"],
+        weight=_WEIGHTS[judgement.signal],
         slot=slot_of(judgement.rater),
-        signal=2 if preference else int(judgement.thumb),
+        signal=_SIGNALS.index(judgement.signal),
+        reaction=judgement.reaction,
+        edit_share=judgement.edit_share,
         preferred=judgement.preferred,
         other=judgement.other,
         comment=judgement.comment,

@@ -27,6 +27,8 @@ from naiad.server.records import Change, FeedbackReported, Outcome, OutcomeRepor
 
 FIRST_ATTEMPT = "1"
 OUTCOME_SOURCE = 0  # source of facts; feedback sources are numbered as FeedbackSource in the API
+USER_SOURCE = 4
+REACTION_SOURCE = 5  # what users did, which the API shows as theirs: apart from what they say, and below it
 _SHORTEST_S = 1e-4  # latencies below are taken as this, so that their logarithm stays finite
 
 _FEEDBACK_ID = re.compile(r"f([0-9a-f]{16})-[0-9a-f]{16}")
@@ -139,8 +141,8 @@ def uid_of_feedback(feedback_id: str) -> int | None:
 def counting(ratings: tuple[Rating, ...]) -> Counting | None:
     """Return what counts of the ratings of one attempt: the highest source, its raters' mean; None if nothing does.
 
-    Sources rank by their number: human (1), judge (2), check (3), user (4). The mean is an exact integer division,
-    rounded half away from zero, so every order of arrival gives the same value.
+    Sources rank by their number: human (1), judge (2), check (3), user (4), reactions (5). The mean is an exact
+    integer division, rounded half away from zero, so every order of arrival gives the same value.
     """
     valid = [r for r in ratings if not r.retracted]
     if not valid:

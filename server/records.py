@@ -261,6 +261,8 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     weight: int = UNIT_WEIGHT
     slot: int = 0  # of the rater, see bandit.influence.slot_of
     signal: int = 0  # 0 score, 1 thumb, 2 preference, 3 reaction
+    reaction: int = 0  # of a reaction: its kind, numbered as ReactionKind in the API
+    edit_share: float | None = None  # of an edit, as given
     preferred: str = ""  # of a preference: the better attempt
     other: str = ""  # of a preference: the worse attempt
     comment: str = ""

@@ -12,7 +12,7 @@ from naiad.bandit.statistics import SCALE
 from naiad.server.bounds import MOST_INT64
 from naiad.server.catalog import Catalog
 from naiad.server.engine import Decision
-from naiad.server.ledger import AttemptEntry, Entry, counts, feedback_id_of
+from naiad.server.ledger import USER_SOURCE, AttemptEntry, Entry, counts, feedback_id_of
 from naiad.server.records import (
     Budget,
     Cost,
@@ -217,7 +217,7 @@ def feedback(
         feedback_id=feedback_id_of(entry.uid, rated.attempt, rating),
         decision_id=decision_id,
         attempt_id="" if rating.preferred else rated.attempt,
-        source=rating.source,  # type: ignore[arg-type]
+        source=USER_SOURCE if rating.reaction else rating.source,  # type: ignore[arg-type]
         rater_id=rating.rater,
         comment=rating.comment,
         state=state,
@@ -232,6 +232,11 @@ def feedback(
         message.preference.other_attempt_id = rating.other
     elif rating.signal == 1:
         message.thumb = feedback_pb2.THUMB_UP if value > 0.5 else feedback_pb2.THUMB_DOWN
+        message.value = value
+    elif rating.reaction:
+        message.reaction.kind = rating.reaction  # type: ignore[assignment]
+        if rating.edit_share is not None:
+            message.reaction.edit_share = rating.edit_share
         message.value = value
     else:
         message.score = value

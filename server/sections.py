@@ -69,6 +69,7 @@ class TrustSection(_Section, kw_only=True, frozen=True):
     judge: float = 1.0
     check: float = 1.0
     user: float = 0.3
+    reaction: float = 0.15
 
 
 class InfluenceSection(_Section, kw_only=True, frozen=True):
@@ -78,6 +79,7 @@ class InfluenceSection(_Section, kw_only=True, frozen=True):
     judge: float = 0.0
     check: float = 0.0
     user: float = 16.0
+    reaction: float = 16.0
     anonymous: int = 64
 
 

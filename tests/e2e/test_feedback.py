@@ -181,6 +181,71 @@ def test_thumbs_count_as_scores(api: Caller) -> None:
         assert (kept.thumb, kept.value, kept.comment) == (thumb, value, "ok")
 
 
+ACCEPTED, EDITED, ABANDONED, RETRIED = 1, 2, 3, 4
+
+
+def react(api: Caller, decision_id: str, kind: int, edit_share: float | None = None, **fields: Any) -> Any:
+    """Report what the user did with an answer."""
+    reaction = {"kind": kind} | ({} if edit_share is None else {"edit_share": edit_share})
+    return api.call("FeedbackService/ReportFeedback", decision_id=decision_id, source=USER, reaction=reaction, **fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "edit_share", "value"),
+    [
+        (ACCEPTED, None, 1.0), (EDITED, None, 0.5), (EDITED, 0.0, 1.0), (EDITED, 0.25, 0.75), (EDITED, 1.0, 0.0),
+        (ABANDONED, None, 0.25), (RETRIED, None, 0.0),
+    ],
+)  # fmt: skip
+def test_a_reaction_counts_as_its_score_with_half_the_weight_of_a_thumb(
+    api: Caller, kind: int, edit_share: float | None, value: float
+) -> None:
+    made = api.decide(f"fb.reaction{kind}.{edit_share}")
+    reply = react(api, made.decision_id, kind, edit_share, comment="copied")
+    assert (reply.effective_score, reply.state) == (value, EFFECTIVE)
+    (kept,) = record(api, made.decision_id).feedback
+    assert (kept.source, kept.reaction.kind, kept.value, kept.comment) == (USER, kind, value, "copied")
+    assert (kept.reaction.edit_share if kept.reaction.HasField("edit_share") else None) == edit_share
+    evidence = sum(a.quality.effective_observations for a in api.arms(task_class=made.task_class).arms)
+    assert evidence == pytest.approx(kept.weight) == 0.075
+    api.verify()
+
+
+def test_what_a_user_says_counts_before_what_the_user_did_in_either_order(api: Caller) -> None:
+    for first in ("says", "does"):
+        made = api.decide("fb.implicit")
+        if first == "says":
+            said = api.score(made.decision_id, 0.9, USER, rater_id="ann")
+        done = react(api, made.decision_id, RETRIED, rater_id="ann")
+        if first == "does":
+            assert done.effective_score == 0.0
+            said = api.score(made.decision_id, 0.9, USER, rater_id="ann")
+        assert not said.revised, "they stand beside each other"
+        states = {f.WhichOneof("signal"): f.state for f in record(api, made.decision_id).feedback}
+        assert states == {"score": EFFECTIVE, "reaction": SUPERSEDED}
+        assert api.call(RETRACT, feedback_id=said.feedback_id).effective_score == 0.0, "the reaction counts again"
+        assert not api.call(RETRACT, feedback_id=done.feedback_id).HasField("effective_score")
+    api.verify()
+
+
+def test_a_later_reaction_revises_an_earlier_one(api: Caller) -> None:
+    made = api.decide("fb.reacted")
+    first = react(api, made.decision_id, RETRIED)
+    second = react(api, made.decision_id, EDITED, 0.1)
+    assert (second.revised, second.feedback_id, second.effective_score) == (True, first.feedback_id, 0.9)
+    (kept,) = record(api, made.decision_id).feedback
+    assert (kept.reaction.edit_share, kept.revisions) == (0.1, 1)
+
+
+def test_reactions_of_one_user_count_up_to_the_cap(api: Caller) -> None:
+    for _ in range(60):
+        made = api.decide("fb.flood", allowed_models=["echo/small"])
+        react(api, made.decision_id, RETRIED, rater_id="mallory")
+    evidence = {a.model: a.quality.effective_observations for a in api.arms(task_class="fb.flood").arms}
+    assert evidence["echo/small"] == pytest.approx(16 * 0.15, rel=0.02), "30 full judgements were given"
+    api.verify()
+
+
 def test_a_preference_between_two_attempts(api: Caller) -> None:
     made = api.decide("fb.prefer")
     for attempt, model in (("a", "echo/small"), ("b", "echo/large")):
