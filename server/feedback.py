@@ -10,6 +10,7 @@ from itertools import count
 import msgspec
 
 from naiad.bandit.influence import slot_of
+from naiad.bandit.preference import pseudo_scores
 from naiad.bandit.statistics import UNIT_WEIGHT, to_fixed
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
@@ -18,8 +19,8 @@ from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import (
     FIRST_ATTEMPT,
     Entry,
-    counts,
     feedback_id_of,
+    learned,
     score_of,
     take_outcome,
     take_ratings,
@@ -178,7 +179,7 @@ class Feedback:
                 for attempt in attempts:
                     if entry.find(attempt) is None:
                         raise unknown_attempt(decision_id, attempt)
-                ratings = tuple(_rating(judgement, value, now) for value in (1.0, 0.0))
+                ratings = tuple(_rating(judgement, value, now) for value in _compared(entry, decided, attempts))
             else:
                 attempts = (_judged(entry, decision_id, judgement.attempt),)
                 early = not judgement.attempt and entry.takes_early(judgement.source, judgement.rater)
@@ -189,7 +190,7 @@ class Feedback:
                 raise RuntimeError("a rating was taken and is not there")
             receipt = FeedbackReceipt(
                 feedback_id_of(entry.uid, attempts[0], kept),
-                counts(rated, kept),
+                learned(after, rated, kept),
                 score_of(rated),
                 kept.revisions > 0,
                 sequence,
@@ -238,6 +239,19 @@ def _judged(entry: Entry, decision_id: str, attempt: str) -> str:
     if entry.find(attempt) is None and not (attempt == FIRST_ATTEMPT and not entry.seen()):
         raise unknown_attempt(decision_id, attempt)
     return attempt
+
+
+def _compared(entry: Entry, decided: Decided | None, attempts: tuple[str, ...]) -> tuple[float, float]:
+    """Return the scores of the better and the worse of two attempts, around what was believed when it was decided.
+
+    The decision's record holds those beliefs, so that no later event moves them; without it (a crash took the row) both
+    are taken as 1/2.
+    """
+    if decided is None:
+        return pseudo_scores(0.5, 0.5)
+    believed = dict(zip(decided.models, decided.quality, strict=True))
+    first, second = (believed.get(entry.model_of(attempt), 0.5) for attempt in attempts)
+    return pseudo_scores(first, second)
 
 
 def _rating(judgement: Judgement, value: float, now_ms: int, *, early: bool = False) -> Rating:

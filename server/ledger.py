@@ -73,6 +73,24 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the attempt of this id with all that counts for it, or None."""
         return next((entry for entry in self.seen() if entry.attempt == attempt), None)
 
+    def model_of(self, attempt: str) -> int:
+        """Return the model that an attempt is credited to: the one that was called, or else the decision's choice."""
+        known = next((a.outcome for a in self.attempts if a.attempt == attempt), None)
+        return self.model if known is None else known.model
+
+    def tells(self, rating: Rating) -> bool:
+        """Return whether a judgement says anything of a model.
+
+        A preference bears on a difference, so it counts for both attempts or for neither: not where one of them failed
+        or is judged by a higher source, and not between two answers of one model.
+        """
+        if not rating.preferred:
+            return True
+        halves = [self.find(attempt) for attempt in (rating.preferred, rating.other)]
+        return self.model_of(rating.preferred) != self.model_of(rating.other) and all(
+            half is not None and counts(half, rating) for half in halves
+        )
+
     def answered(self) -> str:
         """Return the attempt that gave the answer: the last that succeeded, or else the first that was reported."""
         made = [a.attempt for a in self.attempts if a.outcome is not None]
@@ -154,12 +172,12 @@ def counting(ratings: tuple[Rating, ...]) -> Counting | None:
     return Counting(source, (2 * total + weight) // (2 * weight), max(r.weight for r in chosen))
 
 
-def parts(ratings: tuple[Rating, ...]) -> list[Counting]:
-    """Return what counts of the ratings of one attempt, cut by rater slot: weights in proportion, each its own mean."""
+def parts(entry: Entry, ratings: tuple[Rating, ...]) -> list[Counting]:
+    """Return what is learned from the ratings of one attempt, cut by rater slot: weights in proportion, own means."""
     counted = counting(ratings)
     if counted is None:
         return []
-    chosen = [r for r in ratings if not r.retracted and r.source == counted.source]
+    chosen = [r for r in ratings if not r.retracted and r.source == counted.source and entry.tells(r)]
     slots = sorted({r.slot for r in chosen})
     whole = sum(r.weight for r in chosen)
     found, passed = [], 0
@@ -187,6 +205,11 @@ def counts(attempt: AttemptEntry, rating: Rating) -> bool:
     return counted is not None and counted.source == rating.source and not rating.retracted
 
 
+def learned(entry: Entry, attempt: AttemptEntry, rating: Rating) -> bool:
+    """Return whether a rating of an attempt is among those that are learned from."""
+    return counts(attempt, rating) and entry.tells(rating)
+
+
 def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int, int], Effect]:
     """Return what an attempt contributes to the statistics, by (model, measure, rater slot)."""
     outcome = attempt.outcome
@@ -206,7 +229,7 @@ def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int, int], E
             if outcome.latency_s is not None:
                 add(Measure.LATENCY, OUTCOME_SOURCE, to_fixed(math.log(max(outcome.latency_s, _SHORTEST_S))))
     if outcome is None or not outcome.failed:
-        for source, value, weight, slot in parts(attempt.ratings):
+        for source, value, weight, slot in parts(entry, attempt.ratings):
             add(Measure.QUALITY, source, value, weight, slot)
     return found
 

@@ -12,7 +12,7 @@ from naiad.bandit.statistics import SCALE
 from naiad.server.bounds import MOST_INT64
 from naiad.server.catalog import Catalog
 from naiad.server.engine import Decision
-from naiad.server.ledger import USER_SOURCE, AttemptEntry, Entry, counts, feedback_id_of
+from naiad.server.ledger import USER_SOURCE, AttemptEntry, Entry, feedback_id_of, learned
 from naiad.server.records import (
     Budget,
     Cost,
@@ -211,7 +211,7 @@ def feedback(
     state = feedback_pb2.FEEDBACK_STATE_SUPERSEDED
     if rating.retracted:
         state = feedback_pb2.FEEDBACK_STATE_RETRACTED
-    elif counts(rated, rating):
+    elif learned(entry, rated, rating):
         state = feedback_pb2.FEEDBACK_STATE_EFFECTIVE
     message = feedback_pb2.Feedback(
         feedback_id=feedback_id_of(entry.uid, rated.attempt, rating),

@@ -285,6 +285,41 @@ def test_a_preference_is_one_judgement(api: Caller) -> None:
     assert (kept.preference.preferred_attempt_id, kept.preference.other_attempt_id) == ("2", "1")
 
 
+def test_a_preference_draws_the_models_apart_around_what_was_believed(api: Caller) -> None:
+    """And by what was believed at the decision, however late it comes; a retraction takes back exactly that."""
+    for _ in range(8):
+        for model in ("echo/small", "echo/large"):
+            api.score(api.decide("fb.apart", allowed_models=[model]).decision_id, 0.9)
+    made = compared(api, "fb.apart")
+    believed = {c.model: c.quality for c in made.ranking}
+    middle = sum(believed.values()) / 2
+    assert middle > 0.8
+    before = {a.model: a.quality.mean for a in api.arms(task_class="fb.apart").arms}
+    given = prefer(api, made.decision_id, "1", "2")
+    assert given.effective_score == pytest.approx(1.0)
+    after = {a.model: a.quality.mean for a in api.arms(task_class="fb.apart").arms}
+    assert after["echo/small"] > before["echo/small"]
+    assert after["echo/large"] < before["echo/large"]
+    sums = [sum(means.values()) for means in (before, after)]
+    assert sums[0] == pytest.approx(sums[1], abs=1e-3), "the class as a whole stays where it was"
+    for _ in range(4):
+        api.score(api.decide("fb.apart", allowed_models=["echo/large"]).decision_id, 0.1)
+    late = prefer(api, made.decision_id, "2", "1")
+    assert (late.feedback_id, late.effective_score) == (given.feedback_id, pytest.approx(1.0))
+    api.verify()
+
+
+def test_a_preference_between_two_answers_of_one_model_is_kept_and_teaches_nothing(api: Caller) -> None:
+    made = api.decide("fb.same", allowed_models=["echo/small"])
+    for _ in range(2):
+        api.outcome(made.decision_id, model="echo/small")
+    reply = prefer(api, made.decision_id, "2", "1")
+    assert reply.state == SUPERSEDED
+    (kept,) = record(api, made.decision_id).feedback
+    assert (kept.state, kept.preference.preferred_attempt_id) == (SUPERSEDED, "2")
+    assert all(a.quality.effective_observations == 0.0 for a in api.arms(task_class="fb.same").arms)
+
+
 def test_a_preference_turned_round_revises_and_can_be_taken_back_by_either_receipt(api: Caller) -> None:
     made = compared(api, "fb.turned")
     first = prefer(api, made.decision_id, "2", "1")
