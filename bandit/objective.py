@@ -6,6 +6,7 @@ vector over the eligible models from which the choice is drawn, so its propensit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -68,6 +69,10 @@ class Predictions(NamedTuple):
     latency: list[float]  # seconds
     latency_sd: list[float]
 
+    def few(self, at: Sequence[int]) -> Predictions:
+        """Return the predictions of some of the models, by position."""
+        return Predictions(*([values[i] for i in at] for values in self))
+
 
 class Serving(NamedTuple):
     """Serving probabilities and what they rest on; all of length n_models."""
@@ -77,16 +82,22 @@ class Serving(NamedTuple):
     utility: list[float]  # by which alternatives are ranked; USD for BALANCED, the quantity compared otherwise
     utility_sd: list[float]
     floor_met: bool = True  # False when no model reaches the quality floor with the confidence asked for
+    safe: Sequence[bool] = ()  # who reaches it; empty without a floor, and where nobody does
 
 
-def serve(objective: Objective, seen: Predictions, exploration: Exploration) -> Serving:
-    """Return the serving probabilities of the eligible models under an objective."""
+def serve(
+    objective: Objective, seen: Predictions, exploration: Exploration, barred: Sequence[bool] | None = None
+) -> Serving:
+    """Return the serving probabilities of the eligible models under an objective.
+
+    barred: (n_models,), which models may not be explored outside the floor set, for want of dollars.
+    """
     if objective.strategy == Strategy.BALANCED:
         return _sample(_in_money(objective, seen), seen.quality_sd, objective.usd_per_quality, exploration)
     if objective.strategy == Strategy.QUALITY_FIRST:
         return _sample(_in_quality(objective, seen), seen.quality_sd, 1.0, exploration)
     price = seen.cost if objective.strategy == Strategy.COST_OPTIMIZED else seen.latency
-    return _above_floor(objective, seen, price, exploration)
+    return _above_floor(objective, seen, price, exploration, barred)
 
 
 def _in_money(objective: Objective, seen: Predictions) -> list[float]:
@@ -110,6 +121,10 @@ class Pace(NamedTuple):
     price: float  # of the budget: quality per USD
     temper: list[float]  # factor on each model's posterior sd
     floor: list[float]  # probability of each model beside Thompson sampling
+
+    def few(self, at: Sequence[int]) -> Pace:
+        """Return the pace of some of the models, by position."""
+        return Pace(self.price, [self.temper[i] for i in at], [self.floor[i] for i in at])
 
 
 def worth_of_quality(objective: Objective) -> float:
@@ -166,7 +181,13 @@ def reach_probability(seen: Predictions, floor: float) -> list[float]:
     ]
 
 
-def _above_floor(objective: Objective, seen: Predictions, price: list[float], exploration: Exploration) -> Serving:
+def _above_floor(
+    objective: Objective,
+    seen: Predictions,
+    price: list[float],
+    exploration: Exploration,
+    barred: Sequence[bool] | None,
+) -> Serving:
     """Serve the cheapest (or fastest) model that is safe; spend the allowance on cheaper ones that may be.
 
     Where no model is safe yet, quality decides, so that the floor is approached from above.
@@ -179,6 +200,8 @@ def _above_floor(objective: Objective, seen: Predictions, price: list[float], ex
     value = [1.0 - 0.5 * c if s else 0.5 * r for c, s, r in zip(_unit(price), safe, reach, strict=True)]
     choice = value.index(max(value))
     hopes = [r if not s and c < price[choice] else 0.0 for r, s, c in zip(reach, safe, price, strict=True)]
+    if barred is not None:
+        hopes = [0.0 if stop else h for h, stop in zip(hopes, barred, strict=True)]
     hope = sum(hopes)
     outside = exploration.allowance * min(1.0, hope)  # shrinks to nothing as the hopes do
     share = exploration.floor / sum(safe)
@@ -189,4 +212,4 @@ def _above_floor(objective: Objective, seen: Predictions, price: list[float], ex
     total = sum(p)
     certain = [0.0] * len(p)
     certain[choice] = 1.0
-    return Serving([own / total for own in p], certain, value, [0.0] * len(p))
+    return Serving([own / total for own in p], certain, value, [0.0] * len(p), safe=safe)

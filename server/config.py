@@ -128,6 +128,8 @@ def _build(file: File, source: str) -> Config:
     _between(policy.exploration, 0.0, 1.0, "policy.exploration", source)
     _between(policy.allowance, 0.0, 1.0, "policy.allowance", source)
     _between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
+    _between(policy.newcomer_calls, 0, 1_000_000, "policy.newcomer_calls", source)
+    _between(policy.newcomer_share, 0.0, 1.0, "policy.newcomer_share", source)
     endpoints = providers.default_profiles()
     for name, section in (file.endpoints or {}).items():
         kind = endpoints[name] = _choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
@@ -232,6 +234,10 @@ def _policy(section: PolicySection, workflows: list[WorkflowSection], source: st
         allowance=section.allowance,
         models=tuple(section.models),
         workflows=_workflows(workflows, source),
+        newcomer_calls=section.newcomer_calls,
+        newcomer_share=section.newcomer_share,
+        newcomer_nano_usd=_nano(section.newcomer_usd, bounds.MOST_MONEY, "policy.newcomer_usd", source),
+        allowance_nano_usd=_nano(section.allowance_usd, bounds.MOST_MONEY, "policy.allowance_usd", source),
     )
     return msgspec.structs.replace(content, digest=_digest(content))
 

@@ -18,6 +18,7 @@ from naiad.server.records import (
     Cost,
     Decided,
     Exclusion,
+    Limited,
     ModelPut,
     ObjectiveSpec,
     Outcome,
@@ -131,6 +132,8 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
                 metadata={"usd_per_request": amount, "scope": scope},
             )
         )
+    if record.limits is not None:
+        found += _limited(catalog, record.limits)
     if record.data_class:
         found.append(
             decision_pb2.Notice(
@@ -141,6 +144,39 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
             )
         )
     return found
+
+
+def _limited(catalog: Catalog, limits: Limited) -> list[decision_pb2.Notice]:
+    """Return what the policy's limits on learning did to a decision."""
+    found = []
+    if limits.would is not None:
+        found.append(
+            decision_pb2.Notice(
+                code=decision_pb2.NOTICE_CODE_NEWCOMERS_CAPPED,
+                message=f"models that are new were held at {limits.share:.3g} of the traffic together; they would have "
+                f"had {limits.would:.3g}",
+                metadata={
+                    "models": _names(catalog, limits.new),
+                    "share": f"{limits.share:g}",
+                    "uncapped_share": f"{limits.would:g}",
+                },
+            )
+        )
+    if limits.barred:
+        left = max(limits.left or 0, 0)
+        found.append(
+            decision_pb2.Notice(
+                code=decision_pb2.NOTICE_CODE_ALLOWANCE_SPENT,
+                message=f"${left / 1e9:g} of the day's allowance for exploring below the quality floor is left, which "
+                "does not pay for a call of every model outside it",
+                metadata={"models": _names(catalog, limits.barred), "left_nano_usd": str(left)},
+            )
+        )
+    return found
+
+
+def _names(catalog: Catalog, models: Sequence[int]) -> str:
+    return ",".join(catalog.models[model].name for model in models)
 
 
 def cost(value: Cost | None) -> decision_pb2.CostBreakdown:

@@ -60,6 +60,10 @@ class PolicySection(ObjectiveSection, kw_only=True, frozen=True):
     temper: float = 0.5
     exploration: float = 0.002
     allowance: float = 0.05
+    allowance_usd: float | None = None
+    newcomer_calls: int = 0
+    newcomer_share: float = 0.1
+    newcomer_usd: float | None = None
 
 
 class TrustSection(_Section, kw_only=True, frozen=True):
