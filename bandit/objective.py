@@ -86,18 +86,23 @@ class Serving(NamedTuple):
 
 
 def serve(
-    objective: Objective, seen: Predictions, exploration: Exploration, barred: Sequence[bool] | None = None
+    objective: Objective,
+    seen: Predictions,
+    exploration: Exploration,
+    barred: Sequence[bool] | None = None,
+    temper: Sequence[float] | None = None,
 ) -> Serving:
     """Return the serving probabilities of the eligible models under an objective.
 
     barred: (n_models,), which models may not be explored outside the floor set, for want of dollars.
+    temper: (n_models,), factors on the posterior sds where they are not the exploration's for all.
     """
     if objective.strategy == Strategy.BALANCED:
-        return _sample(_in_money(objective, seen), seen.quality_sd, objective.usd_per_quality, exploration)
+        return _sample(_in_money(objective, seen), seen.quality_sd, objective.usd_per_quality, exploration, temper)
     if objective.strategy == Strategy.QUALITY_FIRST:
-        return _sample(_in_quality(objective, seen), seen.quality_sd, 1.0, exploration)
+        return _sample(_in_quality(objective, seen), seen.quality_sd, 1.0, exploration, temper)
     price = seen.cost if objective.strategy == Strategy.COST_OPTIMIZED else seen.latency
-    return _above_floor(objective, seen, price, exploration, barred)
+    return _above_floor(objective, seen, price, exploration, barred, temper)
 
 
 def _in_money(objective: Objective, seen: Predictions) -> list[float]:
@@ -156,10 +161,19 @@ def serve_paced(objective: Objective, seen: Predictions, pace: Pace) -> Serving:
     return Serving([own / total for own in mixed], p, value, sd)
 
 
-def _sample(value: list[float], quality_sd: list[float], worth: float, exploration: Exploration) -> Serving:
+def _sample(
+    value: list[float],
+    quality_sd: list[float],
+    worth: float,
+    exploration: Exploration,
+    temper: Sequence[float] | None,
+) -> Serving:
     """Sample by Thompson; worth: utility of one unit of quality, the only thing that is random in it."""
-    scale = worth * exploration.temper
-    sd = [scale * s for s in quality_sd]
+    if temper is None:
+        scale = worth * exploration.temper
+        sd = [scale * s for s in quality_sd]
+    else:
+        sd = [worth * t * s for t, s in zip(temper, quality_sd, strict=True)]
     p = best_probabilities(value, sd)
     return Serving(mix_exploration(p, exploration.floor), p, value, sd)
 
@@ -187,6 +201,7 @@ def _above_floor(
     price: list[float],
     exploration: Exploration,
     barred: Sequence[bool] | None,
+    temper: Sequence[float] | None,
 ) -> Serving:
     """Serve the cheapest (or fastest) model that is safe; spend the allowance on cheaper ones that may be.
 
@@ -195,7 +210,7 @@ def _above_floor(
     reach = reach_probability(seen, objective.quality_floor)
     safe = [r >= objective.confidence for r in reach]
     if not any(safe):
-        return _sample(seen.quality, seen.quality_sd, 1.0, exploration)._replace(floor_met=False)
+        return _sample(seen.quality, seen.quality_sd, 1.0, exploration, temper)._replace(floor_met=False)
     # safe first and cheap first, then by the chance to be good enough
     value = [1.0 - 0.5 * c if s else 0.5 * r for c, s, r in zip(_unit(price), safe, reach, strict=True)]
     choice = value.index(max(value))

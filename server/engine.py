@@ -137,13 +137,18 @@ class Engine:
         if self._limits is not None:
             bound, models, excluded, seen = self._limits.begin(objective, query.needs, models, excluded, seen, at_ms)
         if level is None:
-            barred = None if bound is None else bound.barred(models)
-            serving = serve(objective, seen, self._exploration, barred)
+            if bound is None:
+                serving = serve(objective, seen, self._exploration)
+            else:
+                temper = bound.temper(models, [self._exploration.temper] * len(models))
+                serving = serve(objective, seen, self._exploration, bound.barred(models), temper)
         else:
             models, excluded, seen, serving, budget, pace = self.budgets.steer(
                 level, objective, self._exploration, task_class.task_class, query.needs, self._policy_models,
                 models, excluded, seen,
             )  # fmt: skip
+            if bound is not None and (temper := bound.temper(models, pace.temper)) is not None:
+                serving = serve_paced(objective, seen, pace._replace(temper=temper))
         if bound is not None:
             serving = bound.hold_back(models, serving, self._among(objective, seen, pace, bound.barred(models)))
         kept = self._kept(query.session, models)

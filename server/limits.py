@@ -121,6 +121,12 @@ class Bound:
         left = self._left
         return None if left is None else [self._most[model] > left for model in models]
 
+    def temper(self, models: Sequence[int], usual: Sequence[float]) -> list[float] | None:
+        """Return the models' tempers, newcomers' untempered: their cap bounds what that costs. None without any."""
+        if not self._new:
+            return None
+        return [max(own, 1.0) if model in self._new else own for model, own in zip(models, usual, strict=True)]
+
     def hold_back(self, models: Sequence[int], serving: Serving, among: Callable[[list[int]], Serving]) -> Serving:
         """Return the serving with newcomers at their share of the traffic."""
         if not self._new:

@@ -104,6 +104,20 @@ def test_a_newcomer_is_served_at_its_cap_until_enough_of_its_calls_are_judged() 
     assert after.limits is None
 
 
+@pytest.mark.parametrize("budget", [None, 1.0])
+def test_a_newcomer_is_sampled_without_tempering_while_its_cap_bounds_that(budget: float | None) -> None:
+    """So a few bad answers do not keep it from the calls that would show what it can do."""
+    world = grown(objective=ObjectiveSpec(strategy=3, margin=0.0, usd_per_request=budget), temper=0.1)
+    record = world.decide()
+    factors = [sd / belief for sd, belief in zip(record.utility_sd, record.quality_sd, strict=True)]
+    assert factors[2] == pytest.approx(1.0)
+    assert max(factors[:2]) < 0.7
+    for _ in range(20):
+        world.judge(2, 0.5)
+    after = world.decide()
+    assert after.utility_sd[2] < 0.7 * after.quality_sd[2]
+
+
 def test_judgements_of_another_class_count_and_a_retraction_makes_a_model_new_again() -> None:
     made = grown().engine
     assert made._judged.calls(2) == 0.0
