@@ -6,6 +6,7 @@ vector over the eligible models from which the choice is drawn, so its propensit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -69,6 +70,10 @@ class Predictions(NamedTuple):
     latency: list[float]  # seconds
     latency_sd: list[float]
 
+    def few(self, at: Sequence[int]) -> Predictions:
+        """Return the predictions of some of the models, by position."""
+        return Predictions(*([values[i] for i in at] for values in self))
+
 
 class Serving(NamedTuple):
     """Serving probabilities and what they rest on; all of length n_models."""
@@ -78,16 +83,27 @@ class Serving(NamedTuple):
     utility: list[float]  # by which alternatives are ranked; USD for BALANCED, the quantity compared otherwise
     utility_sd: list[float]
     floor_met: bool = True  # False when no model reaches the quality floor with the confidence asked for
+    safe: Sequence[bool] = ()  # who reaches it; empty without a floor, and where nobody does
 
 
-def serve(objective: Objective, seen: Predictions, exploration: Exploration) -> Serving:
-    """Return the serving probabilities of the eligible models under an objective."""
+def serve(
+    objective: Objective,
+    seen: Predictions,
+    exploration: Exploration,
+    barred: Sequence[bool] | None = None,
+    temper: Sequence[float] | None = None,
+) -> Serving:
+    """Return the serving probabilities of the eligible models under an objective.
+
+    barred: (n_models,), which models may not be explored outside the floor set, for want of dollars.
+    temper: (n_models,), factors on the posterior sds where they are not the exploration's for all.
+    """
     if objective.strategy == Strategy.BALANCED:
-        return _sample(_in_money(objective, seen), seen.contrast_sd, objective.usd_per_quality, exploration)
+        return _sample(_in_money(objective, seen), seen.contrast_sd, objective.usd_per_quality, exploration, temper)
     if objective.strategy == Strategy.QUALITY_FIRST:
-        return _sample(_in_quality(objective, seen), seen.contrast_sd, 1.0, exploration)
+        return _sample(_in_quality(objective, seen), seen.contrast_sd, 1.0, exploration, temper)
     price = seen.cost if objective.strategy == Strategy.COST_OPTIMIZED else seen.latency
-    return _above_floor(objective, seen, price, exploration)
+    return _above_floor(objective, seen, price, exploration, barred, temper)
 
 
 def _in_money(objective: Objective, seen: Predictions) -> list[float]:
@@ -111,6 +127,10 @@ class Pace(NamedTuple):
     price: float  # of the budget: quality per USD
     temper: list[float]  # factor on each model's posterior sd
     floor: list[float]  # probability of each model beside Thompson sampling
+
+    def few(self, at: Sequence[int]) -> Pace:
+        """Return the pace of some of the models, by position."""
+        return Pace(self.price, [self.temper[i] for i in at], [self.floor[i] for i in at])
 
 
 def worth_of_quality(objective: Objective) -> float:
@@ -142,10 +162,19 @@ def serve_paced(objective: Objective, seen: Predictions, pace: Pace) -> Serving:
     return Serving([own / total for own in mixed], p, value, sd)
 
 
-def _sample(value: list[float], contrast_sd: list[float], worth: float, exploration: Exploration) -> Serving:
+def _sample(
+    value: list[float],
+    contrast_sd: list[float],
+    worth: float,
+    exploration: Exploration,
+    temper: Sequence[float] | None,
+) -> Serving:
     """Sample by Thompson; worth: utility of one unit of quality, the only thing that is random in it."""
-    scale = worth * exploration.temper
-    sd = [scale * s for s in contrast_sd]
+    if temper is None:
+        scale = worth * exploration.temper
+        sd = [scale * s for s in contrast_sd]
+    else:
+        sd = [worth * t * s for t, s in zip(temper, contrast_sd, strict=True)]
     p = best_probabilities(value, sd)
     return Serving(mix_exploration(p, exploration.floor), p, value, sd)
 
@@ -167,7 +196,14 @@ def reach_probability(seen: Predictions, floor: float) -> list[float]:
     ]
 
 
-def _above_floor(objective: Objective, seen: Predictions, price: list[float], exploration: Exploration) -> Serving:
+def _above_floor(
+    objective: Objective,
+    seen: Predictions,
+    price: list[float],
+    exploration: Exploration,
+    barred: Sequence[bool] | None,
+    temper: Sequence[float] | None,
+) -> Serving:
     """Serve the cheapest (or fastest) model that is safe; spend the allowance on cheaper ones that may be.
 
     Where no model is safe yet, quality decides, so that the floor is approached from above.
@@ -175,11 +211,13 @@ def _above_floor(objective: Objective, seen: Predictions, price: list[float], ex
     reach = reach_probability(seen, objective.quality_floor)
     safe = [r >= objective.confidence for r in reach]
     if not any(safe):
-        return _sample(seen.quality, seen.contrast_sd, 1.0, exploration)._replace(floor_met=False)
+        return _sample(seen.quality, seen.contrast_sd, 1.0, exploration, temper)._replace(floor_met=False)
     # safe first and cheap first, then by the chance to be good enough
     value = [1.0 - 0.5 * c if s else 0.5 * r for c, s, r in zip(_unit(price), safe, reach, strict=True)]
     choice = value.index(max(value))
     hopes = [r if not s and c < price[choice] else 0.0 for r, s, c in zip(reach, safe, price, strict=True)]
+    if barred is not None:
+        hopes = [0.0 if stop else h for h, stop in zip(hopes, barred, strict=True)]
     hope = sum(hopes)
     outside = exploration.allowance * min(1.0, hope)  # shrinks to nothing as the hopes do
     share = exploration.floor / sum(safe)
@@ -190,4 +228,4 @@ def _above_floor(objective: Objective, seen: Predictions, price: list[float], ex
     total = sum(p)
     certain = [0.0] * len(p)
     certain[choice] = 1.0
-    return Serving([own / total for own in p], certain, value, [0.0] * len(p))
+    return Serving([own / total for own in p], certain, value, [0.0] * len(p), safe=safe)

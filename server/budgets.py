@@ -48,6 +48,7 @@ class Steered(NamedTuple):
     seen: Predictions  # costs corrected by the bills before
     serving: Serving
     budget: Budget
+    pace: Pace
 
 
 class State(NamedTuple):
@@ -170,16 +171,13 @@ class Budgets:
             self._solve(scope, policy_models, exploration)
         models, dear, seen = self._affordable(pacer, models, seen)
         costs = [cost / NANO for cost in seen.cost]
-        serving = serve_paced(
-            objective,
-            seen,
-            Pace(pacer.price, self._tempers(pacer, models, exploration), pacer.floor(costs, exploration.floor)),
-        )
+        pace = Pace(pacer.price, self._tempers(pacer, models, exploration), pacer.floor(costs, exploration.floor))
+        serving = serve_paced(objective, seen, pace)
         budget = Budget(
             scope=level.scope, usd_per_request=level.usd_per_request, price=pacer.price, bank=pacer.bank,
             short=pacer.short and pacer.requests > pacer.settings.eager,
         )  # fmt: skip
-        return Steered(models, excluded + dear if dear else excluded, seen, serving, budget)
+        return Steered(models, excluded + dear if dear else excluded, seen, serving, budget, pace)
 
     def _tempers(self, pacer: Pacer, models: list[int], exploration: Exploration) -> list[float]:
         return [exploration.temper + pacer.boost(self._calls(model)) for model in models]

@@ -35,7 +35,7 @@ from naiad.server.sections import (
 )
 
 STRATEGIES = {"balanced": 1, "cost_optimized": 2, "quality_first": 3, "latency_optimized": 4}
-FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4}
+FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4, "reaction": 5}  # as the ledger ranks them
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
 _LONGEST_WORKFLOW = 128  # characters, as in the API
 
@@ -130,6 +130,8 @@ def _build(file: File, source: str) -> Config:
     rules.between(policy.exploration, 0.0, 1.0, "policy.exploration", source)
     rules.between(policy.allowance, 0.0, 1.0, "policy.allowance", source)
     rules.between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
+    rules.between(policy.newcomer_calls, 0, 1_000_000, "policy.newcomer_calls", source)
+    rules.between(policy.newcomer_share, 0.0, 1.0, "policy.newcomer_share", source)
     endpoints = providers.default_profiles()
     for name, section in (file.endpoints or {}).items():
         kind = endpoints[name] = rules.choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
@@ -221,6 +223,10 @@ def _policy(section: PolicySection, workflows: list[WorkflowSection], source: st
         allowance=section.allowance,
         models=tuple(section.models),
         workflows=_workflows(workflows, source),
+        newcomer_calls=section.newcomer_calls,
+        newcomer_share=section.newcomer_share,
+        newcomer_nano_usd=rules.nano(section.newcomer_usd, bounds.MOST_MONEY, "policy.newcomer_usd", source),
+        allowance_nano_usd=rules.nano(section.allowance_usd, bounds.MOST_MONEY, "policy.allowance_usd", source),
     )
     return msgspec.structs.replace(content, digest=_digest(content))
 

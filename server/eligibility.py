@@ -25,6 +25,7 @@ class Reason(IntEnum):
     DISABLED = 6
     NO_PRICE = 7
     BUDGET = 9
+    NEWCOMER_CAP = 11
     NO_ENDPOINT = 12
 
 

@@ -7,13 +7,14 @@ Everything here is synchronous: no await, no clock, no database. `decide` reads 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
 from naiad.bandit.belief import Belief, BeliefSettings
-from naiad.bandit.objective import Exploration, Serving, serve
+from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, serve, serve_paced
 from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.thompson import draw
 from naiad.server.budgets import Budgets
@@ -23,6 +24,7 @@ from naiad.server.eligibility import Eligibility, Needs
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
 from naiad.server.ledger import Entry
+from naiad.server.limits import Judged, Limits, limits_of
 from naiad.server.objectives import Objectives
 from naiad.server.prediction import Predictor
 from naiad.server.records import (
@@ -37,6 +39,7 @@ from naiad.server.records import (
     PolicySet,
     TaskClassPut,
 )
+from naiad.server.spending import Spending
 from naiad.server.traffic import Traffic
 
 DEFAULT_TENANT = 0  # the only tenant until there is identity; part of every key from the first schema on
@@ -102,6 +105,9 @@ class Engine:
         self._ordinals: dict[int, int] = {}  # next decision ordinal of each model, decisions not yet committed included
         self._sessions: OrderedDict[str, int] = OrderedDict()
         self._policy_models: frozenset[str] = frozenset()
+        self._judged = Judged()
+        self.spending = Spending()
+        self._limits: Limits | None = None
         self.budgets = Budgets(
             self.catalog, self.eligibility, self.predictor, lambda model: self._ordinals.get(model, 0)
         )
@@ -130,15 +136,27 @@ class Engine:
         seen = self.predictor.predict(
             task_class.task_class, models, query.needs.input_tokens, query.needs.max_output_tokens
         )
-        budget = None
+        budget = pace = bound = None
+        if self._limits is not None:
+            bound, models, excluded, seen = self._limits.begin(objective, query.needs, models, excluded, seen, at_ms)
         if level is None:
-            serving = serve(objective, seen, self._exploration)
+            if bound is None:
+                serving = serve(objective, seen, self._exploration)
+            else:
+                temper = bound.temper(models, [self._exploration.temper] * len(models))
+                serving = serve(objective, seen, self._exploration, bound.barred(models), temper)
         else:
-            models, excluded, seen, serving, budget = self.budgets.steer(
+            models, excluded, seen, serving, budget, pace = self.budgets.steer(
                 level, objective, self._exploration, task_class.task_class, query.needs, self._policy_models,
                 models, excluded, seen,
             )  # fmt: skip
+            if bound is not None and (temper := bound.temper(models, pace.temper)) is not None:
+                serving = serve_paced(objective, seen, pace._replace(temper=temper))
+        if bound is not None:
+            serving = bound.hold_back(models, serving, self._among(objective, seen, pace, bound.barred(models)))
         kept = self._kept(query.session, models)
+        if kept is not None and bound is not None and not bound.keeps(models, serving, kept):
+            kept = None
         probabilities = serving.probabilities
         if kept is None:
             chosen = draw(probabilities, uniform)
@@ -184,12 +202,28 @@ class Engine:
             sticky=kept is not None,
             floor_met=serving.floor_met,
             budget=budget,
+            limits=None if bound is None else bound.record(models, serving, chosen),
             request_id=query.request_id,
             request_digest=query.request_digest,
         )  # fmt: skip
         if level is not None:
             self.budgets.decided(level, record)
+        if record.limits is not None:
+            self.spending.folded(record)
         return Decision(self.decision_id(record), record)
+
+    def _among(
+        self, objective: Objective, seen: Predictions, pace: Pace | None, barred: list[bool] | None
+    ) -> Callable[[list[int]], Serving]:
+        """Return what serves the models at some positions as if there were no others."""
+
+        def serve_few(at: list[int]) -> Serving:
+            if pace is not None:
+                return serve_paced(objective, seen.few(at), pace.few(at))
+            stop = None if barred is None else [barred[i] for i in at]
+            return serve(objective, seen.few(at), self._exploration, stop)
+
+        return serve_few
 
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
@@ -278,6 +312,7 @@ class Engine:
         self._exploration = Exploration(event.temper, event.exploration, event.allowance)
         self._policy_models = frozenset(event.models)
         self._objectives = Objectives(event)
+        self._limits = limits_of(event, self.catalog, self._judged, self.spending)
         self.budgets.reprice()
 
     def _apply_decided(self, event: Decided | Head) -> None:
@@ -285,13 +320,17 @@ class Engine:
         self.traffic.decided(event.task_class, event.model, event.at_ms)
         self._remember(event.session, event.model)
         self.last_uid = max(self.last_uid, event.uid)
-        if isinstance(event, Decided) and event.budget is not None:  # of a Head this process booked it when deciding
-            self.budgets.folded(event)
+        if isinstance(event, Decided):  # of a Head this process booked it when deciding
+            if event.budget is not None:
+                self.budgets.folded(event)
+            if event.limits is not None:
+                self.spending.folded(event)
 
     def _apply_outcome(self, event: OutcomeReported) -> None:
         self._reach(event.first_model, event.first_ordinal)
         self.traffic.attempted(event.task_class, event.outcome.model, event.outcome.failed)
         self.budgets.billed(event.uid, event.attempt, event.outcome)
+        self.spending.billed(event.uid, event.outcome)
         self._learn(event.changes)
 
     def _apply_feedback(self, event: FeedbackReported) -> None:
@@ -312,6 +351,7 @@ class Engine:
             seen = change.observation()
             self.statistics.add(seen)
             groups[seen.task_class, seen.model, seen.measure] = None
+        self._judged.take(changes)
         self.belief.refresh(self.statistics, groups)
         self.belief.settle()
 
@@ -328,6 +368,7 @@ class Engine:
             self._ordinals[model] = max(self._ordinals.get(model, 0), head)
             self.belief.advance(self.statistics, model)
         self.belief.refresh(self.statistics, self.statistics.groups())
+        self._judged.restore(self.statistics)
         self.last_uid = max(self.last_uid, last_uid)
         for session, model in sessions:
             self._remember(session, model)

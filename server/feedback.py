@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import count
 
 import msgspec
 
 from naiad.bandit.influence import slot_of
+from naiad.bandit.preference import pseudo_scores
 from naiad.bandit.statistics import UNIT_WEIGHT, to_fixed
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
@@ -16,8 +18,8 @@ from naiad.server.errors import NaiadError, unknown_attempt
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import (
     Entry,
-    counts,
     feedback_id_of,
+    learned,
     score_of,
     take_outcome,
     take_ratings,
@@ -28,11 +30,30 @@ from naiad.server.records import Cost, Decided, ModelPut, Outcome, Rating
 
 _MOST_ATTEMPTS, _MOST_RATINGS = 100, 1_000  # of one decision; each half of a preference is a rating
 
-_WEIGHTS = {  # a thumb tells less than a score, and so does a preference, of each of its two attempts
+_WEIGHTS = {  # a thumb or a reaction tells less than a score, and so does a preference, of each of its two attempts
     "score": UNIT_WEIGHT,
     "thumb": UNIT_WEIGHT // 2,
     "preference": UNIT_WEIGHT // 2,
+    "reaction": UNIT_WEIGHT // 2,
 }
+_SIGNALS = tuple(_WEIGHTS)  # numbered as in Rating.signal
+
+
+class ReactionKind(IntEnum):
+    """What a user did with an answer; numbered as in the API."""
+
+    ACCEPTED = 1
+    EDITED = 2
+    ABANDONED = 3
+    RETRIED = 4
+
+
+_WORTH = {ReactionKind.ACCEPTED: 1.0, ReactionKind.EDITED: 0.5, ReactionKind.ABANDONED: 0.25, ReactionKind.RETRIED: 0.0}
+
+
+def worth_of(kind: ReactionKind, edit_share: float | None) -> float:
+    """Return the score that a reaction counts as, in [0, 1]; edit_share: of an edit, None where it is not known."""
+    return _WORTH[kind] if edit_share is None else 1.0 - edit_share
 
 
 class OutcomeReceipt(msgspec.Struct, frozen=True):
@@ -75,15 +96,17 @@ class OutcomeReport:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A judgement as a caller gives it: a score or thumb as `value`, or a preference."""
+    """A judgement as a caller gives it: a score, thumb or reaction as `value`, or a preference."""
 
     attempt: str
     source: int
     rater: str
     value: float | None = None  # in [0, 1]
-    thumb: bool = False
+    signal: str = "score"  # a key of _WEIGHTS
     preferred: str = ""
     other: str = ""
+    reaction: int = 0
+    edit_share: float | None = None
     comment: str = ""
 
 
@@ -158,7 +181,7 @@ class Feedback:
                 for attempt in attempts:
                     if not entry.made(attempt):
                         raise unknown_attempt(decision_id, attempt)
-                ratings = tuple(_rating(judgement, value, now) for value in (1.0, 0.0))
+                ratings = tuple(_rating(judgement, value, now) for value in _compared(entry, decided, attempts))
             else:
                 attempts = (_judged(entry, decision_id, judgement.attempt),)
                 early = not judgement.attempt and entry.takes_early(judgement.source, judgement.rater)
@@ -170,7 +193,7 @@ class Feedback:
                 raise RuntimeError("a rating was taken and is not there")
             receipt = FeedbackReceipt(
                 feedback_id_of(entry.uid, attempts[0], kept),
-                counts(after, rated, kept),
+                learned(after, rated, kept),
                 score_of(after, rated),
                 kept.revisions > 0,
                 sequence,
@@ -240,15 +263,29 @@ def _judged(entry: Entry, decision_id: str, attempt: str) -> str:
     return attempt
 
 
+def _compared(entry: Entry, decided: Decided | None, attempts: tuple[str, ...]) -> tuple[float, float]:
+    """Return the scores of the better and the worse of two attempts, around what was believed when it was decided.
+
+    The decision's record holds those beliefs, so that no later event moves them; without it (a crash took the row) both
+    are taken as 1/2.
+    """
+    if decided is None:
+        return pseudo_scores(0.5, 0.5)
+    believed = dict(zip(decided.models, decided.quality, strict=True))
+    first, second = (believed.get(entry.model_of(attempt), 0.5) for attempt in attempts)
+    return pseudo_scores(first, second)
+
+
 def _rating(judgement: Judgement, value: float, now_ms: int, *, early: bool = False) -> Rating:
-    preference = bool(judgement.preferred)
     return Rating(
         source=judgement.source,
         rater=judgement.rater,
         value=to_fixed(value),
-        weight=_WEIGHTS["preference" if preference else "thumb" if judgement.thumb else "score"],
+        weight=_WEIGHTS[judgement.signal],
         slot=slot_of(judgement.rater),
-        signal=2 if preference else int(judgement.thumb),
+        signal=_SIGNALS.index(judgement.signal),
+        reaction=judgement.reaction,
+        edit_share=judgement.edit_share,
         preferred=judgement.preferred,
         other=judgement.other,
         comment=judgement.comment,

@@ -31,6 +31,8 @@ from naiad.server.records import Change, FeedbackReported, Outcome, OutcomeRepor
 
 FIRST_ATTEMPT = "1"
 OUTCOME_SOURCE = 0  # source of facts; feedback sources are numbered as FeedbackSource in the API
+USER_SOURCE = 4
+REACTION_SOURCE = 5  # what users did, which the API shows as theirs: apart from what they say, and below it
 _SHORTEST_S = 1e-4  # latencies below are taken as this, so that their logarithm stays finite
 
 _FEEDBACK_ID = re.compile(r"f([0-9a-f]{16})-[0-9a-f]{16}")
@@ -78,6 +80,24 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def find(self, attempt: str) -> AttemptEntry | None:
         """Return the attempt of this id with all that counts for it, or None."""
         return next((entry for entry in self.seen() if entry.attempt == attempt), None)
+
+    def model_of(self, attempt: str) -> int:
+        """Return the model that an attempt is credited to: the one that was called, or else the decision's choice."""
+        known = next((a.outcome for a in self.attempts if a.attempt == attempt), None)
+        return self.model if known is None else known.model
+
+    def tells(self, rating: Rating) -> bool:
+        """Return whether a judgement says anything of a model.
+
+        A preference bears on a difference, so it counts for both attempts or for neither: not where one of them failed
+        or is judged by a higher source, and not between two answers of one model.
+        """
+        if not rating.preferred:
+            return True
+        halves = [self.find(attempt) for attempt in (rating.preferred, rating.other)]
+        return self.model_of(rating.preferred) != self.model_of(rating.other) and all(
+            half is not None and counts(self, half, rating) for half in halves
+        )
 
     def answered(self) -> str:
         """Return the attempt that gave the answer: the last that succeeded, or else the first that was reported."""
@@ -158,8 +178,8 @@ def uid_of_feedback(feedback_id: str) -> int | None:
 def counting(ratings: tuple[Rating, ...]) -> Counting | None:
     """Return what counts of the ratings of one attempt: the highest source, its raters' mean; None if nothing does.
 
-    Sources rank by their number: human (1), judge (2), check (3), user (4). The mean is an exact integer division,
-    rounded half away from zero, so every order of arrival gives the same value.
+    Sources rank by their number: human (1), judge (2), check (3), user (4), reactions (5). The mean is an exact
+    integer division, rounded half away from zero, so every order of arrival gives the same value.
     """
     valid = [r for r in ratings if not r.retracted]
     if not valid:
@@ -171,12 +191,12 @@ def counting(ratings: tuple[Rating, ...]) -> Counting | None:
     return Counting(source, (2 * total + weight) // (2 * weight), max(r.weight for r in chosen))
 
 
-def parts(ratings: tuple[Rating, ...]) -> list[Counting]:
-    """Return what counts of the ratings of one attempt, cut by rater slot: weights in proportion, each its own mean."""
+def parts(entry: Entry, ratings: tuple[Rating, ...]) -> list[Counting]:
+    """Return what is learned from the ratings of one attempt, cut by rater slot: weights in proportion, own means."""
     counted = counting(ratings)
     if counted is None:
         return []
-    chosen = [r for r in ratings if not r.retracted and r.source == counted.source]
+    chosen = [r for r in ratings if not r.retracted and r.source == counted.source and entry.tells(r)]
     slots = sorted({r.slot for r in chosen})
     whole = sum(r.weight for r in chosen)
     found, passed = [], 0
@@ -209,6 +229,11 @@ def counts(entry: Entry, attempt: AttemptEntry, rating: Rating) -> bool:
     return counted is not None and counted.source == rating.source and not rating.retracted
 
 
+def learned(entry: Entry, attempt: AttemptEntry, rating: Rating) -> bool:
+    """Return whether a rating of an attempt is among those that are learned from."""
+    return counts(entry, attempt, rating) and entry.tells(rating)
+
+
 def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int, int], Effect]:
     """Return what an attempt contributes to the statistics, by (model, measure, rater slot)."""
     outcome = attempt.outcome
@@ -228,7 +253,7 @@ def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int, int], E
             if outcome.latency_s is not None:
                 add(Measure.LATENCY, OUTCOME_SOURCE, to_fixed(math.log(max(outcome.latency_s, _SHORTEST_S))))
     if _judged(entry, attempt):
-        for source, value, weight, slot in parts(attempt.ratings):
+        for source, value, weight, slot in parts(entry, attempt.ratings):
             add(Measure.QUALITY, source, value, weight, slot)
     return found
 

@@ -115,6 +115,10 @@ class PolicySet(Record, frozen=True, kw_only=True, omit_defaults=True, tag="poli
     models: tuple[str, ...] = ()
     digest: str = ""
     workflows: dict[str, ObjectiveSpec] = {}
+    newcomer_calls: int = 0  # judged calls below which a model is new; 0: no model ever is
+    newcomer_share: float = 0.1  # of a task class's traffic, for all newcomers together
+    newcomer_nano_usd: int | None = None  # what each may cost while it is new
+    allowance_nano_usd: int | None = None  # what exploring below the quality floor may cost in a day
 
 
 class Exclusion(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -133,6 +137,18 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     price: float = 0.0  # quality per USD
     bank: float = 0.0  # what was saved against the budget, USD; debt below 0
     short: bool = False  # even the cheapest models cost more
+
+
+class Limited(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What the policy's limits on learning made of a decision."""
+
+    most: int = 0  # nano-USD that are held for the call until its bill; 0 holds nothing
+    outside: bool = False  # it explores outside the floor set, on the day's allowance
+    new: list[int] = []  # newcomers, where their share of the traffic was capped
+    would: float | None = None  # what they would have had together
+    share: float = 0.0  # what they had
+    barred: list[int] = []  # models outside the floor set that the day's allowance could not pay
+    left: int | None = None  # of the allowance, nano-USD
 
 
 class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
@@ -169,6 +185,7 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     sticky: bool = False  # a session's earlier model was kept: not a draw, and not for off-policy estimates
     floor_met: bool = True
     budget: Budget | None = None  # with it `cost` is corrected by the bills before
+    limits: Limited | None = None
     created: bool = False  # its task class was created for it
     took_us: int = 0
     request_id: str = ""
@@ -262,6 +279,8 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     weight: int = UNIT_WEIGHT
     slot: int = 0  # of the rater, see bandit.influence.slot_of
     signal: int = 0  # 0 score, 1 thumb, 2 preference, 3 reaction
+    reaction: int = 0  # of a reaction: its kind, numbered as ReactionKind in the API
+    edit_share: float | None = None  # of an edit, as given
     preferred: str = ""  # of a preference: the better attempt
     other: str = ""  # of a preference: the worse attempt
     comment: str = ""

@@ -12,12 +12,13 @@ from naiad.bandit.statistics import SCALE
 from naiad.server.bounds import MOST_INT64, plain
 from naiad.server.catalog import Catalog
 from naiad.server.engine import Decision
-from naiad.server.ledger import AttemptEntry, Entry, counts, feedback_id_of
+from naiad.server.ledger import USER_SOURCE, AttemptEntry, Entry, feedback_id_of, learned
 from naiad.server.records import (
     Budget,
     Cost,
     Decided,
     Exclusion,
+    Limited,
     ModelPut,
     ObjectiveSpec,
     Outcome,
@@ -131,6 +132,8 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
                 metadata={"usd_per_request": amount, "scope": scope},
             )
         )
+    if record.limits is not None:
+        found += _limited(catalog, record.limits)
     if record.data_class:
         found.append(
             decision_pb2.Notice(
@@ -141,6 +144,39 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
             )
         )
     return found
+
+
+def _limited(catalog: Catalog, limits: Limited) -> list[decision_pb2.Notice]:
+    """Return what the policy's limits on learning did to a decision."""
+    found = []
+    if limits.would is not None:
+        found.append(
+            decision_pb2.Notice(
+                code=decision_pb2.NOTICE_CODE_NEWCOMERS_CAPPED,
+                message=f"models that are new were held at {limits.share:.3g} of the traffic together; they would have "
+                f"had {limits.would:.3g}",
+                metadata={
+                    "models": _names(catalog, limits.new),
+                    "share": f"{limits.share:g}",
+                    "uncapped_share": f"{limits.would:g}",
+                },
+            )
+        )
+    if limits.barred:
+        left = max(limits.left or 0, 0)
+        found.append(
+            decision_pb2.Notice(
+                code=decision_pb2.NOTICE_CODE_ALLOWANCE_SPENT,
+                message=f"${left / 1e9:g} of the day's allowance for exploring below the quality floor is left, which "
+                "does not pay for a call of every model outside it",
+                metadata={"models": _names(catalog, limits.barred), "left_nano_usd": str(left)},
+            )
+        )
+    return found
+
+
+def _names(catalog: Catalog, models: Sequence[int]) -> str:
+    return ",".join(catalog.models[model].name for model in models)
 
 
 def cost(value: Cost | None) -> decision_pb2.CostBreakdown:
@@ -213,13 +249,13 @@ def feedback(
     state = feedback_pb2.FEEDBACK_STATE_SUPERSEDED
     if rating.retracted:
         state = feedback_pb2.FEEDBACK_STATE_RETRACTED
-    elif counts(entry, rated, rating):
+    elif learned(entry, rated, rating):
         state = feedback_pb2.FEEDBACK_STATE_EFFECTIVE
     message = feedback_pb2.Feedback(
         feedback_id=feedback_id_of(entry.uid, rated.attempt, rating),
         decision_id=decision_id,
         attempt_id="" if rating.preferred else rated.attempt,
-        source=rating.source,  # type: ignore[arg-type]
+        source=USER_SOURCE if rating.reaction else rating.source,  # type: ignore[arg-type]
         rater_id=rating.rater,
         comment=rating.comment,
         state=state,
@@ -234,6 +270,11 @@ def feedback(
         message.preference.other_attempt_id = rating.other
     elif rating.signal == 1:
         message.thumb = feedback_pb2.THUMB_UP if value > 0.5 else feedback_pb2.THUMB_DOWN
+        message.value = value
+    elif rating.reaction:
+        message.reaction.kind = rating.reaction  # type: ignore[assignment]
+        if rating.edit_share is not None:
+            message.reaction.edit_share = rating.edit_share
         message.value = value
     else:
         message.score = value

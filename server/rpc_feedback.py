@@ -17,8 +17,8 @@ from naiad.server.convert import (
     text_id,
 )
 from naiad.server.errors import NaiadError
-from naiad.server.feedback import Feedback, Judgement, OutcomeReport
-from naiad.server.ledger import AttemptEntry
+from naiad.server.feedback import Feedback, Judgement, OutcomeReport, ReactionKind, worth_of
+from naiad.server.ledger import REACTION_SOURCE, USER_SOURCE, AttemptEntry
 from naiad.server.records import Outcome, Usage
 from naiad.server.routing import Routing
 from naiad.v1 import content_pb2, decision_pb2, feedback_pb2, feedback_service_pb2, feedback_service_pb2_grpc
@@ -140,13 +140,19 @@ def judgement_from_proto(request: Any) -> Judgement:
     """Return the judgement of a ReportFeedback request; raises NaiadError."""
     signal = request.WhichOneof("signal")
     if signal is None:
-        raise NaiadError("FIELD_REQUIRED", "signal is not set; give a score, a thumb or a preference", field="signal")
+        raise NaiadError(
+            "FIELD_REQUIRED", "signal is not set; give a score, a thumb, a preference or a reaction", field="signal"
+        )
     attempt = text_id(request.attempt_id, "attempt_id")
-    value, preferred, other = None, "", ""
+    source = enum_value(request.source, feedback_pb2.FeedbackSource, "source")
+    value, preferred, other, reaction, edit_share = None, "", "", 0, None
     if signal == "score":
         value = number(request.score, "score", 0.0, 1.0)
     elif signal == "thumb":
         value = 1.0 if enum_value(request.thumb, feedback_pb2.Thumb, "thumb") == feedback_pb2.THUMB_UP else 0.0
+    elif signal == "reaction":
+        reaction, edit_share = _reaction(request.reaction, source)
+        value, source = worth_of(ReactionKind(reaction), edit_share), REACTION_SOURCE
     else:
         preferred = text_id(request.preference.preferred_attempt_id, "preference.preferred_attempt_id", required=True)
         other = text_id(request.preference.other_attempt_id, "preference.other_attempt_id", required=True)
@@ -159,11 +165,37 @@ def judgement_from_proto(request: Any) -> Judgement:
             )
     return Judgement(
         attempt=attempt,
-        source=enum_value(request.source, feedback_pb2.FeedbackSource, "source"),
+        source=source,
         rater=text_id(request.rater_id, "rater_id"),
         value=value,
-        thumb=signal == "thumb",
+        signal=signal,
         preferred=preferred,
         other=other,
+        reaction=reaction,
+        edit_share=edit_share,
         comment=text(request.comment, "comment", _COMMENT),
     )
+
+
+def _reaction(sent: feedback_pb2.Reaction, source: int) -> tuple[int, float | None]:
+    """Return (kind, edit share) of a reaction; raises NaiadError."""
+    kind = enum_value(sent.kind, feedback_pb2.ReactionKind, "reaction.kind")
+    if source != USER_SOURCE:
+        raise NaiadError(
+            "INVALID_COMBINATION",
+            "source is not FEEDBACK_SOURCE_USER, but a reaction is what the user of an answer did; send it as the "
+            "user's, or send a score",
+            metadata={"rule": "the source of a reaction is FEEDBACK_SOURCE_USER"},
+            field="source",
+        )
+    if not sent.HasField("edit_share"):
+        return kind, None
+    share = number(sent.edit_share, "reaction.edit_share", 0.0, 1.0)
+    if kind != ReactionKind.EDITED:
+        raise NaiadError(
+            "INVALID_COMBINATION",
+            f"reaction.edit_share is {share:g} beside {ReactionKind(kind).name}; only EDITED has one: leave it out",
+            metadata={"rule": "edit_share stands beside REACTION_KIND_EDITED alone"},
+            field="reaction.edit_share",
+        )
+    return kind, share

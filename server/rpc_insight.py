@@ -20,7 +20,7 @@ from naiad.server.errors import NaiadError
 from naiad.server.journal import Journal
 from naiad.server.ledger import Entry, score_of
 from naiad.server.paging import decode, encode, page_size, slice_page
-from naiad.server.records import Decided, ObjectiveSpec
+from naiad.server.records import Decided, Limited, ObjectiveSpec
 from naiad.server.records import decode as decode_event
 from naiad.server.routing import Routing
 from naiad.server.store.base import DecisionFilter, EventRow, Store
@@ -188,11 +188,25 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
             explanation.floor_probability = 0.5 * erfc(gap / sqrt(2.0))
             if not record.floor_met:
                 explanation.note = "no model reaches the floor with the confidence asked for, so quality decided"
+        if record.limits is not None:
+            explanation.note = _limit(record.limits, record.models[i]) or explanation.note
         if record.sticky:
             explanation.note = "the session's earlier model was kept"
     if entry is not None:
         _add_ledger(engine, message, entry, engine.decision_id(record))
     return message
+
+
+def _limit(limits: Limited, model: int) -> str:
+    """Return which limit of the policy bore on a candidate, "" if none did."""
+    if limits.would is not None and model in limits.new:
+        return (
+            f"models that are new were held at {limits.share:.3g} of the traffic together; they would have had "
+            f"{limits.would:.3g}"
+        )
+    if model in limits.barred:
+        return "below the quality floor, and the day's allowance for exploring there does not pay for a call"
+    return ""
 
 
 def _add_ledger(engine: Engine, message: insight_pb2.DecisionRecord, entry: Entry, decision_id: str) -> None:

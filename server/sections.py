@@ -62,6 +62,10 @@ class PolicySection(ObjectiveSection, kw_only=True, frozen=True):
     temper: float = 0.5
     exploration: float = 0.002
     allowance: float = 0.05
+    allowance_usd: float | None = None
+    newcomer_calls: int = 0
+    newcomer_share: float = 0.1
+    newcomer_usd: float | None = None
 
 
 class TrustSection(_Section, kw_only=True, frozen=True):
@@ -71,6 +75,7 @@ class TrustSection(_Section, kw_only=True, frozen=True):
     judge: float = 1.0
     check: float = 1.0
     user: float = 0.3
+    reaction: float = 0.15
 
 
 class InfluenceSection(_Section, kw_only=True, frozen=True):
@@ -80,6 +85,7 @@ class InfluenceSection(_Section, kw_only=True, frozen=True):
     judge: float = 0.0
     check: float = 0.0
     user: float = 16.0
+    reaction: float = 16.0
     anonymous: int = 64
 
 

@@ -9,6 +9,7 @@ from collections import deque
 import msgspec
 
 from naiad.bandit import codec
+from naiad.server import spending
 from naiad.server.budgets import State
 from naiad.server.engine import Engine
 from naiad.server.records import ModelPut, PolicySet, TaskClassPut
@@ -34,6 +35,7 @@ class _State(msgspec.Struct, kw_only=True):
     recent: list[tuple[int, list[int]]]
     sessions: list[tuple[str, int]]
     budgets: list[State] = []  # advisory: without it a budget begins anew
+    spending: spending.State | None = None  # advisory, too
 
 
 def dump(engine: Engine) -> bytes:
@@ -52,6 +54,7 @@ def dump(engine: Engine) -> bytes:
         recent=[(key, list(models)) for key, models in sorted(traffic.recent.items())],
         sessions=engine.sessions(),
         budgets=engine.budgets.state(),
+        spending=engine.spending.state(),
     )
     body = msgspec.json.encode(state)
     return hashlib.sha256(body).digest() + body
@@ -83,6 +86,8 @@ def load(engine: Engine, data: bytes) -> None:
         traffic.recent[task_class_id] = deque(models, maxlen=100)
     engine.restore(statistics, state.last_uid, state.sessions)
     engine.budgets.restore(state.budgets)
+    if state.spending is not None:
+        engine.spending.restore(state.spending)
 
 
 def _caps(engine: Engine) -> tuple[list[tuple[int, int]], int]:

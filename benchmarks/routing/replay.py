@@ -6,8 +6,11 @@ ledger and folded by `Engine.apply`: the decision, the outcome of its attempt, t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -60,17 +63,28 @@ class Run:
 class EngineRouter:
     """An engine with the defaults of an empty configuration, the models of a set and one objective for all."""
 
-    def __init__(self, outcomes: Outcomes, objective: ObjectiveSpec, seed: int) -> None:
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        objective: ObjectiveSpec,
+        seed: int,
+        *,
+        present: int | None = None,
+        limits: Mapping[str, Any] = MappingProxyType({}),
+        output_tokens: int = _UNLIMITED,
+    ) -> None:
+        """Make the engine; present: how many of the models are there from the start, limits: fields of the policy."""
         config = build(File(), "built-in defaults")
         self.outcomes = outcomes
         self.engine = Engine(EngineSettings(belief=config.belief), Signer({1: bytes(32)}, 1))
         self._uniform = Random(f"routing {seed}").random
         self._sequence = 0
-        for arm in range(len(outcomes.models)):
+        self._output_tokens = output_tokens
+        for arm in range(len(outcomes.models) if present is None else present):
             self.put_model(arm)
         for number, name in enumerate(outcomes.task_classes):
             self._apply(TaskClassPut(task_class=number, name=f"c/{name}".replace(" ", "_")))
-        self._apply(msgspec.structs.replace(config.policy, objective=objective))
+        self._apply(msgspec.structs.replace(config.policy, objective=objective, **limits))
         self._names = [c.name for c in self.engine.catalog.task_classes]
 
     def put_model(self, arm: int, *, price_factor: float = 1.0, disabled: bool = False) -> None:
@@ -89,7 +103,7 @@ class EngineRouter:
     def decide(self, row: int) -> Decided:
         """Choose a model for a prompt, and fold the decision."""
         task_class = int(self.outcomes.task_class[row])
-        needs = Needs(int(self.outcomes.tokens_in[row].mean()), _UNLIMITED)
+        needs = Needs(int(self.outcomes.tokens_in[row].mean()), self._output_tokens)
         decision = self.engine.decide(
             Query(self._names[task_class], needs=needs), at_ms=self._sequence, uniform=self._uniform()
         )

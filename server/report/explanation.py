@@ -247,7 +247,8 @@ def verdict(record: DecisionRecord) -> Iterator[str]:
         fate = _STATES.get(item.state, item.state)
         if item.state == "superseded" and item.attempt_id in failed:
             fate = "it does not count, for the attempt failed"
-        yield f"The {item.source}{by} said {_signal(item)}{comment}: {fate}."
+        verb = "" if item.reaction is not None else "said "
+        yield f"The {item.source}{by} {verb}{_signal(item)}{comment}: {fate}."
     if record.effective_score is None:
         yield "No judgement counts, so nothing was learned of quality from this decision."
         return
@@ -279,6 +280,9 @@ def _signal(item: Feedback) -> str:
         return f"attempt {clean(item.preference.preferred_attempt_id)} is the better of two"
     if item.thumb is not None:
         return f"thumb {item.thumb}"
+    if item.reaction is not None:
+        share = item.reaction.edit_share
+        return f"{item.reaction.kind} it" + ("" if share is None else f", changing {share:.0%}")
     return f"{item.score:.3f}" if item.score is not None else "nothing"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.routing import figures, money
+from benchmarks.routing import figures, money, newcomers
 from benchmarks.routing.__main__ import main
 from benchmarks.routing.baselines import BASELINES
 from benchmarks.routing.budgets import CUT_MODEL, cut_and_restored, held
@@ -164,3 +164,25 @@ def test_a_budget_is_held_through_a_cut_and_its_end(folder: Path) -> None:
     assert during < min(before, after)
     assert cost.mean() <= 1.1 * budget
     assert quality.mean() > EngineRouter(one, held(budget / 20), 1).run().quality.mean()
+
+
+def test_a_model_added_midstream_is_held_at_its_caps(folder: Path) -> None:
+    for seed in range(3):
+        one = newcomers.arrive(load(folder, "made_up", "all"), seed, 300)
+        assert 0.05 < one.largest <= newcomers.SHARE + newcomers.SLACK
+        assert 0.0 < one.spent <= 1.0
+        assert 0.0 < one.realised < 0.2
+
+
+def test_arrival_is_read_after_the_time_as_a_newcomer() -> None:
+    """400 prompts: a call every fifth at 0.2 of the traffic, 20 of them as a newcomer; then 0.8 from prompt 150 on."""
+    share = np.where(np.arange(400) < 150, 0.2, 0.8)
+    mine = np.where(np.arange(400) < 150, np.arange(400) % 5 == 0, 1.0).astype(np.float64)
+    flat = np.full(400, 0.5)
+    run = newcomers.Played(share, mine, flat, np.full(400, 0.01))
+    read = newcomers.read(run, newcomers.Played(share / 2, mine, flat, flat), cap=0.4)
+    assert (read.steady, read.from_start, read.quality) == pytest.approx((0.8, 0.4, 0.0))
+    assert (read.largest, read.realised, read.spent) == pytest.approx((0.2, 20 / 96, 0.5))
+    assert (read.arrived, read.prompts, read.calls) == (True, 134, 27)  # 84 of the next 100 prompts at 0.8
+    never = newcomers.read(run._replace(mine=mine * (np.cumsum(mine) < 20)), run, cap=0.4)
+    assert (never.arrived, never.prompts, never.calls) == (False, 400, 19)

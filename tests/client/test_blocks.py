@@ -174,7 +174,9 @@ async def test_feedback_on_a_decision(naiad: Face, fake: FakeNaiad) -> None:
     decision = await naiad.call("decide", task_class="t")
     await Face(naiad.kind, decision, naiad.time).call("feedback", 0.9)
     await Face(naiad.kind, decision, naiad.time).call("feedback", thumb="up", source="human", rater_id="kim")
-    scored, thumbed = fake.requests("ReportFeedback")
+    await Face(naiad.kind, decision, naiad.time).call("feedback", reaction="accepted")
+    scored, thumbed, accepted = fake.requests("ReportFeedback")
+    assert (accepted.decision_id, accepted.reaction.kind, accepted.source) == (decision.decision_id, 1, 4)
     assert (scored.decision_id, scored.score, scored.source) == (decision.decision_id, 0.9, 4)
     assert (thumbed.thumb, thumbed.source, thumbed.rater_id) == (1, 1, "kim")
     assert fake.requests("ReportOutcome") == []  # deciding alone reports nothing

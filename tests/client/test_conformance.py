@@ -31,6 +31,7 @@ from naiad.client import (
     Objective,
     Preference,
     Prices,
+    Reaction,
     ResourceExhausted,
     RetryPolicy,
     TaskClass,
@@ -127,7 +128,12 @@ async def test_outcomes_and_feedback(naiad: Face, fake: FakeNaiad) -> None:
     assert (receipt.feedback_id, receipt.state, receipt.effective_score) == ("f1", "effective", 0.0)
     await naiad.call("report_feedback", "d1", thumb="down")
     await naiad.call("report_feedback", "d1", preference=Preference(preferred_attempt_id="a", other_attempt_id="b"))
-    scored, thumbed, preferred = fake.requests("ReportFeedback")
+    await naiad.call("report_feedback", "d1", reaction="retried")
+    await naiad.call("report_feedback", "d1", reaction=Reaction(kind="edited", edit_share=0.0))
+    scored, thumbed, preferred, retried, edited = fake.requests("ReportFeedback")
+    assert (retried.reaction.kind, retried.source) == (4, feedback_pb2.FEEDBACK_SOURCE_USER)
+    assert not retried.reaction.HasField("edit_share")
+    assert (edited.reaction.kind, edited.reaction.HasField("edit_share"), edited.reaction.edit_share) == (2, True, 0.0)
     assert (scored.WhichOneof("signal"), scored.source) == ("score", feedback_pb2.FEEDBACK_SOURCE_JUDGE)
     assert (thumbed.thumb, thumbed.source) == (feedback_pb2.THUMB_DOWN, feedback_pb2.FEEDBACK_SOURCE_USER)
     assert preferred.preference.other_attempt_id == "b"
@@ -137,9 +143,9 @@ async def test_outcomes_and_feedback(naiad: Face, fake: FakeNaiad) -> None:
     assert (retraction.feedback.thumb, retraction.effective_score) == (None, None)
 
 
-@pytest.mark.parametrize("signals", [{}, {"score": 0.5, "thumb": "up"}])
+@pytest.mark.parametrize("signals", [{}, {"score": 0.5, "thumb": "up"}, {"score": 0.5, "reaction": "edited"}])
 async def test_feedback_has_exactly_one_signal(naiad: Face, fake: FakeNaiad, signals: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="exactly one of score, thumb and preference"):
+    with pytest.raises(ValueError, match="exactly one of score, thumb, preference and reaction"):
         await naiad.call("report_feedback", "d1", **signals)
     assert fake.seen == []
 

@@ -119,6 +119,26 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     # enums
     "source_missing": ("UNKNOWN_ENUM_VALUE", FEEDBACK, {"decision_id": "$ID", "score": 1.0}),
     "source_unknown": ("UNKNOWN_ENUM_VALUE", FEEDBACK, {"decision_id": "$ID", "score": 1.0, "source": 99}),
+    "reaction_missing": ("UNKNOWN_ENUM_VALUE", FEEDBACK, {"decision_id": "$ID", "source": 4, "reaction": {}}),
+    "reaction_unknown": ("UNKNOWN_ENUM_VALUE", FEEDBACK, {"decision_id": "$ID", "source": 4, "reaction": {"kind": 9}}),
+    "reaction_of_a_human": (
+        "INVALID_COMBINATION", FEEDBACK, {"decision_id": "$ID", "source": 1, "reaction": {"kind": 1}},
+    ),
+    "edit_share_beyond_one": (
+        "NUMBER_OUT_OF_RANGE", FEEDBACK,
+        {"decision_id": "$ID", "source": 4, "reaction": {"kind": 2, "edit_share": 1.1}},
+    ),
+    "edit_share_not_a_number": (
+        "NUMBER_NOT_FINITE", FEEDBACK,
+        {"decision_id": "$ID", "source": 4, "reaction": {"kind": 2, "edit_share": float("nan")}},
+    ),
+    "edit_share_of_a_retry": (
+        "INVALID_COMBINATION", FEEDBACK,
+        {"decision_id": "$ID", "source": 4, "reaction": {"kind": 4, "edit_share": 0.5}},
+    ),
+    "reaction_source_kept_for_the_log": (
+        "UNKNOWN_ENUM_VALUE", FEEDBACK, {"decision_id": "$ID", "source": 5, "score": 1.0},
+    ),
     "thumb_missing": ("UNKNOWN_ENUM_VALUE", FEEDBACK, {"decision_id": "$ID", "thumb": 0, "source": 1}),
     "role_unknown": ("UNKNOWN_ENUM_VALUE", DECIDE, {"task_class": "e2e", "messages": [{"role": 77}]}),
     "role_missing": ("UNKNOWN_ENUM_VALUE", COMPLETE, {"task_class": "e2e", "messages": [{"parts": [{"text": "a"}]}]}),

@@ -238,6 +238,71 @@ def test_thumbs_count_as_scores(api: Caller) -> None:
         assert (kept.thumb, kept.value, kept.comment) == (thumb, value, "ok")
 
 
+ACCEPTED, EDITED, ABANDONED, RETRIED = 1, 2, 3, 4
+
+
+def react(api: Caller, decision_id: str, kind: int, edit_share: float | None = None, **fields: Any) -> Any:
+    """Report what the user did with an answer."""
+    reaction = {"kind": kind} | ({} if edit_share is None else {"edit_share": edit_share})
+    return api.call("FeedbackService/ReportFeedback", decision_id=decision_id, source=USER, reaction=reaction, **fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "edit_share", "value"),
+    [
+        (ACCEPTED, None, 1.0), (EDITED, None, 0.5), (EDITED, 0.0, 1.0), (EDITED, 0.25, 0.75), (EDITED, 1.0, 0.0),
+        (ABANDONED, None, 0.25), (RETRIED, None, 0.0),
+    ],
+)  # fmt: skip
+def test_a_reaction_counts_as_its_score_with_half_the_weight_of_a_thumb(
+    api: Caller, kind: int, edit_share: float | None, value: float
+) -> None:
+    made = api.decide(f"fb.reaction{kind}.{edit_share}")
+    reply = react(api, made.decision_id, kind, edit_share, comment="copied")
+    assert (reply.effective_score, reply.state) == (value, EFFECTIVE)
+    (kept,) = record(api, made.decision_id).feedback
+    assert (kept.source, kept.reaction.kind, kept.value, kept.comment) == (USER, kind, value, "copied")
+    assert (kept.reaction.edit_share if kept.reaction.HasField("edit_share") else None) == edit_share
+    evidence = sum(a.quality.effective_observations for a in api.arms(task_class=made.task_class).arms)
+    assert evidence == pytest.approx(kept.weight) == 0.075
+    api.verify()
+
+
+def test_what_a_user_says_counts_before_what_the_user_did_in_either_order(api: Caller) -> None:
+    for first in ("says", "does"):
+        made = api.decide("fb.implicit")
+        if first == "says":
+            said = api.score(made.decision_id, 0.9, USER, rater_id="ann")
+        done = react(api, made.decision_id, RETRIED, rater_id="ann")
+        if first == "does":
+            assert done.effective_score == 0.0
+            said = api.score(made.decision_id, 0.9, USER, rater_id="ann")
+        assert not said.revised, "they stand beside each other"
+        states = {f.WhichOneof("signal"): f.state for f in record(api, made.decision_id).feedback}
+        assert states == {"score": EFFECTIVE, "reaction": SUPERSEDED}
+        assert api.call(RETRACT, feedback_id=said.feedback_id).effective_score == 0.0, "the reaction counts again"
+        assert not api.call(RETRACT, feedback_id=done.feedback_id).HasField("effective_score")
+    api.verify()
+
+
+def test_a_later_reaction_revises_an_earlier_one(api: Caller) -> None:
+    made = api.decide("fb.reacted")
+    first = react(api, made.decision_id, RETRIED)
+    second = react(api, made.decision_id, EDITED, 0.1)
+    assert (second.revised, second.feedback_id, second.effective_score) == (True, first.feedback_id, 0.9)
+    (kept,) = record(api, made.decision_id).feedback
+    assert (kept.reaction.edit_share, kept.revisions) == (0.1, 1)
+
+
+def test_reactions_of_one_user_count_up_to_the_cap(api: Caller) -> None:
+    for _ in range(60):
+        made = api.decide("fb.flood", allowed_models=["echo/small"])
+        react(api, made.decision_id, RETRIED, rater_id="mallory")
+    evidence = {a.model: a.quality.effective_observations for a in api.arms(task_class="fb.flood").arms}
+    assert evidence["echo/small"] == pytest.approx(16 * 0.15, rel=0.02), "30 full judgements were given"
+    api.verify()
+
+
 def test_a_preference_between_two_attempts(api: Caller) -> None:
     made = api.decide("fb.prefer")
     for attempt, model in (("a", "echo/small"), ("b", "echo/large")):
@@ -275,6 +340,41 @@ def test_a_preference_is_one_judgement(api: Caller) -> None:
     (kept,) = record(api, made.decision_id).feedback
     assert (kept.feedback_id, kept.attempt_id, kept.state) == (given.feedback_id, "", EFFECTIVE)
     assert (kept.preference.preferred_attempt_id, kept.preference.other_attempt_id) == ("2", "1")
+
+
+def test_a_preference_draws_the_models_apart_around_what_was_believed(api: Caller) -> None:
+    """And by what was believed at the decision, however late it comes; a retraction takes back exactly that."""
+    for _ in range(8):
+        for model in ("echo/small", "echo/large"):
+            api.score(api.decide("fb.apart", allowed_models=[model]).decision_id, 0.9)
+    made = compared(api, "fb.apart")
+    believed = {c.model: c.quality for c in made.ranking}
+    middle = sum(believed.values()) / 2
+    assert middle > 0.8
+    before = {a.model: a.quality.mean for a in api.arms(task_class="fb.apart").arms}
+    given = prefer(api, made.decision_id, "1", "2")
+    assert given.effective_score == pytest.approx(1.0)
+    after = {a.model: a.quality.mean for a in api.arms(task_class="fb.apart").arms}
+    assert after["echo/small"] > before["echo/small"]
+    assert after["echo/large"] < before["echo/large"]
+    sums = [sum(means.values()) for means in (before, after)]
+    assert sums[0] == pytest.approx(sums[1], abs=1e-3), "the class as a whole stays where it was"
+    for _ in range(4):
+        api.score(api.decide("fb.apart", allowed_models=["echo/large"]).decision_id, 0.1)
+    late = prefer(api, made.decision_id, "2", "1")
+    assert (late.feedback_id, late.effective_score) == (given.feedback_id, pytest.approx(1.0))
+    api.verify()
+
+
+def test_a_preference_between_two_answers_of_one_model_is_kept_and_teaches_nothing(api: Caller) -> None:
+    made = api.decide("fb.same", allowed_models=["echo/small"])
+    for _ in range(2):
+        api.outcome(made.decision_id, model="echo/small")
+    reply = prefer(api, made.decision_id, "2", "1")
+    assert reply.state == SUPERSEDED
+    (kept,) = record(api, made.decision_id).feedback
+    assert (kept.state, kept.preference.preferred_attempt_id) == (SUPERSEDED, "2")
+    assert all(a.quality.effective_observations == 0.0 for a in api.arms(task_class="fb.same").arms)
 
 
 def test_a_preference_turned_round_revises_and_can_be_taken_back_by_either_receipt(api: Caller) -> None:

@@ -14,7 +14,7 @@ from naiad.bandit.statistics import Observation, Statistics, to_fixed
 from naiad.server.ledger import AttemptEntry, Entry, effects, take_outcome, take_ratings
 from naiad.server.records import Change, FeedbackReported, Outcome, OutcomeReported, Rating, Usage
 
-MODELS, CLASSES, SOURCES = 3, 2, (1, 2, 3, 4)
+MODELS, CLASSES, SOURCES = 3, 2, (1, 2, 3, 4, 5)
 ATTEMPTS = ("1", "2", "x")
 RATERS = ("", "ann", "bob")
 CAPS = Caps({1: 1_500, 4: 700}, 2)  # a few judgements reach them

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from naiad.bandit.statistics import SCALE, Measure, Statistics, to_fixed
-from naiad.server.ledger import Entry, counting, effects, feedback_id_of, take_outcome, take_ratings, uid_of_feedback
+from naiad.server.ledger import (
+    Entry,
+    counting,
+    effects,
+    feedback_id_of,
+    learned,
+    take_outcome,
+    take_ratings,
+    uid_of_feedback,
+)
 from naiad.server.records import Outcome, Rating, Usage
 from tests.ledger.histories import (
     MODELS,
@@ -200,11 +209,15 @@ def test_raters_of_one_source_count_as_their_exact_weighted_mean(given_: list[tu
 
 @given(histories(), st.integers(0, 13))
 def test_failed_attempts_never_move_quality(history: tuple[int, list[Op]], error: int) -> None:
-    """If every outcome is a failure, quality is that of the decisions without an outcome."""
+    """If every outcome is a failure, quality is that of the decisions without an outcome.
+
+    Preferences have a law of their own, below.
+    """
     count, ops = history
     failed = [
         op if op.outcome is None else Op(op.uid, op.attempts, replace(op.outcome, failed=True, error=error))
         for op in ops
+        if len(op.attempts) < 2
     ]
     entries, events = play(count, failed)
     silent = {uid: replace(entry, attempts=(), early=()) if entry.reported else entry for uid, entry in entries.items()}
@@ -242,6 +255,39 @@ def test_feedback_on_an_attempt_that_was_never_made(value: float, order: list[st
         entry, event = apply(entry, op)
         events.append(event)
     assert set(quality(folded(events, 0))) == ({(1, 0)} if made_late else set())
+
+
+@given(histories())
+def test_a_preference_counts_for_both_models_or_for_neither(history: tuple[int, list[Op]]) -> None:
+    """Not over a failure, not under a higher source, not within one model: half of a difference says nothing."""
+    entries, _ = play(*history)
+    for entry in entries.values():
+        for attempt in entry.seen():
+            for given_ in attempt.ratings:
+                if not given_.preferred:
+                    continue
+                halves = [attempt_of(entry, name) for name in (given_.preferred, given_.other)]
+                shown = [
+                    any(
+                        effect[:2] == (Measure.QUALITY, given_.source) and slot == given_.slot
+                        for (_, _, slot), effect in effects(entry, half).items()
+                    )
+                    for half in halves
+                ]
+                kept = [
+                    learned(entry, half, r)
+                    for half in halves
+                    for r in half.ratings
+                    if (r.source, r.rater) == (given_.source, given_.rater)
+                ]
+                assert kept in ([True, True], [False, False])
+                assert not kept[0] or all(shown)
+                if all(len(half.ratings) == 1 for half in halves):
+                    assert shown == kept
+                if any(half.outcome is not None and half.outcome.failed for half in halves):
+                    assert not kept[0]
+                if len({entry.model_of(half.attempt) for half in halves}) == 1:
+                    assert not kept[0]
 
 
 @given(scores, st.integers(0, 13), st.booleans())

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from naiad.client import AttemptError, BudgetExplanation, NanoUsd, Objective, Preference
+from naiad.client import AttemptError, BudgetExplanation, NanoUsd, Objective, Preference, Reaction
 from naiad.server.report import print_explanation
 from naiad.server.report.explanation import budget, choice, drawn_interval, explain, verdict
 from tests.report.conftest import Running
@@ -101,6 +101,16 @@ def test_a_preference_is_told_once_and_unknown_tokens_not_at_all(
     text = explained(running, decision.decision_id, capsys)
     assert text.count("attempt 2 is the better of two") == 1
     assert "Attempt 1: echo/small answered after 0.25 s. " in text
+
+
+def test_a_reaction_is_told_as_what_the_user_did(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    done = running.client.complete("hello", task_class="code.debug")
+    running.client.report_feedback(done, reaction=Reaction(kind="edited", edit_share=0.3), rater_id="ann")
+    assert "The user 'ann' edited it, changing 30%: it counts." in explained(running, done.decision_id, capsys)
+    running.client.report_feedback(done, reaction="abandoned", rater_id="ann")
+    assert "The user 'ann' abandoned it: it counts." in explained(running, done.decision_id, capsys)
+    (kept,) = running.client.get_decision(done.decision_id).feedback
+    assert (kept.reaction, kept.score, kept.value, kept.revisions) == (Reaction(kind="abandoned"), None, 0.25, 1)
 
 
 def test_a_session_that_kept_its_model_was_no_draw(running: Running, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,6 +79,7 @@ from naiad.client.results import (
     FeedbackReceipt,
     OutcomeReceipt,
     Preference,
+    Reaction,
     Retraction,
 )
 from naiad.client.retry import RetryPolicy
@@ -139,6 +140,7 @@ __all__ = [
     "Preference",
     "Prices",
     "QualityPrior",
+    "Reaction",
     "RemovedArm",
     "ResourceExhausted",
     "Retraction",

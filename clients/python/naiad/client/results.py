@@ -100,8 +100,17 @@ class Preference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reaction:
+    """What a user did with an answer."""
+
+    kind: str  # "accepted", "edited", "abandoned", "retried"
+    edit_share: float | None = None  # of "edited": how much was changed, from 0 to 1; None is not known
+    raw: feedback_pb2.Reaction = field(default_factory=feedback_pb2.Reaction, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """A piece of feedback as it is kept. Exactly one of score, thumb and preference is set."""
+    """A piece of feedback as it is kept. Exactly one of score, thumb, preference and reaction is set."""
 
     feedback_id: str
     decision_id: str = field(repr=False)
@@ -111,6 +120,7 @@ class Feedback:
     score: float | None
     thumb: str | None  # "up", "down"
     preference: Preference | None
+    reaction: Reaction | None
     comment: str = field(repr=False)
     state: str
     revisions: int

@@ -56,6 +56,8 @@ class NoticeCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_CODE_STICKY_SESSION: _ClassVar[NoticeCode]
     NOTICE_CODE_DATA_CLASS_NOT_ENFORCED: _ClassVar[NoticeCode]
     NOTICE_CODE_BUDGET_BELOW_CHEAPEST: _ClassVar[NoticeCode]
+    NOTICE_CODE_NEWCOMERS_CAPPED: _ClassVar[NoticeCode]
+    NOTICE_CODE_ALLOWANCE_SPENT: _ClassVar[NoticeCode]
 EXCLUSION_REASON_UNSPECIFIED: ExclusionReason
 EXCLUSION_REASON_POLICY: ExclusionReason
 EXCLUSION_REASON_NOT_ALLOWED: ExclusionReason
@@ -94,6 +96,8 @@ NOTICE_CODE_USAGE_ESTIMATED: NoticeCode
 NOTICE_CODE_STICKY_SESSION: NoticeCode
 NOTICE_CODE_DATA_CLASS_NOT_ENFORCED: NoticeCode
 NOTICE_CODE_BUDGET_BELOW_CHEAPEST: NoticeCode
+NOTICE_CODE_NEWCOMERS_CAPPED: NoticeCode
+NOTICE_CODE_ALLOWANCE_SPENT: NoticeCode
 
 class Candidate(_message.Message):
     __slots__ = ("model", "propensity", "quality", "quality_sd", "cost_nano_usd", "cost_sd_nano_usd", "latency_s", "latency_sd_s")

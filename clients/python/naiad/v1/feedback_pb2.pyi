@@ -21,6 +21,14 @@ class Thumb(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     THUMB_UP: _ClassVar[Thumb]
     THUMB_DOWN: _ClassVar[Thumb]
 
+class ReactionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REACTION_KIND_UNSPECIFIED: _ClassVar[ReactionKind]
+    REACTION_KIND_ACCEPTED: _ClassVar[ReactionKind]
+    REACTION_KIND_EDITED: _ClassVar[ReactionKind]
+    REACTION_KIND_ABANDONED: _ClassVar[ReactionKind]
+    REACTION_KIND_RETRIED: _ClassVar[ReactionKind]
+
 class FeedbackState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FEEDBACK_STATE_UNSPECIFIED: _ClassVar[FeedbackState]
@@ -36,6 +44,11 @@ FEEDBACK_SOURCE_USER: FeedbackSource
 THUMB_UNSPECIFIED: Thumb
 THUMB_UP: Thumb
 THUMB_DOWN: Thumb
+REACTION_KIND_UNSPECIFIED: ReactionKind
+REACTION_KIND_ACCEPTED: ReactionKind
+REACTION_KIND_EDITED: ReactionKind
+REACTION_KIND_ABANDONED: ReactionKind
+REACTION_KIND_RETRIED: ReactionKind
 FEEDBACK_STATE_UNSPECIFIED: FeedbackState
 FEEDBACK_STATE_EFFECTIVE: FeedbackState
 FEEDBACK_STATE_SUPERSEDED: FeedbackState
@@ -50,8 +63,16 @@ class Preference(_message.Message):
     other_attempt_id: str
     def __init__(self, preferred_attempt_id: _Optional[str] = ..., other_attempt_id: _Optional[str] = ...) -> None: ...
 
+class Reaction(_message.Message):
+    __slots__ = ("kind", "edit_share")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    EDIT_SHARE_FIELD_NUMBER: _ClassVar[int]
+    kind: ReactionKind
+    edit_share: float
+    def __init__(self, kind: _Optional[_Union[ReactionKind, str]] = ..., edit_share: _Optional[float] = ...) -> None: ...
+
 class Feedback(_message.Message):
-    __slots__ = ("feedback_id", "decision_id", "attempt_id", "source", "rater_id", "score", "thumb", "preference", "comment", "state", "revisions", "create_time", "update_time", "value", "weight")
+    __slots__ = ("feedback_id", "decision_id", "attempt_id", "source", "rater_id", "score", "thumb", "preference", "reaction", "comment", "state", "revisions", "create_time", "update_time", "value", "weight")
     FEEDBACK_ID_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +81,7 @@ class Feedback(_message.Message):
     SCORE_FIELD_NUMBER: _ClassVar[int]
     THUMB_FIELD_NUMBER: _ClassVar[int]
     PREFERENCE_FIELD_NUMBER: _ClassVar[int]
+    REACTION_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REVISIONS_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +97,7 @@ class Feedback(_message.Message):
     score: float
     thumb: Thumb
     preference: Preference
+    reaction: Reaction
     comment: str
     state: FeedbackState
     revisions: int
@@ -82,4 +105,4 @@ class Feedback(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     value: float
     weight: float
-    def __init__(self, feedback_id: _Optional[str] = ..., decision_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., source: _Optional[_Union[FeedbackSource, str]] = ..., rater_id: _Optional[str] = ..., score: _Optional[float] = ..., thumb: _Optional[_Union[Thumb, str]] = ..., preference: _Optional[_Union[Preference, _Mapping[str, object]]] = ..., comment: _Optional[str] = ..., state: _Optional[_Union[FeedbackState, str]] = ..., revisions: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., value: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...
+    def __init__(self, feedback_id: _Optional[str] = ..., decision_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., source: _Optional[_Union[FeedbackSource, str]] = ..., rater_id: _Optional[str] = ..., score: _Optional[float] = ..., thumb: _Optional[_Union[Thumb, str]] = ..., preference: _Optional[_Union[Preference, _Mapping[str, object]]] = ..., reaction: _Optional[_Union[Reaction, _Mapping[str, object]]] = ..., comment: _Optional[str] = ..., state: _Optional[_Union[FeedbackState, str]] = ..., revisions: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., value: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...

@@ -67,7 +67,7 @@ class ReportOutcomeResponse(_message.Message):
     def __init__(self, attempt_id: _Optional[str] = ..., cost: _Optional[_Union[_decision_pb2.CostBreakdown, _Mapping[str, object]]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class ReportFeedbackRequest(_message.Message):
-    __slots__ = ("decision_id", "attempt_id", "source", "rater_id", "score", "thumb", "preference", "comment", "request_id")
+    __slots__ = ("decision_id", "attempt_id", "source", "rater_id", "score", "thumb", "preference", "reaction", "comment", "request_id")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +75,7 @@ class ReportFeedbackRequest(_message.Message):
     SCORE_FIELD_NUMBER: _ClassVar[int]
     THUMB_FIELD_NUMBER: _ClassVar[int]
     PREFERENCE_FIELD_NUMBER: _ClassVar[int]
+    REACTION_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
@@ -84,9 +85,10 @@ class ReportFeedbackRequest(_message.Message):
     score: float
     thumb: _feedback_pb2.Thumb
     preference: _feedback_pb2.Preference
+    reaction: _feedback_pb2.Reaction
     comment: str
     request_id: str
-    def __init__(self, decision_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., source: _Optional[_Union[_feedback_pb2.FeedbackSource, str]] = ..., rater_id: _Optional[str] = ..., score: _Optional[float] = ..., thumb: _Optional[_Union[_feedback_pb2.Thumb, str]] = ..., preference: _Optional[_Union[_feedback_pb2.Preference, _Mapping[str, object]]] = ..., comment: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, decision_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., source: _Optional[_Union[_feedback_pb2.FeedbackSource, str]] = ..., rater_id: _Optional[str] = ..., score: _Optional[float] = ..., thumb: _Optional[_Union[_feedback_pb2.Thumb, str]] = ..., preference: _Optional[_Union[_feedback_pb2.Preference, _Mapping[str, object]]] = ..., reaction: _Optional[_Union[_feedback_pb2.Reaction, _Mapping[str, object]]] = ..., comment: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ReportFeedbackResponse(_message.Message):
     __slots__ = ("feedback_id", "state", "effective_score", "revised", "sequence")

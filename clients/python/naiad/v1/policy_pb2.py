@@ -28,39 +28,39 @@ from naiad.v1 import feedback_pb2 as naiad_dot_v1_dot_feedback__pb2
 from naiad.v1 import objective_pb2 as naiad_dot_v1_dot_objective__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15naiad/v1/policy.proto\x12\x08naiad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17naiad/v1/feedback.proto\x1a\x18naiad/v1/objective.proto\"\xc4\x01\n\nPolicyRule\x12\x14\n\x0ctask_classes\x18\x01 \x03(\t\x12\x11\n\tworkflows\x18\x02 \x03(\t\x12&\n\tobjective\x18\x03 \x01(\x0b\x32\x13.naiad.v1.Objective\x12)\n\x06\x62ounds\x18\x04 \x01(\x0b\x32\x19.naiad.v1.ObjectiveBounds\x12\x0e\n\x06models\x18\x05 \x03(\t\x12*\n\x0b\x65xploration\x18\x06 \x01(\x0b\x32\x15.naiad.v1.Exploration\"\xb1\x02\n\x0fObjectiveBounds\x12&\n\nstrategies\x18\x01 \x03(\x0e\x32\x12.naiad.v1.Strategy\x12$\n\x17maximum_usd_per_quality\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12#\n\x16maximum_usd_per_second\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\"\n\x15minimum_quality_floor\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x1f\n\x12minimum_confidence\x18\x05 \x01(\x01H\x03\x88\x01\x01\x42\x1a\n\x18_maximum_usd_per_qualityB\x19\n\x17_maximum_usd_per_secondB\x18\n\x16_minimum_quality_floorB\x15\n\x13_minimum_confidence\"\xfb\x01\n\x0b\x45xploration\x12\x12\n\x05\x66loor\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0f\x66loor_allowance\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12%\n\x18\x64\x61ily_allowance_nano_usd\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1b\n\x0enewcomer_quota\x18\x05 \x01(\x05H\x04\x88\x01\x01\x42\x08\n\x06_floorB\x0e\n\x0c_temperatureB\x12\n\x10_floor_allowanceB\x1b\n\x19_daily_allowance_nano_usdB\x11\n\x0f_newcomer_quota\"2\n\x08\x44\x61taRule\x12\x12\n\ndata_class\x18\x01 \x01(\t\x12\x12\n\ndata_zones\x18\x02 \x03(\t\"\xb0\x01\n\tTrustRule\x12(\n\x06source\x18\x01 \x01(\x0e\x32\x18.naiad.v1.FeedbackSource\x12\x10\n\x08rater_id\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12\x1a\n\rinfluence_cap\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12)\n\x06period\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\n\x0e_influence_cap\"i\n\x05Guard\x12 \n\x06metric\x18\x01 \x01(\x0e\x32\x10.naiad.v1.Metric\x12\x11\n\ttolerance\x18\x02 \x01(\x01\x12\x18\n\x10\x66\x61lse_alarm_rate\x18\x03 \x01(\x01\x12\x11\n\troll_back\x18\x04 \x01(\x08\"\xcc\x01\n\nPolicySpec\x12#\n\x05rules\x18\x01 \x03(\x0b\x32\x14.naiad.v1.PolicyRule\x12&\n\ndata_rules\x18\x02 \x03(\x0b\x32\x12.naiad.v1.DataRule\x12(\n\x0btrust_rules\x18\x03 \x03(\x0b\x32\x13.naiad.v1.TrustRule\x12\x1f\n\x06guards\x18\x04 \x03(\x0b\x32\x0f.naiad.v1.Guard\x12\x17\n\nforgetting\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_forgetting\"\xa6\x02\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\"\n\x04spec\x18\x02 \x01(\x0b\x32\x14.naiad.v1.PolicySpec\x12$\n\x05stage\x18\x03 \x01(\x0e\x32\x15.naiad.v1.PolicyStage\x12\x14\n\x0c\x63\x61nary_share\x18\x04 \x01(\x01\x12\x14\n\x0c\x62\x61se_version\x18\x05 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstage_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cstage_reason\x18\n \x01(\t\"\xb6\x01\n\x08\x45stimate\x12 \n\x06metric\x18\x01 \x01(\x0e\x32\x10.naiad.v1.Metric\x12\x12\n\ntask_class\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x01\x12\r\n\x05lower\x18\x04 \x01(\x01\x12\r\n\x05upper\x18\x05 \x01(\x01\x12\x14\n\x0cserved_value\x18\x06 \x01(\x01\x12\x19\n\x11\x65\x66\x66\x65\x63tive_samples\x18\x07 \x01(\x01\x12\x16\n\x0eneeded_samples\x18\x08 \x01(\x01\"@\n\x0cPolicyChange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08old_json\x18\x02 \x01(\t\x12\x10\n\x08new_json\x18\x03 \x01(\t*\xc6\x01\n\x0bPolicyStage\x12\x1c\n\x18POLICY_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12POLICY_STAGE_DRAFT\x10\x01\x12\x17\n\x13POLICY_STAGE_SHADOW\x10\x02\x12\x17\n\x13POLICY_STAGE_CANARY\x10\x03\x12\x17\n\x13POLICY_STAGE_ACTIVE\x10\x04\x12\x18\n\x14POLICY_STAGE_RETIRED\x10\x05\x12\x1c\n\x18POLICY_STAGE_ROLLED_BACK\x10\x06*\x84\x01\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x12\n\x0eMETRIC_QUALITY\x10\x01\x12\x0f\n\x0bMETRIC_COST\x10\x02\x12\x12\n\x0eMETRIC_LATENCY\x10\x03\x12\x15\n\x11METRIC_ERROR_RATE\x10\x04\x12\x12\n\x0eMETRIC_UTILITY\x10\x05*k\n\tEstimator\x12\x19\n\x15\x45STIMATOR_UNSPECIFIED\x10\x00\x12\x11\n\rESTIMATOR_IPS\x10\x01\x12\x13\n\x0f\x45STIMATOR_SNIPS\x10\x02\x12\x1b\n\x17\x45STIMATOR_DOUBLY_ROBUST\x10\x03*v\n\rRollbackCause\x12\x1e\n\x1aROLLBACK_CAUSE_UNSPECIFIED\x10\x00\x12#\n\x1fROLLBACK_CAUSE_EVIDENCE_SPOILED\x10\x01\x12 \n\x1cROLLBACK_CAUSE_EVIDENCE_TRUE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15naiad/v1/policy.proto\x12\x08naiad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17naiad/v1/feedback.proto\x1a\x18naiad/v1/objective.proto\"\xc4\x01\n\nPolicyRule\x12\x14\n\x0ctask_classes\x18\x01 \x03(\t\x12\x11\n\tworkflows\x18\x02 \x03(\t\x12&\n\tobjective\x18\x03 \x01(\x0b\x32\x13.naiad.v1.Objective\x12)\n\x06\x62ounds\x18\x04 \x01(\x0b\x32\x19.naiad.v1.ObjectiveBounds\x12\x0e\n\x06models\x18\x05 \x03(\t\x12*\n\x0b\x65xploration\x18\x06 \x01(\x0b\x32\x15.naiad.v1.Exploration\"\xb1\x02\n\x0fObjectiveBounds\x12&\n\nstrategies\x18\x01 \x03(\x0e\x32\x12.naiad.v1.Strategy\x12$\n\x17maximum_usd_per_quality\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12#\n\x16maximum_usd_per_second\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\"\n\x15minimum_quality_floor\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x1f\n\x12minimum_confidence\x18\x05 \x01(\x01H\x03\x88\x01\x01\x42\x1a\n\x18_maximum_usd_per_qualityB\x19\n\x17_maximum_usd_per_secondB\x18\n\x16_minimum_quality_floorB\x15\n\x13_minimum_confidence\"\x91\x03\n\x0b\x45xploration\x12\x12\n\x05\x66loor\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0f\x66loor_allowance\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12%\n\x18\x64\x61ily_allowance_nano_usd\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1b\n\x0enewcomer_quota\x18\x05 \x01(\x05H\x04\x88\x01\x01\x12\x1b\n\x0enewcomer_calls\x18\x06 \x01(\x05H\x05\x88\x01\x01\x12\x1b\n\x0enewcomer_share\x18\x07 \x01(\x01H\x06\x88\x01\x01\x12\x1e\n\x11newcomer_nano_usd\x18\x08 \x01(\x03H\x07\x88\x01\x01\x42\x08\n\x06_floorB\x0e\n\x0c_temperatureB\x12\n\x10_floor_allowanceB\x1b\n\x19_daily_allowance_nano_usdB\x11\n\x0f_newcomer_quotaB\x11\n\x0f_newcomer_callsB\x11\n\x0f_newcomer_shareB\x14\n\x12_newcomer_nano_usd\"2\n\x08\x44\x61taRule\x12\x12\n\ndata_class\x18\x01 \x01(\t\x12\x12\n\ndata_zones\x18\x02 \x03(\t\"\xb0\x01\n\tTrustRule\x12(\n\x06source\x18\x01 \x01(\x0e\x32\x18.naiad.v1.FeedbackSource\x12\x10\n\x08rater_id\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12\x1a\n\rinfluence_cap\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12)\n\x06period\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\n\x0e_influence_cap\"i\n\x05Guard\x12 \n\x06metric\x18\x01 \x01(\x0e\x32\x10.naiad.v1.Metric\x12\x11\n\ttolerance\x18\x02 \x01(\x01\x12\x18\n\x10\x66\x61lse_alarm_rate\x18\x03 \x01(\x01\x12\x11\n\troll_back\x18\x04 \x01(\x08\"\xcc\x01\n\nPolicySpec\x12#\n\x05rules\x18\x01 \x03(\x0b\x32\x14.naiad.v1.PolicyRule\x12&\n\ndata_rules\x18\x02 \x03(\x0b\x32\x12.naiad.v1.DataRule\x12(\n\x0btrust_rules\x18\x03 \x03(\x0b\x32\x13.naiad.v1.TrustRule\x12\x1f\n\x06guards\x18\x04 \x03(\x0b\x32\x0f.naiad.v1.Guard\x12\x17\n\nforgetting\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_forgetting\"\xa6\x02\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\"\n\x04spec\x18\x02 \x01(\x0b\x32\x14.naiad.v1.PolicySpec\x12$\n\x05stage\x18\x03 \x01(\x0e\x32\x15.naiad.v1.PolicyStage\x12\x14\n\x0c\x63\x61nary_share\x18\x04 \x01(\x01\x12\x14\n\x0c\x62\x61se_version\x18\x05 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstage_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cstage_reason\x18\n \x01(\t\"\xb6\x01\n\x08\x45stimate\x12 \n\x06metric\x18\x01 \x01(\x0e\x32\x10.naiad.v1.Metric\x12\x12\n\ntask_class\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x01\x12\r\n\x05lower\x18\x04 \x01(\x01\x12\r\n\x05upper\x18\x05 \x01(\x01\x12\x14\n\x0cserved_value\x18\x06 \x01(\x01\x12\x19\n\x11\x65\x66\x66\x65\x63tive_samples\x18\x07 \x01(\x01\x12\x16\n\x0eneeded_samples\x18\x08 \x01(\x01\"@\n\x0cPolicyChange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08old_json\x18\x02 \x01(\t\x12\x10\n\x08new_json\x18\x03 \x01(\t*\xc6\x01\n\x0bPolicyStage\x12\x1c\n\x18POLICY_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12POLICY_STAGE_DRAFT\x10\x01\x12\x17\n\x13POLICY_STAGE_SHADOW\x10\x02\x12\x17\n\x13POLICY_STAGE_CANARY\x10\x03\x12\x17\n\x13POLICY_STAGE_ACTIVE\x10\x04\x12\x18\n\x14POLICY_STAGE_RETIRED\x10\x05\x12\x1c\n\x18POLICY_STAGE_ROLLED_BACK\x10\x06*\x84\x01\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x12\n\x0eMETRIC_QUALITY\x10\x01\x12\x0f\n\x0bMETRIC_COST\x10\x02\x12\x12\n\x0eMETRIC_LATENCY\x10\x03\x12\x15\n\x11METRIC_ERROR_RATE\x10\x04\x12\x12\n\x0eMETRIC_UTILITY\x10\x05*k\n\tEstimator\x12\x19\n\x15\x45STIMATOR_UNSPECIFIED\x10\x00\x12\x11\n\rESTIMATOR_IPS\x10\x01\x12\x13\n\x0f\x45STIMATOR_SNIPS\x10\x02\x12\x1b\n\x17\x45STIMATOR_DOUBLY_ROBUST\x10\x03*v\n\rRollbackCause\x12\x1e\n\x1aROLLBACK_CAUSE_UNSPECIFIED\x10\x00\x12#\n\x1fROLLBACK_CAUSE_EVIDENCE_SPOILED\x10\x01\x12 \n\x1cROLLBACK_CAUSE_EVIDENCE_TRUE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'naiad.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POLICYSTAGE']._serialized_start=2006
-  _globals['_POLICYSTAGE']._serialized_end=2204
-  _globals['_METRIC']._serialized_start=2207
-  _globals['_METRIC']._serialized_end=2339
-  _globals['_ESTIMATOR']._serialized_start=2341
-  _globals['_ESTIMATOR']._serialized_end=2448
-  _globals['_ROLLBACKCAUSE']._serialized_start=2450
-  _globals['_ROLLBACKCAUSE']._serialized_end=2568
+  _globals['_POLICYSTAGE']._serialized_start=2156
+  _globals['_POLICYSTAGE']._serialized_end=2354
+  _globals['_METRIC']._serialized_start=2357
+  _globals['_METRIC']._serialized_end=2489
+  _globals['_ESTIMATOR']._serialized_start=2491
+  _globals['_ESTIMATOR']._serialized_end=2598
+  _globals['_ROLLBACKCAUSE']._serialized_start=2600
+  _globals['_ROLLBACKCAUSE']._serialized_end=2718
   _globals['_POLICYRULE']._serialized_start=152
   _globals['_POLICYRULE']._serialized_end=348
   _globals['_OBJECTIVEBOUNDS']._serialized_start=351
   _globals['_OBJECTIVEBOUNDS']._serialized_end=656
   _globals['_EXPLORATION']._serialized_start=659
-  _globals['_EXPLORATION']._serialized_end=910
-  _globals['_DATARULE']._serialized_start=912
-  _globals['_DATARULE']._serialized_end=962
-  _globals['_TRUSTRULE']._serialized_start=965
-  _globals['_TRUSTRULE']._serialized_end=1141
-  _globals['_GUARD']._serialized_start=1143
-  _globals['_GUARD']._serialized_end=1248
-  _globals['_POLICYSPEC']._serialized_start=1251
-  _globals['_POLICYSPEC']._serialized_end=1455
-  _globals['_POLICY']._serialized_start=1458
-  _globals['_POLICY']._serialized_end=1752
-  _globals['_ESTIMATE']._serialized_start=1755
-  _globals['_ESTIMATE']._serialized_end=1937
-  _globals['_POLICYCHANGE']._serialized_start=1939
-  _globals['_POLICYCHANGE']._serialized_end=2003
+  _globals['_EXPLORATION']._serialized_end=1060
+  _globals['_DATARULE']._serialized_start=1062
+  _globals['_DATARULE']._serialized_end=1112
+  _globals['_TRUSTRULE']._serialized_start=1115
+  _globals['_TRUSTRULE']._serialized_end=1291
+  _globals['_GUARD']._serialized_start=1293
+  _globals['_GUARD']._serialized_end=1398
+  _globals['_POLICYSPEC']._serialized_start=1401
+  _globals['_POLICYSPEC']._serialized_end=1605
+  _globals['_POLICY']._serialized_start=1608
+  _globals['_POLICY']._serialized_end=1902
+  _globals['_ESTIMATE']._serialized_start=1905
+  _globals['_ESTIMATE']._serialized_end=2087
+  _globals['_POLICYCHANGE']._serialized_start=2089
+  _globals['_POLICYCHANGE']._serialized_end=2153
 # @@protoc_insertion_point(module_scope)

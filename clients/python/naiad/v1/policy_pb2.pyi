@@ -94,18 +94,24 @@ class ObjectiveBounds(_message.Message):
     def __init__(self, strategies: _Optional[_Iterable[_Union[_objective_pb2.Strategy, str]]] = ..., maximum_usd_per_quality: _Optional[float] = ..., maximum_usd_per_second: _Optional[float] = ..., minimum_quality_floor: _Optional[float] = ..., minimum_confidence: _Optional[float] = ...) -> None: ...
 
 class Exploration(_message.Message):
-    __slots__ = ("floor", "temperature", "floor_allowance", "daily_allowance_nano_usd", "newcomer_quota")
+    __slots__ = ("floor", "temperature", "floor_allowance", "daily_allowance_nano_usd", "newcomer_quota", "newcomer_calls", "newcomer_share", "newcomer_nano_usd")
     FLOOR_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     FLOOR_ALLOWANCE_FIELD_NUMBER: _ClassVar[int]
     DAILY_ALLOWANCE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     NEWCOMER_QUOTA_FIELD_NUMBER: _ClassVar[int]
+    NEWCOMER_CALLS_FIELD_NUMBER: _ClassVar[int]
+    NEWCOMER_SHARE_FIELD_NUMBER: _ClassVar[int]
+    NEWCOMER_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     floor: float
     temperature: float
     floor_allowance: float
     daily_allowance_nano_usd: int
     newcomer_quota: int
-    def __init__(self, floor: _Optional[float] = ..., temperature: _Optional[float] = ..., floor_allowance: _Optional[float] = ..., daily_allowance_nano_usd: _Optional[int] = ..., newcomer_quota: _Optional[int] = ...) -> None: ...
+    newcomer_calls: int
+    newcomer_share: float
+    newcomer_nano_usd: int
+    def __init__(self, floor: _Optional[float] = ..., temperature: _Optional[float] = ..., floor_allowance: _Optional[float] = ..., daily_allowance_nano_usd: _Optional[int] = ..., newcomer_quota: _Optional[int] = ..., newcomer_calls: _Optional[int] = ..., newcomer_share: _Optional[float] = ..., newcomer_nano_usd: _Optional[int] = ...) -> None: ...
 
 class DataRule(_message.Message):
     __slots__ = ("data_class", "data_zones")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from naiad.client.calls import Call, Timeouts, call, new_id
 from naiad.client.convert import read, write
-from naiad.client.results import Completion, Decision, FeedbackReceipt, OutcomeReceipt, Preference, Retraction
+from naiad.client.results import (
+    Completion,
+    Decision,
+    FeedbackReceipt,
+    OutcomeReceipt,
+    Preference,
+    Reaction,
+    Retraction,
+)
 from naiad.client.values import AttemptError
 from naiad.v1.feedback_service_pb2 import (
     ReportFeedbackRequest,
@@ -85,6 +93,7 @@ def report_feedback(
     *,
     thumb: str | None = None,
     preference: Preference | None = None,
+    reaction: str | Reaction | None = None,
     source: str = "user",
     rater_id: str = "",
     attempt_id: str = "",
@@ -99,6 +108,8 @@ def report_feedback(
         score: quality from 0 to 1.
         thumb: "up" or "down" instead of a score.
         preference: which of two attempts is better, instead of a score.
+        reaction: what the user did, instead of a score: "accepted", "edited", "abandoned" or "retried", or a Reaction
+            that also says how much was changed. It counts less than what is said, and only while nothing is.
         source: who judges: "user", "human" (a reviewer), "judge" (a model), "check" (a program).
         rater_id: the person, model or program within the source.
         attempt_id: the attempt judged; empty is the one that gave the answer.
@@ -108,13 +119,14 @@ def report_feedback(
 
     Raises:
         NaiadError: the call failed.
-        ValueError: not exactly one of score, thumb and preference is given, or a name is unknown.
+        ValueError: not exactly one of score, thumb, preference and reaction is given, or a name is unknown.
     """
-    given = {"score": score, "thumb": thumb, "preference": preference}
+    done = Reaction(kind=reaction) if isinstance(reaction, str) else reaction
+    given = {"score": score, "thumb": thumb, "preference": preference, "reaction": done}
     signals = {name: value for name, value in given.items() if value is not None}
     if len(signals) != 1:
         names = " and ".join(signals) or "none of them"
-        raise ValueError(f"got {names}; give exactly one of score, thumb and preference")
+        raise ValueError(f"got {names}; give exactly one of score, thumb, preference and reaction")
     request = ReportFeedbackRequest(
         decision_id=_id(decision), attempt_id=attempt_id, rater_id=rater_id, comment=comment
     )
