@@ -15,13 +15,13 @@ import msgspec
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from naiad.adapters.base import Adapter
-from naiad.server import providers, snapshot
+from naiad.server import data_rules, providers, snapshot
 from naiad.server.address import CannotListen, address_of, check_free, split_address
 from naiad.server.arms_feed import ArmsFeed
 from naiad.server.completion import Completer
 from naiad.server.config import Config
 from naiad.server.decision_id import Signer
+from naiad.server.egress import Egress
 from naiad.server.engine import Engine, EngineSettings
 from naiad.server.feedback import Feedback
 from naiad.server.folding import fold
@@ -97,11 +97,11 @@ async def restored_engine(store: Store, config: Config, *, from_start: bool = Fa
 class Server:
     """A server that was started; `run` is the way to have one until a signal."""
 
-    def __init__(self, config: Config, store: Store, engine: Engine, adapters: dict[str, Adapter]) -> None:
+    def __init__(self, config: Config, store: Store, engine: Engine) -> None:
         self.config = config
         self.store = store
         self.engine = engine
-        self._adapters = adapters
+        self.egress = Egress(engine.catalog, engine.eligibility, providers.build(config.endpoints))
         self.journal = Journal(store, engine, wall_ms)
         self.guard = Guard(config.limits, lambda: self.journal.backlog)
         self._feed = ArmsFeed(engine, self.journal.beyond, time.monotonic)
@@ -124,7 +124,7 @@ class Server:
         server = None
         try:
             engine = await restored_engine(store, config)
-            server = cls(config, store, engine, providers.build(config.endpoints))
+            server = cls(config, store, engine)
             server.journal.start()
             await server._serve()
         except BaseException:
@@ -140,7 +140,7 @@ class Server:
         inventory = Inventory(self.journal, self.engine, wall_ms)
         await inventory.apply_configuration(self.config.models, self.config.task_classes)
         await self._apply_policy()
-        completer = Completer(self.engine, self.journal, self._adapters, wall_ms)
+        completer = Completer(self.engine, self.journal, self.egress, wall_ms)
         routing = Routing(
             self.engine,
             self.journal,
@@ -193,6 +193,8 @@ class Server:
     async def _apply_policy(self) -> None:
         """Make the configuration's policy a new version if it differs from the one in force."""
         wanted, present = self.config.policy, self.engine.policy
+        for sentence in data_rules.empty_classes(wanted.data_classes, self.config.usable):
+            log.warning("data_class_without_model", reason=sentence)
         if wanted.digest != present.digest:
             await self.journal.append(msgspec.structs.replace(wanted, at_ms=wall_ms(), version=present.version + 1))
 
@@ -205,8 +207,7 @@ class Server:
             await self._grpc.stop(grace=0.5)  # a health watch, which never ends by itself, is not waited for
         failed = self.journal.failed.is_set()
         await self.journal.close()
-        for adapter in self._adapters.values():
-            await adapter.aclose()
+        await self.egress.aclose()
         await self.store.close()
         log.info("stopped", sequence=self.engine.sequence, storage_failed=failed)
         return not failed

@@ -1,28 +1,29 @@
 """Calling the provider: walk the ranking, record every attempt, answer with the first success.
 
-Eligibility is checked again before each call leaves. Every attempt is recorded, a failure as well: it teaches
-availability, never quality. The reply waits until everything is on disk.
+Every call goes through `egress`, which checks it again as it leaves. Every attempt is recorded, a failure as well: it
+teaches availability, never quality. The reply waits until everything is on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
 from naiad.adapters import errors as provider
-from naiad.adapters.base import Adapter, Answer, FinishReason
+from naiad.adapters.base import Answer, FinishReason
 from naiad.adapters.base import Request as ProviderRequest
 from naiad.adapters.base import Usage as ProviderUsage
 from naiad.server import render
 from naiad.server.attempt_error import REJECTIONS, AttemptError, kind_of
 from naiad.server.catalog import Catalog
 from naiad.server.decision_id import Ticket
-from naiad.server.eligibility import Needs, Reason, none_left, refusal
+from naiad.server.egress import Egress, Kind, NotPermitted
+from naiad.server.eligibility import Needs, Reason, none_left
 from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Amended, Journal, Request
@@ -80,13 +81,13 @@ class Completer:
         self,
         engine: Engine,
         journal: Journal,
-        adapters: Mapping[str, Adapter],
+        egress: Egress,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._journal = journal
-        self._adapters = adapters
+        self._egress = egress
         self._now_ms = now_ms
         self._monotonic = monotonic
 
@@ -104,7 +105,7 @@ class Completer:
             if len(attempts) == task.max_attempts:
                 break
             model = self._engine.catalog.models[record.models[position]]
-            excluded = self._refusal(model, task, spent + record.cost[position])
+            excluded = self._refusal(decision, model, task, spent + record.cost[position])
             if excluded is not None:
                 passed_over.append(excluded)
                 continue
@@ -112,7 +113,12 @@ class Completer:
             if left <= 0.0:
                 break
             name = str(len(attempts) + 1)
-            answer, outcome, error = await self._attempt(decision, name, model, task, left, request)
+            kind = Kind.FALLBACK if attempts or passed_over else Kind.PRIMARY
+            try:
+                answer, outcome, error = await self._attempt(decision, name, kind, model, task, left, request)
+            except NotPermitted as refused:
+                passed_over.append(refused.exclusion)
+                continue
             attempts.append((name, outcome))
             spent += outcome.cost.total if outcome.cost else 0
             if answer is not None:
@@ -126,25 +132,22 @@ class Completer:
             raise none_left(catalog, [*record.excluded, *passed_over], catalog.task_classes[record.task_class].name)
         raise _all_failed(catalog, decision, attempts, past=past)
 
-    def _refusal(self, model: ModelPut, task: Task, expected: float) -> Exclusion | None:
+    def _refusal(self, decision: Decision, model: ModelPut, task: Task, expected: float) -> Exclusion | None:
         """Return why a model of the ranking may not be called now, None if it may.
 
-        The one function is asked again: the catalogue may have changed since the decision. expected: what all
-        attempts will have cost after this one, nano-USD.
+        The one function is asked again: the rules may have changed since the decision. expected: what all attempts will
+        have cost after this one, nano-USD.
         """
-        if model.deleted:
-            return Exclusion(model.model, Reason.DISABLED, "deleted from the catalogue")
-        engine, most = self._engine, task.max_cost_nano_usd
-        found = refusal(model, task.needs, frozenset(engine.policy.models), engine.settings.endpoints)
+        most = task.max_cost_nano_usd
+        found = self._egress.refusal(decision.permit, model.model)
         if found is None and most is not None and expected > most:
             detail = f"would bring the expected cost to {expected:.0f} nano-USD; max_cost_nano_usd is {most}"
             return Exclusion(model.model, Reason.BUDGET, detail)
         return found
 
     async def _attempt(
-        self, decision: Decision, name: str, model: ModelPut, task: Task, left: float, request: Request
+        self, decision: Decision, name: str, kind: Kind, model: ModelPut, task: Task, left: float, request: Request
     ) -> tuple[Answer | None, Outcome, provider.ProviderError | None]:
-        adapter = self._adapters[model.endpoint]
         record = decision.record
         blank = Outcome(
             model=model.model,
@@ -153,7 +156,7 @@ class Completer:
         )
         began = self._monotonic()
         try:
-            answer = await adapter.complete(replace(task.request, model=model.upstream_model), timeout_s=left)
+            answer = await self._egress.call(decision.permit, kind, model.model, task.request, timeout_s=left)
         except provider.ProviderError as error:
             log.warning("attempt_failed", model=model.name, error=type(error).__name__, attempt=name)
             return None, _failed(blank, error, self._monotonic() - began), error

@@ -20,9 +20,10 @@ from naiad.bandit.thompson import draw
 from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
 from naiad.server.decision_id import Signer, Ticket
-from naiad.server.eligibility import Eligibility, Needs
+from naiad.server.eligibility import Eligibility, Needs, Permit
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
+from naiad.server.governance import Claims, Treated, governance_of
 from naiad.server.ledger import Entry
 from naiad.server.limits import Judged, Limits, limits_of
 from naiad.server.objectives import Objectives
@@ -54,7 +55,8 @@ class Query(msgspec.Struct, frozen=True):
     task_class: str
     workflow: str = ""
     session: str = ""
-    data_class: str = ""
+    data_class: str = ""  # as the request says
+    caller_data_class: str = ""  # the least that the caller's identity stands for: from its key, never from a request
     objective: ObjectiveSpec = NO_OVERRIDE
     named: tuple[str, ...] = ()  # models that the objective lists, for strategies that are not built yet
     needs: Needs = Needs(0, 0)
@@ -68,6 +70,7 @@ class Decision(NamedTuple):
 
     decision_id: str
     record: Decided
+    permit: Permit | None = None  # without one nothing can be called: of a decision that is only read again
 
     @property
     def order(self) -> list[int]:
@@ -132,13 +135,14 @@ class Engine:
         if query.named:
             self._check_named(query)
         objective, level = self._objectives.chosen(task_class, query.workflow, query.objective)
-        models, excluded = self.eligibility.split(query.needs, self._policy_models, query.task_class)
-        seen = self.predictor.predict(
-            task_class.task_class, models, query.needs.input_tokens, query.needs.max_output_tokens
-        )
+        claims = _claims(query, task_class)
+        treated, needs = self._treated(query, claims)
+        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
+        permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
+        seen = self.predictor.predict(task_class.task_class, models, needs.input_tokens, needs.max_output_tokens)
         budget = pace = bound = None
         if self._limits is not None:
-            bound, models, excluded, seen = self._limits.begin(objective, query.needs, models, excluded, seen, at_ms)
+            bound, models, excluded, seen = self._limits.begin(objective, needs, models, excluded, seen, at_ms)
         if level is None:
             if bound is None:
                 serving = serve(objective, seen, self._exploration)
@@ -147,7 +151,7 @@ class Engine:
                 serving = serve(objective, seen, self._exploration, bound.barred(models), temper)
         else:
             models, excluded, seen, serving, budget, pace = self.budgets.steer(
-                level, objective, self._exploration, task_class.task_class, query.needs, self._policy_models,
+                level, objective, self._exploration, task_class.task_class, needs, self._policy_models,
                 models, excluded, seen,
             )  # fmt: skip
             if bound is not None and (temper := bound.temper(models, pace.temper)) is not None:
@@ -180,11 +184,15 @@ class Engine:
             policy=self.policy.version,
             workflow=query.workflow,
             session=query.session,
-            data_class=query.data_class or task_class.data_class,
+            data_class=treated.data_class if treated else query.data_class or task_class.data_class,
+            class_source=treated.source if treated else "",
+            no_store=treated is not None and treated.no_store,
+            epoch=permit.epoch,
+            grounds=self.eligibility.grounds(treated.data_class, models) if treated else [],
             objective=objective.numbers,
-            input_tokens=query.needs.input_tokens,
-            max_output_tokens=query.needs.max_output_tokens,
-            features=query.features,
+            input_tokens=needs.input_tokens,
+            max_output_tokens=needs.max_output_tokens,
+            features={} if treated is not None and treated.no_store else query.features,
             models=models,
             ordinals=ordinals,
             probabilities=probabilities,
@@ -210,7 +218,15 @@ class Engine:
             self.budgets.decided(level, record)
         if record.limits is not None:
             self.spending.folded(record)
-        return Decision(self.decision_id(record), record)
+        return Decision(self.decision_id(record), record, permit)
+
+    def _treated(self, query: Query, claims: Claims) -> tuple[Treated | None, Needs]:
+        """Return the data class that a request is treated as, and its needs with that; None without rules."""
+        governance = self.eligibility.governance
+        if not governance.enforced:
+            return None, query.needs
+        treated = governance.classify(claims)
+        return treated, query.needs._replace(data_class=treated.data_class)
 
     def _among(
         self, objective: Objective, seen: Predictions, pace: Pace | None, barred: list[bool] | None
@@ -230,7 +246,8 @@ class Engine:
         check_features(query.features, (), query.task_class)
         self._check_named(query)
         self._objectives.check_override(query.objective)
-        self.eligibility.split(query.needs, self._policy_models, query.task_class)
+        _, needs = self._treated(query, _claims(query, None))
+        self.eligibility.split(needs, self._policy_models, query.task_class)
 
     def _check_named(self, query: Query) -> None:
         for name in query.named:
@@ -293,10 +310,13 @@ class Engine:
                 self._apply_feedback(event)
             case TaskClassPut():
                 self._apply_task_class(event)
+                self.eligibility.changed(sequence)
             case ModelPut():
                 self._apply_model(event)
+                self.eligibility.changed(sequence)
             case PolicySet():
                 self._apply_policy(event)
+                self.eligibility.changed(sequence)
         self.sequence = sequence
 
     def _apply_model(self, event: ModelPut) -> None:
@@ -311,6 +331,7 @@ class Engine:
         self.policy = event
         self._exploration = Exploration(event.temper, event.exploration, event.allowance)
         self._policy_models = frozenset(event.models)
+        self.eligibility.govern(self._policy_models, governance_of(event))
         self._objectives = Objectives(event)
         self._limits = limits_of(event, self.catalog, self._judged, self.spending)
         self.budgets.reprice()
@@ -382,6 +403,13 @@ class Engine:
     def belief_digest(self) -> str:
         """Return a digest of every posterior mean and sd, bit for bit."""
         return self.belief.digest(len(self.catalog.task_classes))
+
+
+def _claims(query: Query, task_class: TaskClassPut | None) -> Claims:
+    """Return what is said about the data of a request; task_class: None for one that is new."""
+    return Claims(
+        query.data_class, "" if task_class is None else task_class.data_class, query.workflow, query.caller_data_class
+    )
 
 
 def _rank(serving: Serving, chosen: int) -> list[int]:

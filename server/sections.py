@@ -121,6 +121,7 @@ class TaskClassSection(_Section, kw_only=True, frozen=True):
 
     name: str
     description: str = ""
+    data_class: str = ""
     objective: ObjectiveSection = ObjectiveSection()
     labels: dict[str, str] = {}
 
@@ -129,7 +130,24 @@ class WorkflowSection(_Section, kw_only=True, frozen=True):
     """[[workflows]]: what counts as best in one use of the models, across its task classes."""
 
     name: str
+    data_class: str = ""
     objective: ObjectiveSection = ObjectiveSection()
+
+
+class DataClassSection(_Section, kw_only=True, frozen=True):
+    """[[data_classes]]: how sensitive data is and where it may go; from open to strict."""
+
+    name: str
+    description: str = ""
+    allow: list[str] = []
+    no_store: bool = False
+
+
+class GovernanceSection(_Section, kw_only=True, frozen=True):
+    """[governance]: what goes with the data classes."""
+
+    zones: list[str] = []
+    refuse_empty_classes: bool = False
 
 
 class EndpointSection(_Section, kw_only=True, frozen=True):
@@ -145,6 +163,8 @@ class File(_Section, kw_only=True, frozen=True):
     storage: StorageSection = StorageSection()
     policy: PolicySection = PolicySection()
     learning: LearningSection = LearningSection()
+    governance: GovernanceSection = GovernanceSection()
+    data_classes: list[DataClassSection] = []
     models: list[ModelSection] | None = None
     task_classes: list[TaskClassSection] = []
     workflows: list[WorkflowSection] = []

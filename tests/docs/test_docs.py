@@ -21,6 +21,7 @@ from naiad.bandit.objective import Objective
 from naiad.server import cli, process, providers, sections
 from naiad.server import config as configuration
 from naiad.server.app import Server
+from naiad.server.governance import Governance
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:50051"
@@ -33,6 +34,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[learning]": sections.LearningSection,
     "[learning.trust]": sections.TrustSection,
     "[learning.influence]": sections.InfluenceSection,
+    "[governance]": sections.GovernanceSection,
+    "[[data_classes]]": sections.DataClassSection,
     "[[models]]": sections.ModelSection,
     "[[task_classes]]": sections.TaskClassSection,
     "[task_classes.objective]": sections.ObjectiveSection,
@@ -255,6 +258,17 @@ def test_the_complete_example_is_complete_and_loads(tmp_path: Path) -> None:
         for field in msgspec.structs.fields(sections.ObjectiveSection)
     }
     assert known - optional <= keys(tomllib.loads(example)) <= known
+
+
+def test_the_rules_in_the_text_on_governance_load_and_mean_what_it_says() -> None:
+    (file,) = blocks(text_of("docs/governance.md"), "toml")
+    config = configuration.parse(tomllib.loads(file), "docs")
+    rules = Governance(config.policy.data_classes)
+    assert {name: [m.name for m in config.models if rules.ground(m, name)] for name in rules.names} == {
+        "public": ["acme/large", "openai/small", "local/small"],
+        "internal": ["acme/large", "openai/small", "local/small"],
+        "customer": ["acme/large", "local/small"],
+    }
 
 
 def test_the_sections_are_those_of_the_file() -> None:
