@@ -189,7 +189,7 @@ class Completer:
 
         def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
             after, event = take_outcome(entry, name, outcome, self._now_ms())
-            return Amended(after, event, reply)
+            return Amended(after, event, reply, record.no_store)
 
         try:
             await self._journal.amend(ticket, request, Done, work)

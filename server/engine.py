@@ -212,7 +212,7 @@ class Engine:
             budget=budget,
             limits=None if bound is None else bound.record(models, serving, chosen),
             request_id=query.request_id,
-            request_digest=query.request_digest,
+            request_digest="" if treated is not None and treated.no_store else query.request_digest,
         )  # fmt: skip
         if level is not None:
             self.budgets.decided(level, record)

@@ -15,7 +15,7 @@ from naiad.server.eligibility import Needs, Permit, Reason
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError
 from naiad.server.governance import Claims, Governance
-from naiad.server.records import DataClass, ModelPut, PolicySet, TaskClassPut
+from naiad.server.records import DataClass, FeatureSpec, ModelPut, PolicySet, TaskClassPut
 from tests.adapters.scripted import Scripted, reply
 from tests.server.builders import engine, model, policy, query
 from tests.server.reasons import check
@@ -184,10 +184,12 @@ def test_a_session_does_not_keep_a_model_that_its_data_may_not_see() -> None:
     assert (made.catalog.models[after.model].name, after.sticky) == ("here/one", False)
 
 
-def test_of_data_that_is_not_to_be_stored_no_feature_is_recorded() -> None:
-    features: Any = {"features": ()}
-    made = running(TaskClassPut(task_class=0, name="a", **features))
-    assert made.decide(query(data_class="secret"), at_ms=1, uniform=0.5).record.no_store
+def test_of_data_that_is_not_to_be_stored_neither_features_nor_a_digest_are_recorded() -> None:
+    made = running(TaskClassPut(task_class=0, name="a", features=(FeatureSpec(name="age"),)))
+    for data_class, kept in (("inner", ({"age": 41.0}, "digest")), ("secret", ({}, ""))):
+        asked = query(data_class=data_class, features={"age": 41.0}, request_id="r", request_digest="digest")
+        record = made.decide(asked, at_ms=1, uniform=0.5).record
+        assert (record.features, record.request_digest) == kept
 
 
 # -- the way out -------------------------------------------------------------------------------------------------------
@@ -276,6 +278,18 @@ async def test_a_loosening_adds_nothing_to_a_permit() -> None:
         await egress.call(permit, Kind.PRIMARY, 0, REQUEST, timeout_s=1.0)
     assert adapter.calls == []
     assert (await egress.call(permit, Kind.PRIMARY, 2, REQUEST, timeout_s=1.0)).text == "yes"
+
+
+async def test_a_request_in_flight_is_never_treated_as_more_open_than_before() -> None:
+    made = running(TaskClassPut(task_class=0, name="a", data_class="inner"))
+    egress, adapter = opened(made)
+    permit = permit_of(made, data_class="open")
+    made.apply(made.sequence + 1, TaskClassPut(task_class=0, name="a", data_class="open"))
+    made.apply(made.sequence + 1, model(2, "here/one", data_zone="region:us"))
+    with pytest.raises(NotPermitted) as caught:
+        await egress.call(permit, Kind.PRIMARY, 2, REQUEST, timeout_s=1.0)
+    assert caught.value.exclusion.reason == Reason.DATA_ZONE
+    assert adapter.calls == []
 
 
 async def test_what_is_on_the_wire_is_told_apart() -> None:
