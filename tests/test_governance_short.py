@@ -1,0 +1,38 @@
+"""Bar B9 in short: no forbidden receipt through faults and edits, and each hole in the way out is found."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import structlog
+
+from tests.bars.b09_governance import Bar, quiet
+
+HOLES = ("skip_fallback", "skip_hedge", "skip_ensemble", "skip_cache", "stale_permit", "check_then_wait")
+HISTORIES, MOST = 150, 1_000  # of a clean run, and until a hole must be found
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A seed that differs with each run; no logging of refusals."""
+    before = structlog.get_config()
+    request.addfinalizer(lambda: structlog.configure(**before))
+    quiet()
+    return random.randrange(1 << 31)
+
+
+async def test_no_data_goes_where_it_may_not(seed: int) -> None:
+    bar = Bar(seed, HISTORIES)
+    await bar.run()
+    assert bar.failures == [], seed
+    assert bar.counts["edits"] > HISTORIES
+    assert bar.counts["received fallback"] > 0
+    assert bar.unseen() == [], seed
+
+
+@pytest.mark.parametrize("hole", HOLES)
+async def test_a_hole_is_found(hole: str, seed: int) -> None:
+    bar = Bar(seed, MOST, hole)
+    await bar.run()
+    assert bar.failures, (hole, seed)
