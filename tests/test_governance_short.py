@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -14,12 +15,15 @@ HISTORIES, MOST = 150, 1_000  # of a clean run, and until a hole must be found
 
 
 @pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
+def seed() -> Iterator[int]:
     """A seed that differs with each run; no logging of refusals."""
-    before = structlog.get_config()
-    request.addfinalizer(lambda: structlog.configure(**before))
+    before = structlog.get_config() if structlog.is_configured() else None
     quiet()
-    return random.randrange(1 << 31)
+    yield random.randrange(1 << 31)
+    if before is None:
+        structlog.reset_defaults()
+    else:
+        structlog.configure(**before)
 
 
 async def test_no_data_goes_where_it_may_not(seed: int) -> None:
