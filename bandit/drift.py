@@ -1,0 +1,202 @@
+"""A change detector for each model: does what is judged still agree with what was believed before it was judged?
+
+Each new judgement y of a model, in whatever task class, is compared with the belief before it: m the believed mean, d
+its sd, noise the variance of one observation. With g^2 the model's own scale and a its own bias, both learned from
+judgements that are at least 64 old, and c a cut at 3,
+
+    u = g sqrt(noise + d^2),   x = clip((y - m) / u, -c, c) - a,   slack = k + d / (2 u).
+
+The hypothesis "E[x] >= -slack" is betted against: e = 1 + lambda (-x - slack) has a mean of at most 1 under it, and is
+never negative as lambda <= 1 / (largest loss), which the range [0, 1] of y and the cut bound. For the other direction
+the signs change. The bets run as Shiryaev-Roberts sums,
+
+    R <- e (R + 1),   an alarm where the mean of R over a few lambda reaches A.
+
+R - t is then a supermartingale, so at least A judgements pass on average between two false alarms of one direction,
+whatever the law of y, ties included (Shin, Ramdas and Rinaldo, "E-detectors", 2023). A = 20,000 / sensitivity makes
+that at most `sensitivity` in 10,000 judgements for both directions. What it takes for granted is that m, and a for what
+the cut takes away, are off by no more than the slack. They are estimates, so the rate is also measured
+(`benchmarks.drift`).
+
+A judgement of lower trust bets less in proportion. When an alarm is raised, the change is put where the sum of the
+latest residuals, in the order of their decisions, is most conspicuous: max over j of S_j^2 / n_j; and the model moved
+by the mean of y - m from there on.
+
+All of this is advisory: only the alarm counts, once it is an event of the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+_BETS = (0.1, 0.3, 0.6)  # lambda, in units of 1 / sd
+_MOST = 0.8  # share of what it has that a bet may lose
+_SLACK = 0.05  # k: how far a mean may be off besides the belief's own uncertainty, in sds of an observation
+_CUT = 3.0  # c
+_RECENT = 256  # judgements among which the change is looked for
+_LAG = 64  # judgements that a model's scale and bias lag behind, so that a change does not enter them while it is seen
+_WEIGHT = 20.0  # pseudo-observations behind a scale of 1 and a bias of 0
+_MEMORY = 500.0  # judgements that they remember
+_LEAST_SCALE = 0.1
+_ENOUGH = 1e12  # a sum grows no further: an alarm that nobody hears must not overflow
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSettings:
+    """Whether drift is looked for, how eagerly, and what an alarm leaves of older evidence."""
+
+    enabled: bool = True
+    sensitivity: float = 1.0  # false alarms tolerated in 10,000 judgements of a model
+    kept: float = 10.0  # full judgements that all evidence from before an alarm weighs together
+
+    @property
+    def threshold(self) -> float:
+        """A: the mean number of judgements between two false alarms of one direction, at least."""
+        return 20_000.0 / self.sensitivity
+
+
+class Judged(NamedTuple):
+    """A judgement, and what was believed before it."""
+
+    model: int
+    ordinal: int
+    value: float  # in [0, 1]
+    weight: float  # trust times weight; 1 for one full judgement of full trust
+    mean: float
+    sd: float  # of the believed mean
+    noise: float  # variance of one observation
+
+
+class Raised(NamedTuple):
+    """An alarm: a model's quality moved at about this decision ordinal of the model."""
+
+    model: int
+    ordinal: int
+    shift: float  # by so much
+
+
+class WatchState(NamedTuple):
+    """What is kept of a model, as plain values."""
+
+    model: int
+    low: list[float]
+    high: list[float]
+    scale: float
+    bias: float
+    behind: float
+    late: list[tuple[float, float]]
+    recent: list[tuple[int, float, float]]
+
+
+class _Watch:
+    """The bets on one model."""
+
+    __slots__ = ("behind", "bias", "high", "late", "low", "recent", "scale")
+
+    def __init__(self) -> None:
+        self.low = [0.0] * len(_BETS)
+        self.high = [0.0] * len(_BETS)
+        self.scale = 1.0  # g^2, mean square of (y - m)^2 / (noise + d^2)
+        self.bias = 0.0  # a
+        self.behind = _WEIGHT  # judgements behind them
+        self.late: deque[tuple[float, float]] = deque()  # (square, clipped) that have not entered them yet
+        self.recent: deque[tuple[int, float, float]] = deque(maxlen=_RECENT)  # (ordinal, x, y - m)
+
+    def learn(self, square: float, clipped: float) -> None:
+        """Take what is old enough into scale and bias."""
+        self.late.append((square, clipped))
+        if len(self.late) > _LAG:
+            square, clipped = self.late.popleft()
+            self.behind = min(self.behind + 1.0, _MEMORY)
+            self.scale += (square - self.scale) / self.behind
+            self.bias += (clipped - self.bias) / self.behind
+
+    def clear(self) -> None:
+        """Begin anew, with the scale and bias of before."""
+        self.low = [0.0] * len(_BETS)
+        self.high = [0.0] * len(_BETS)
+        self.late.clear()
+        self.recent.clear()
+
+
+class Detector:
+    """Watches every model of one tenant; models are small non-negative integers."""
+
+    def __init__(self, settings: DriftSettings) -> None:
+        self.settings = settings
+        self._threshold = settings.threshold * len(_BETS)
+        self._watches: dict[int, _Watch] = {}
+
+    def __repr__(self) -> str:
+        return f"Detector(models={len(self._watches)}, threshold={self.settings.threshold:g})"
+
+    def see(self, judged: Judged) -> Raised | None:
+        """Take in a judgement; return an alarm if it is one, again and again until `clear` says that it was heard."""
+        watch = self._watches.get(judged.model)
+        if watch is None:
+            watch = self._watches[judged.model] = _Watch()
+        variance = judged.noise + judged.sd * judged.sd
+        mean = min(max(judged.mean, 0.0), 1.0)  # beliefs may leave the scale, judgements do not
+        residual = judged.value - mean
+        unit = (variance * max(watch.scale, _LEAST_SCALE)) ** 0.5
+        clipped = min(max(residual / unit, -_CUT), _CUT)
+        bias = watch.bias
+        x = clipped - bias
+        slack = _SLACK + 0.5 * judged.sd / unit
+        up, down = min((1.0 - mean) / unit, _CUT) - bias, min(mean / unit, _CUT) + bias  # bounds of x, -x
+        watch.low = _bet(watch.low, -x - slack, up + slack, judged.weight)
+        watch.high = _bet(watch.high, x - slack, down + slack, judged.weight)
+        watch.recent.append((judged.ordinal, x, residual))
+        watch.learn(residual * residual / variance, clipped)
+        low, high = sum(watch.low), sum(watch.high)
+        if low < self._threshold and high < self._threshold:
+            return None
+        return Raised(judged.model, *_change(watch.recent, 1.0 if high > low else -1.0))
+
+    def clear(self, model: int) -> None:
+        """Begin anew with a model: its alarm was heard."""
+        watch = self._watches.get(model)
+        if watch is not None:
+            watch.clear()
+
+    def state(self) -> list[WatchState]:
+        """Return what a later detector can go on from."""
+        return [
+            WatchState(model, w.low, w.high, w.scale, w.bias, w.behind, list(w.late), list(w.recent))
+            for model, w in sorted(self._watches.items())
+        ]
+
+    def restore(self, states: list[WatchState]) -> None:
+        """Go on from what `state` returned; what another version kept is left out."""
+        for state in states:
+            if len(state.low) == len(state.high) == len(_BETS):
+                watch = self._watches[state.model] = _Watch()
+                watch.low, watch.high = list(state.low), list(state.high)
+                watch.scale, watch.bias, watch.behind = state.scale, state.bias, state.behind
+                watch.late.extend(state.late)
+                watch.recent.extend(state.recent)
+
+
+def _bet(wealth: list[float], gain: float, most: float, weight: float) -> list[float]:
+    """Return the sums after one bet; gain: what a bet of 1 wins, never below -most."""
+    limit = _MOST / max(most, _MOST)
+    return [
+        min((1.0 + min(bet, limit) * weight * gain) * (total + 1.0), _ENOUGH)
+        for bet, total in zip(_BETS, wealth, strict=True)
+    ]
+
+
+def _change(recent: Iterable[tuple[int, float, float]], sign: float) -> tuple[int, float]:
+    """Return (ordinal from which on the residuals of a sign are most conspicuous, their mean); known mean 0 before."""
+    best = total = moved = 0.0
+    at, shift = 0, 0.0
+    for count, (ordinal, r, residual) in enumerate(sorted(recent, reverse=True), 1):
+        total += sign * r
+        moved += residual
+        if count == 1 or (total > 0.0 and total * total / count > best):
+            best = max(total, 0.0) * total / count
+            at, shift = ordinal, moved / count
+    return at, shift
