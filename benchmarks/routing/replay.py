@@ -63,7 +63,7 @@ class EngineRouter:
     def __init__(self, outcomes: Outcomes, objective: ObjectiveSpec, seed: int) -> None:
         config = build(File(), "built-in defaults")
         self.outcomes = outcomes
-        self.engine = Engine(EngineSettings(belief=config.belief), Signer({1: bytes(32)}, 1))
+        self.engine = Engine(EngineSettings(belief=config.belief, drift=config.drift), Signer({1: bytes(32)}, 1))
         self._uniform = Random(f"routing {seed}").random
         self._sequence = 0
         for arm in range(len(outcomes.models)):
@@ -85,6 +85,8 @@ class EngineRouter:
     def _apply(self, event: Event) -> None:
         self._sequence += 1
         self.engine.apply(self._sequence, event)
+        for alarm in self.engine.drift.take():
+            self._apply(alarm)
 
     def decide(self, row: int) -> Decided:
         """Choose a model for a prompt, and fold the decision."""

@@ -136,6 +136,8 @@ def test_a_wrong_type_is_refused(path: str, value: Any) -> None:
         ("policy.usd_per_quality", -1.0, ["policy.usd_per_quality"]),
         ("policy.usd_per_quality", float("nan"), ["policy.usd_per_quality", "nan"]),
         ("policy.confidence", 1.0, ["policy.confidence"]),
+        ("learning.drift.sensitivity", 0.0, ["learning.drift.sensitivity", "0.001 to 100"]),
+        ("learning.drift.evidence_kept", 0.0, ["learning.drift.evidence_kept", "1 to"]),
         ("learning.half_life_decisions", -1.0, ["learning.half_life_decisions"]),
         ("learning.half_life_decisions", 1e-300, ["learning.half_life_decisions", "1 to"]),
         ("storage.path", "", ["storage.path", ":memory:"]),
