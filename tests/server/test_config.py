@@ -19,7 +19,7 @@ WHOLE: dict[str, Any] = {
     "server": {"listen": "127.0.0.1:0"},
     "storage": {"path": ":memory:"},
     "policy": {"strategy": "balanced", "models": ["echo/a"], "usd_per_quality": 1.0},
-    "learning": {"half_life_decisions": 1000},
+    "learning": {"half_life_decisions": 1000, "drift": {"sensitivity": 2.0}},
     "models": [{
         "name": "echo/a", "endpoint": "mine", "input_usd_per_million": 1.0, "output_usd_per_million": 2.0,
         "capabilities": ["tools"], "labels": {"any": "thing"},
