@@ -18,7 +18,7 @@ class Drift:
 
     def __init__(self, settings: DriftSettings, statistics: Statistics, belief: Belief) -> None:
         self.settings = settings
-        self.latest: dict[int, DriftAlarmed] = {}  # of each model
+        self.alarms: dict[int, list[DriftAlarmed]] = {}  # of each model, in the order of the log
         self._detector = Detector(settings)
         self._statistics = statistics
         self._belief = belief
@@ -67,10 +67,17 @@ class Drift:
 
     def folded(self, event: DriftAlarmed) -> None:
         """Take over an alarm of the log; the statistics know it already."""
-        self.latest[event.model] = event
+        self.alarms.setdefault(event.model, []).append(event)
         self._raised.pop(event.model, None)
         self._taken.discard(event.model)
         self._detector.clear(event.model)
+
+    def latest(self, model: int, until_ms: int | None = None) -> DriftAlarmed | None:
+        """Return a model's latest alarm, or its latest up to a wall time; None if there is none."""
+        for alarm in reversed(self.alarms.get(model, ())):
+            if until_ms is None or alarm.at_ms <= until_ms:
+                return alarm
+        return None
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
@@ -78,7 +85,8 @@ class Drift:
         """Return what the detector holds."""
         return self._detector.state()
 
-    def restore(self, latest: list[DriftAlarmed], states: list[WatchState]) -> None:
+    def restore(self, alarms: list[DriftAlarmed], states: list[WatchState]) -> None:
         """Take over what a snapshot holds."""
-        self.latest = {event.model: event for event in latest}
+        for alarm in alarms:
+            self.alarms.setdefault(alarm.model, []).append(alarm)
         self._detector.restore(states)

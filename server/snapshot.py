@@ -34,7 +34,7 @@ class _State(msgspec.Struct, kw_only=True):
     arms: list[tuple[int, int, int, int, int, int]]
     recent: list[tuple[int, list[int]]]
     sessions: list[tuple[str, int]]
-    alarms: list[DriftAlarmed] = []  # the latest of each model; what they do to evidence is in the statistics
+    alarms: list[DriftAlarmed] = []  # for display; what they do to evidence is in the statistics
     watches: list[WatchState] = []  # advisory
     budgets: list[State] = []  # advisory: without it a budget begins anew
 
@@ -54,7 +54,7 @@ def dump(engine: Engine) -> bytes:
         arms=[(*key, a.pulls, a.attempts, a.failures, a.last_pull_ms) for key, a in sorted(traffic.arms.items())],
         recent=[(key, list(models)) for key, models in sorted(traffic.recent.items())],
         sessions=engine.sessions(),
-        alarms=[alarm for _, alarm in sorted(engine.drift.latest.items())],
+        alarms=[alarm for _, alarms in sorted(engine.drift.alarms.items()) for alarm in alarms],
         watches=engine.drift.state(),
         budgets=engine.budgets.state(),
     )

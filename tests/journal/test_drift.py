@@ -84,8 +84,9 @@ async def test_an_alarm_is_written_and_counts() -> None:
             [*alarms] = alarms_in(rows)
             assert alarms
             assert all(alarm.shift < 0 and 0.0 < alarm.kept < 1.0 for alarm in alarms)
-            assert w.engine.drift.latest == {alarm.model: alarm for alarm in alarms}
-            for model in w.engine.drift.latest:
+            kept = [alarm for known in w.engine.drift.alarms.values() for alarm in known]
+            assert sorted(kept, key=alarms.index) == alarms
+            for model in w.engine.drift.alarms:
                 worths = w.engine.statistics.worths(model)
                 assert worths is not None
                 assert worths[0].factor == pytest.approx(math.prod(a.kept for a in alarms if a.model == model))
@@ -128,7 +129,7 @@ async def test_a_snapshot_with_alarms_and_its_tail_give_the_same() -> None:
         whole = await restored_engine(w.store, DEFAULTS, from_start=True)
         again = new_engine()
         snapshot.load(again, payload)
-        assert again.drift.latest
+        assert again.drift.alarms
         assert again.drift.state()
         await fold(w.store, again, after=sequence)
         assert state(again) == state(whole)
@@ -146,7 +147,7 @@ async def test_an_alarm_that_a_crash_kept_out_of_the_log_goes_in_at_the_next_sta
     made.journal = type(made.journal)(made.store, made.engine, made.now)
     made.journal.start()
     await made.journal.written()
-    assert len(made.engine.drift.latest) == 1
+    assert len(made.engine.drift.alarms) == 1
     assert [row.kind for row in await made.store.events(0, 10)] == ["drift_alarm"]
     await made.journal.close()
 
