@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import sqrt
 from typing import NamedTuple
 
 _BETS = (0.1, 0.3, 0.6)  # lambda, in units of 1 / sd
@@ -110,7 +111,8 @@ class _Watch:
         self.late.append((square, clipped))
         if len(self.late) > _LAG:
             square, clipped = self.late.popleft()
-            self.behind = min(self.behind + 1.0, _MEMORY)
+            if self.behind < _MEMORY:
+                self.behind += 1.0
             self.scale += (square - self.scale) / self.behind
             self.bias += (clipped - self.bias) / self.behind
 
@@ -138,23 +140,25 @@ class Detector:
         watch = self._watches.get(judged.model)
         if watch is None:
             watch = self._watches[judged.model] = _Watch()
-        variance = judged.noise + judged.sd * judged.sd
-        mean = min(max(judged.mean, 0.0), 1.0)  # beliefs may leave the scale, judgements do not
-        residual = judged.value - mean
-        unit = (variance * max(watch.scale, _LEAST_SCALE)) ** 0.5
-        clipped = min(max(residual / unit, -_CUT), _CUT)
-        bias = watch.bias
+        _, ordinal, value, weight, mean, sd, noise = judged
+        mean = 0.0 if mean < 0.0 else min(mean, 1.0)  # beliefs may leave the scale, judgements do not
+        variance = noise + sd * sd
+        residual = value - mean
+        scale, bias = watch.scale, watch.bias
+        unit = sqrt(variance * (scale if scale > _LEAST_SCALE else _LEAST_SCALE))
+        clipped = residual / unit
+        if not -_CUT < clipped < _CUT:
+            clipped = _CUT if clipped > 0.0 else -_CUT
         x = clipped - bias
-        slack = _SLACK + 0.5 * judged.sd / unit
-        up, down = min((1.0 - mean) / unit, _CUT) - bias, min(mean / unit, _CUT) + bias  # bounds of x, -x
-        watch.low = _bet(watch.low, -x - slack, up + slack, judged.weight)
-        watch.high = _bet(watch.high, x - slack, down + slack, judged.weight)
-        watch.recent.append((judged.ordinal, x, residual))
+        slack = _SLACK + 0.5 * sd / unit
+        up, down = (1.0 - mean) / unit, mean / unit  # bounds of the clipped residual, to either side
+        watch.low = low = _bet(watch.low, -x - slack, (up if up < _CUT else _CUT) - bias + slack, weight)
+        watch.high = high = _bet(watch.high, x - slack, (down if down < _CUT else _CUT) + bias + slack, weight)
+        watch.recent.append((ordinal, x, residual))
         watch.learn(residual * residual / variance, clipped)
-        low, high = sum(watch.low), sum(watch.high)
-        if low < self._threshold and high < self._threshold:
+        if sum(low) < self._threshold and sum(high) < self._threshold:
             return None
-        return Raised(judged.model, *_change(watch.recent, 1.0 if high > low else -1.0))
+        return Raised(judged.model, *_change(watch.recent, 1.0 if sum(high) > sum(low) else -1.0))
 
     def clear(self, model: int) -> None:
         """Begin anew with a model: its alarm was heard."""
@@ -182,11 +186,13 @@ class Detector:
 
 def _bet(wealth: list[float], gain: float, most: float, weight: float) -> list[float]:
     """Return the sums after one bet; gain: what a bet of 1 wins, never below -most."""
-    limit = _MOST / max(most, _MOST)
-    return [
-        min((1.0 + min(bet, limit) * weight * gain) * (total + 1.0), _ENOUGH)
-        for bet, total in zip(_BETS, wealth, strict=True)
-    ]
+    limit = _MOST / most if most > _MOST else 1.0
+    gain *= weight
+    after = []
+    for bet, total in zip(_BETS, wealth, strict=True):
+        grown = (1.0 + (bet if bet < limit else limit) * gain) * (total + 1.0)
+        after.append(grown if grown < _ENOUGH else _ENOUGH)
+    return after
 
 
 def _change(recent: Iterable[tuple[int, float, float]], sign: float) -> tuple[int, float]:

@@ -39,13 +39,16 @@ class Drift:
             self._compare(change, at_ms)
 
     def _compare(self, change: Change, at_ms: int) -> None:
-        belief = self._belief
-        trust = belief.settings.trust.get(change.source, 1.0)
-        weight = min(trust * change.weight / UNIT_WEIGHT, 1.0)
-        if weight <= 0.0 or change.source in belief.settings.masked:
+        settings = self._belief.settings
+        weight = settings.trust.get(change.source, 1.0) * change.weight / UNIT_WEIGHT
+        if weight <= 0.0 or change.source in settings.masked:
             return
-        mean, sd, noise = belief.forecast(change.task_class, change.model, Measure.QUALITY)
-        raised = self._detector.see(Judged(change.model, change.ordinal, change.value / SCALE, weight, mean, sd, noise))
+        raised = self._detector.see(
+            Judged(
+                change.model, change.ordinal, change.value / SCALE, weight if weight < 1.0 else 1.0,
+                *self._belief.forecast(change.task_class, change.model, Measure.QUALITY),
+            )
+        )  # fmt: skip
         if raised is not None and raised.model not in self._taken:
             self._raised[raised.model] = (raised, at_ms)
 
