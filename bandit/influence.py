@@ -69,6 +69,14 @@ class Raters:
         changed = ((p, _minus(after.get(p, _NOTHING), before.get(p, _NOTHING))) for p in {*before, place})
         return [(source, p, delta) for p, delta in changed if delta != _NOTHING]
 
+    def room(self, source: int, slot: int, place: Place) -> int:
+        """Return what the cap of a rater leaves in the period of a place, at least 0."""
+        level, block, _ = place
+        shift = max(0, PERIOD_LEVEL - level)
+        key = (source, slot, level + shift, block >> shift)
+        whole = sum(triple[0] for triple in self._periods.get(key, {}).values())
+        return max(0, self._caps.limit(source, slot, level + shift) - whole)
+
     def settle(self, place_of: Callable[[Place], Place]) -> list[Moved]:
         """Move every cell to the block that the head now gives it; return what that changes in what counts."""
         changes = [(source, place, _minus(_NOTHING, triple)) for source, place, triple in self._counting()]

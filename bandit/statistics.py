@@ -210,11 +210,27 @@ class Statistics:
         """Take one effective observation out of its cell, exactly."""
         self._move(seen, -seen.weight)
 
-    def _move(self, seen: Observation, weight: int) -> None:
+    def counting(self, seen: Observation) -> int:
+        """Return the part of an observation's weight that would count now: what the rater's cap has room for."""
+        if seen.source not in self._caps.weights:
+            return seen.weight
         group = (seen.task_class, seen.model, seen.measure)
+        raters = self._raters.get(group)
+        if raters is None:
+            raters = Raters(self._caps)
+        else:
+            self._settle(group)
+        return min(seen.weight, raters.room(seen.source, seen.slot, self._place(seen)))
+
+    def _place(self, seen: Observation) -> Place:
+        """Return where an observation belongs: level, block and epoch."""
         bucket = seen.ordinal // BUCKET_WIDTH
         level, block = block_of(bucket, self._merge_head(seen.model))
-        place = (level, block, self._epoch(seen.model, seen.measure, bucket) if seen.model in self._alarms else 0)
+        return level, block, self._epoch(seen.model, seen.measure, bucket) if seen.model in self._alarms else 0
+
+    def _move(self, seen: Observation, weight: int) -> None:
+        group = (seen.task_class, seen.model, seen.measure)
+        place = self._place(seen)
         total = weight * seen.value
         if seen.source in self._caps.weights:
             self._settle(group)

@@ -40,7 +40,12 @@ class Drift:
 
     def _compare(self, change: Change, at_ms: int) -> None:
         settings = self._belief.settings
-        weight = settings.trust.get(change.source, 1.0) * change.weight / UNIT_WEIGHT
+        counting = (
+            change.weight
+            if change.source not in settings.caps.weights
+            else (self._statistics.counting(change.observation()))
+        )  # what a cap of influence cuts raises no alarm either
+        weight = settings.trust.get(change.source, 1.0) * counting / UNIT_WEIGHT
         if weight <= 0.0 or change.source in settings.masked:
             return
         raised = self._detector.see(

@@ -22,6 +22,7 @@ from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_outcome, take_ratings
 from naiad.server.records import (
     Cost,
     Decided,
+    DriftAlarmed,
     Event,
     ModelPut,
     ObjectiveSpec,
@@ -31,7 +32,7 @@ from naiad.server.records import (
     TaskClassPut,
     Usage,
 )
-from naiad.server.sections import File
+from naiad.server.sections import DriftSection, File, LearningSection
 
 NANO = 1_000_000_000
 _JUDGE = 2  # FeedbackSource
@@ -58,10 +59,15 @@ class Run:
 
 
 class EngineRouter:
-    """An engine with the defaults of an empty configuration, the models of a set and one objective for all."""
+    """An engine with the defaults of an empty configuration, the models of a set and one objective for all.
 
-    def __init__(self, outcomes: Outcomes, objective: ObjectiveSpec, seed: int) -> None:
-        config = build(File(), "built-in defaults")
+    drift: whether drift alarms are raised, as they are by default.
+    """
+
+    def __init__(self, outcomes: Outcomes, objective: ObjectiveSpec, seed: int, *, drift: bool = True) -> None:
+        learning = LearningSection(drift=DriftSection(enabled=drift))
+        config = build(File(learning=learning), "built-in defaults")
+        self.alarms: list[DriftAlarmed] = []
         self.outcomes = outcomes
         self.engine = Engine(EngineSettings(belief=config.belief, drift=config.drift), Signer({1: bytes(32)}, 1))
         self._uniform = Random(f"routing {seed}").random
@@ -86,6 +92,7 @@ class EngineRouter:
         self._sequence += 1
         self.engine.apply(self._sequence, event)
         for alarm in self.engine.drift.take():
+            self.alarms.append(alarm)
             self._apply(alarm)
 
     def decide(self, row: int) -> Decided:

@@ -102,3 +102,21 @@ def test_only_the_empty_rater_id_has_slot_0(rater: str) -> None:
 def test_slots_never_move() -> None:
     """They are in the log: another digest would take back from one cell what was added to another."""
     assert [slot_of(r) for r in ("ann", "bob", "user-1")] == [14, 29, 18]
+
+
+@given(st.lists(judged, max_size=20), judged, heads)
+def test_what_would_count_is_what_the_cap_has_room_for(
+    given_: list[Observation], new: Observation, at: dict[int, int]
+) -> None:
+    """Never more than its weight; all of it where adding it stays within the cap; nothing where the cap is used up."""
+    statistics = fold(given_, at, CAPS)
+    part = statistics.counting(new)
+    before = counted(statistics)[0] if given_ else 0
+    statistics.add(new)
+    assert 0 <= part <= new.weight
+    assert abs(counted(statistics)[0] - before - part) <= 2 * (len(given_) + 1)  # less a rounding for each cell
+
+
+def test_without_a_cap_all_counts() -> None:
+    statistics = fold([], {}, Caps())
+    assert statistics.counting(seen(3, 0.5)) == UNIT_WEIGHT

@@ -187,6 +187,22 @@ async def test_revisions_retractions_and_second_raters_are_no_news() -> None:
     assert fed.drift.state() == before
 
 
+async def test_what_a_cap_cuts_raises_no_alarm() -> None:
+    """One user who calls everything useless is heard up to the cap, and never after."""
+    fed = engine(DriftSettings())
+    for sequence, put in START:
+        fed.apply(sequence, put)
+    for step in range(400):
+        entry = Entry(uid=step + 1, task_class=0, model=0, ordinal=step)
+        liar = step >= 100
+        rating = Rating(source=4 if liar else 2, rater="m", value=to_fixed(0.0 if liar else 0.9), slot=5)
+        fed.apply(10 + step, take_ratings(entry, (FIRST_ATTEMPT,), (rating,), 0)[1])
+        assert fed.drift.take() == []
+        if step == 115:
+            [full] = fed.drift.state()
+    assert [state.low for state in fed.drift.state()] == [full.low]
+
+
 @pytest.mark.parametrize("wrong", [{"kept": 0.0}, {"kept": 1.5}, {"ordinal": 10_000}, {"ordinal": -1}])
 async def test_an_alarm_that_no_detector_raises_is_noticed(wrong: dict[str, float]) -> None:
     async with eager_world() as w:
