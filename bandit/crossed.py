@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +98,7 @@ class _Row:
     Lists of length n_models, which are quicker than arrays for so few numbers.
     """
 
-    __slots__ = ("freedom", "n", "scale", "terms", "unit", "w", "y")
+    __slots__ = ("freedom", "n", "scale", "terms", "unit", "w", "weight", "weighted", "y")
 
     def __init__(self, n_models: int, unit: float) -> None:
         self.n = [0.0] * n_models  # effective observations, before decay
@@ -106,6 +107,8 @@ class _Row:
         self.scale = 1.0  # s_k
         self.freedom = 0  # of the spread inside cells
         self.w = [0.0] * n_models
+        self.weight = 0.0  # sum of w
+        self.weighted = 0.0  # sum of w y
         self.terms = np.zeros(3 * (n_models + 2))  # a_k, then the diagonal and the right-hand side, zeros behind them
 
 
@@ -190,10 +193,11 @@ class CrossedPosterior:
         interaction, noise = square * self._interaction, self.noise * row.unit
         w = [n_m / (interaction * n_m + noise) for n_m in self._decayed(row)]
         wy = [w_m * y_m for w_m, y_m in zip(w, row.y, strict=True)]
-        root = 1.0 / math.sqrt(c + sum(w))
+        weight, weighted = sum(w), sum(wy)
+        root = 1.0 / math.sqrt(c + weight)
         reach = scale * root
         terms = np.array([
-            *[w_m * reach for w_m in w], -c * root, sum(wy) * root,
+            *[w_m * reach for w_m in w], -c * root, weighted * root,
             *[w_m * square for w_m in w], c, 0.0,
             *[wy_m * scale for wy_m in wy], 0.0, 0.0,
         ])  # fmt: skip
@@ -205,7 +209,7 @@ class CrossedPosterior:
         products *= -_FIXED
         rounded = np.rint(products, out=products).astype(np.int64)  # the same terms always give the same integers
         self._sum += rounded[0] - rounded[1]
-        row.w, row.terms = w, terms
+        row.w, row.terms, row.weight, row.weighted = w, terms, weight, weighted
 
     def settle(self) -> None:
         """Fold the changed classes into the sum over classes."""
@@ -256,23 +260,23 @@ class CrossedPosterior:
         A class's own evidence is up to date, abilities and the field's level are those of the last solution, at most
         a few changes ago. Of the class's level the sd counts only what is its own. O(n_models).
         """
-        self.settle()
+        if self._dirty or self._rebuild:
+            self.settle()
         row = self._rows.get(task_class, self._nothing)
         noise = self.noise * row.unit
         if not self._stale and (cached := self._cache.get(task_class)) is not None:
             return Forecast(cached.mean[model], cached.sd[model], noise)
         if self._unsolved >= _PATIENCE:
             self._solve()
-        scale, mu = row.scale, self._mu
-        precision = self._class_precision + sum(row.w)
-        pull = sum([w_m * (y_m - scale * mu_m) for w_m, y_m, mu_m in zip(row.w, row.y, mu, strict=True)])
-        level = (self._class_precision * self._centre + pull) / precision
-        interaction = scale * scale * self._interaction
-        seen = row.w[model] * interaction
-        unseen = max(1.0 - seen, _LEAST_UNSEEN)
+        scale, mu, own = row.scale, self._mu, self._class_precision
+        square = scale * scale
+        precision = own + row.weight
+        level = (own * self._centre + row.weighted - scale * sum(map(mul, row.w, mu))) / precision
+        seen = row.w[model] * square * self._interaction
+        unseen = 1.0 - seen if seen < 1.0 - _LEAST_UNSEEN else _LEAST_UNSEEN
         mean = seen * row.y[model] + unseen * (level + scale * mu[model])
-        variance = unseen * (interaction + unseen * (scale * scale * self._var[model] + 1.0 / precision))
-        return Forecast(mean, math.sqrt(max(variance, _LEAST_VARIANCE)), noise)
+        variance = unseen * (square * self._interaction + unseen * (square * self._var[model] + 1.0 / precision))
+        return Forecast(mean, math.sqrt(variance if variance > _LEAST_VARIANCE else _LEAST_VARIANCE), noise)
 
     def _marginals(self, task_class: int) -> Marginals:
         """Combine a class's own evidence with the abilities and the field's level."""

@@ -18,9 +18,11 @@ that at most `sensitivity` in 10,000 judgements for both directions. What it tak
 the cut takes away, are off by no more than the slack. They are estimates, so the rate is also measured
 (`benchmarks.drift`).
 
-A judgement of lower trust bets less in proportion. When an alarm is raised, the change is put where the sum of the
-latest residuals, in the order of their decisions, is most conspicuous: max over j of S_j^2 / n_j; and the model moved
-by the mean of y - m from there on.
+A judgement of lower trust bets less in proportion, and so does one of many by one rater whose influence has a cap of C
+judgements: the k-th among the model's latest 256 bets 1 / (1 + 16 (k - 1) / C), so that one liar raises no alarm.
+
+When an alarm is raised, the change is put where the sum of the latest residuals, in the order of their decisions, is
+most conspicuous: max over j of S_j^2 / n_j; and the model moved by the mean of y - m from there on.
 
 All of this is advisory: only the alarm counts, once it is an event of the log.
 """
@@ -42,6 +44,7 @@ _LAG = 64  # judgements that a model's scale and bias lag behind, so that a chan
 _WEIGHT = 20.0  # pseudo-observations behind a scale of 1 and a bias of 0
 _MEMORY = 500.0  # judgements that they remember
 _LEAST_SCALE = 0.1
+_DOUBT = 16.0  # a rater with a cap of so many judgements bets half with the second of the recent ones
 _ENOUGH = 1e12  # a sum grows no further: an alarm that nobody hears must not overflow
 
 
@@ -59,6 +62,9 @@ class DriftSettings:
         return 20_000.0 / self.sensitivity
 
 
+Recent = tuple[int, float, float, int]  # (ordinal, x, y - m, rater)
+
+
 class Judged(NamedTuple):
     """A judgement, and what was believed before it."""
 
@@ -69,6 +75,8 @@ class Judged(NamedTuple):
     mean: float
     sd: float  # of the believed mean
     noise: float  # variance of one observation
+    rater: int = 0  # of a rater with a cap; 0: without
+    cap: float = 1.0  # of that rater, in full judgements
 
 
 class Raised(NamedTuple):
@@ -89,13 +97,13 @@ class WatchState(NamedTuple):
     bias: float
     behind: float
     late: list[tuple[float, float]]
-    recent: list[tuple[int, float, float]]
+    recent: list[Recent]
 
 
 class _Watch:
     """The bets on one model."""
 
-    __slots__ = ("behind", "bias", "high", "late", "low", "recent", "scale")
+    __slots__ = ("behind", "bias", "high", "late", "low", "raters", "recent", "scale")
 
     def __init__(self) -> None:
         self.low = [0.0] * len(_BETS)
@@ -104,7 +112,16 @@ class _Watch:
         self.bias = 0.0  # a
         self.behind = _WEIGHT  # judgements behind them
         self.late: deque[tuple[float, float]] = deque()  # (square, clipped) that have not entered them yet
-        self.recent: deque[tuple[int, float, float]] = deque(maxlen=_RECENT)  # (ordinal, x, y - m)
+        self.recent: deque[Recent] = deque()
+        self.raters: dict[int, int] = {}  # how many of the recent are by each rater with a cap
+
+    def note(self, recent: Recent) -> None:
+        """Take a judgement among the recent ones, and let go of the oldest."""
+        self.recent.append(recent)
+        if recent[3]:
+            self.raters[recent[3]] = self.raters.get(recent[3], 0) + 1
+        if len(self.recent) > _RECENT and (gone := self.recent.popleft()[3]):
+            self.raters[gone] -= 1
 
     def learn(self, square: float, clipped: float) -> None:
         """Take what is old enough into scale and bias."""
@@ -122,6 +139,7 @@ class _Watch:
         self.high = [0.0] * len(_BETS)
         self.late.clear()
         self.recent.clear()
+        self.raters.clear()
 
 
 class Detector:
@@ -140,7 +158,9 @@ class Detector:
         watch = self._watches.get(judged.model)
         if watch is None:
             watch = self._watches[judged.model] = _Watch()
-        _, ordinal, value, weight, mean, sd, noise = judged
+        _, ordinal, value, weight, mean, sd, noise, rater, cap = judged
+        if rater:
+            weight /= 1.0 + _DOUBT * watch.raters.get(rater, 0) / cap
         mean = 0.0 if mean < 0.0 else min(mean, 1.0)  # beliefs may leave the scale, judgements do not
         variance = noise + sd * sd
         residual = value - mean
@@ -154,7 +174,7 @@ class Detector:
         up, down = (1.0 - mean) / unit, mean / unit  # bounds of the clipped residual, to either side
         watch.low = low = _bet(watch.low, -x - slack, (up if up < _CUT else _CUT) - bias + slack, weight)
         watch.high = high = _bet(watch.high, x - slack, (down if down < _CUT else _CUT) + bias + slack, weight)
-        watch.recent.append((ordinal, x, residual))
+        watch.note((ordinal, x, residual, rater))
         watch.learn(residual * residual / variance, clipped)
         if sum(low) < self._threshold and sum(high) < self._threshold:
             return None
@@ -181,7 +201,8 @@ class Detector:
                 watch.low, watch.high = list(state.low), list(state.high)
                 watch.scale, watch.bias, watch.behind = state.scale, state.bias, state.behind
                 watch.late.extend(state.late)
-                watch.recent.extend(state.recent)
+                for recent in state.recent:
+                    watch.note(recent)
 
 
 def _bet(wealth: list[float], gain: float, most: float, weight: float) -> list[float]:
@@ -195,11 +216,11 @@ def _bet(wealth: list[float], gain: float, most: float, weight: float) -> list[f
     return after
 
 
-def _change(recent: Iterable[tuple[int, float, float]], sign: float) -> tuple[int, float]:
+def _change(recent: Iterable[Recent], sign: float) -> tuple[int, float]:
     """Return (ordinal from which on the residuals of a sign are most conspicuous, their mean); known mean 0 before."""
     best = total = moved = 0.0
     at, shift = 0, 0.0
-    for count, (ordinal, r, residual) in enumerate(sorted(recent, reverse=True), 1):
+    for count, (ordinal, r, residual, _) in enumerate(sorted(recent, reverse=True), 1):
         total += sign * r
         moved += residual
         if count == 1 or (total > 0.0 and total * total / count > best):

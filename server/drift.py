@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from naiad.bandit.belief import Belief
 from naiad.bandit.drift import Detector, DriftSettings, Judged, Raised, WatchState
+from naiad.bandit.influence import PERIOD_LEVEL, SLOTS
 from naiad.bandit.statistics import SCALE, UNIT_WEIGHT, Measure, Statistics, to_fixed
 from naiad.server.records import Change, DriftAlarmed
+
+_QUALITY = int(Measure.QUALITY)
 
 
 class Drift:
@@ -33,25 +36,26 @@ class Drift:
         if not self.settings.enabled:
             return
         for change in changes:
-            if change.weight <= 0 or change.measure != Measure.QUALITY:
+            if change.weight <= 0 or change.measure != _QUALITY:
                 return
         for change in changes:
             self._compare(change, at_ms)
 
     def _compare(self, change: Change, at_ms: int) -> None:
         settings = self._belief.settings
-        counting = (
-            change.weight
-            if change.source not in settings.caps.weights
-            else (self._statistics.counting(change.observation()))
-        )  # what a cap of influence cuts raises no alarm either
+        counting, rater, cap = change.weight, 0, 1.0
+        if change.source in settings.caps.weights:  # what the cap cuts raises no alarm either
+            counting = self._statistics.counting(change.observation())
+            rater = 1 + change.source * SLOTS + change.slot
+            cap = settings.caps.limit(change.source, change.slot, PERIOD_LEVEL) / UNIT_WEIGHT
         weight = settings.trust.get(change.source, 1.0) * counting / UNIT_WEIGHT
         if weight <= 0.0 or change.source in settings.masked:
             return
+        mean, sd, noise = self._belief.forecast(change.task_class, change.model, Measure.QUALITY)
         raised = self._detector.see(
             Judged(
-                change.model, change.ordinal, change.value / SCALE, weight if weight < 1.0 else 1.0,
-                *self._belief.forecast(change.task_class, change.model, Measure.QUALITY),
+                change.model, change.ordinal, change.value / SCALE, weight if weight < 1.0 else 1.0, mean, sd, noise,
+                rater, cap,
             )
         )  # fmt: skip
         if raised is not None and raised.model not in self._taken:

@@ -21,6 +21,8 @@ judgements = st.builds(
     mean=st.floats(-0.3, 1.3),
     sd=st.sampled_from([1e-15, 0.01, 0.3]),
     noise=st.sampled_from([2e-4, 0.01, 0.25]),
+    rater=st.integers(0, 2),
+    cap=st.sampled_from([0.5, 16.0, 1024.0]),
 )
 
 
@@ -151,3 +153,16 @@ def test_an_alarm_repeats_until_it_is_heard_and_then_begins_anew() -> None:
     detector.clear(0)
     assert detector.see(Judged(0, 61, 0.0, 1.0, 0.9, 0.01, 0.09)) is None
     assert detector.see(Judged(1, 0, 0.0, 1.0, 0.9, 0.01, 0.09)) is None  # and nobody else is suspected
+
+
+def test_one_rater_with_a_small_cap_raises_no_alarm_and_a_crowd_does() -> None:
+    def heard(raters: int, cap: float) -> int | None:
+        detector = Detector(DriftSettings())
+        for n in range(400):
+            if detector.see(Judged(0, n, 0.0, 0.3, 0.9, 0.01, 0.09, 1 + n % raters, cap)):
+                return n
+        return None
+
+    assert heard(1, 16.0) is None
+    assert heard(40, 16.0) is not None
+    assert heard(1, 512.0) is not None  # one who is trusted with so much may raise one
