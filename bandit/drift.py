@@ -65,20 +65,6 @@ class DriftSettings:
 Recent = tuple[int, float, float, int]  # (ordinal, x, y - m, rater)
 
 
-class Judged(NamedTuple):
-    """A judgement, and what was believed before it."""
-
-    model: int
-    ordinal: int
-    value: float  # in [0, 1]
-    weight: float  # trust times weight; 1 for one full judgement of full trust
-    mean: float
-    sd: float  # of the believed mean
-    noise: float  # variance of one observation
-    rater: int = 0  # of a rater with a cap; 0: without
-    cap: float = 1.0  # of that rater, in full judgements
-
-
 class Raised(NamedTuple):
     """An alarm: a model's quality moved at about this decision ordinal of the model."""
 
@@ -153,12 +139,19 @@ class Detector:
     def __repr__(self) -> str:
         return f"Detector(models={len(self._watches)}, threshold={self.settings.threshold:g})"
 
-    def see(self, judged: Judged) -> Raised | None:
-        """Take in a judgement; return an alarm if it is one, again and again until `clear` says that it was heard."""
-        watch = self._watches.get(judged.model)
+    def see(
+        self, model: int, ordinal: int, value: float, weight: float, mean: float, sd: float, noise: float,
+        rater: int = 0, cap: float = 1.0,
+    ) -> Raised | None:  # fmt: skip
+        """Take in a judgement; return an alarm if it is one, again and again until `clear` says that it was heard.
+
+        value: in [0, 1]; weight: trust times weight, 1 for one full judgement of full trust; mean, sd: of the belief
+        before it; noise: variance of one observation; rater: number of a rater with a cap, 0 without; cap: the rater's,
+        in full judgements.
+        """
+        watch = self._watches.get(model)
         if watch is None:
-            watch = self._watches[judged.model] = _Watch()
-        _, ordinal, value, weight, mean, sd, noise, rater, cap = judged
+            watch = self._watches[model] = _Watch()
         if rater:
             weight /= 1.0 + _DOUBT * watch.raters.get(rater, 0) / cap
         mean = 0.0 if mean < 0.0 else min(mean, 1.0)  # beliefs may leave the scale, judgements do not
@@ -176,9 +169,11 @@ class Detector:
         watch.high = high = _bet(watch.high, x - slack, (down if down < _CUT else _CUT) + bias + slack, weight)
         watch.note((ordinal, x, residual, rater))
         watch.learn(residual * residual / variance, clipped)
-        if sum(low) < self._threshold and sum(high) < self._threshold:
+        fell, rose = sum(low), sum(high)
+        if fell < self._threshold and rose < self._threshold:
             return None
-        return Raised(judged.model, *_change(watch.recent, 1.0 if sum(high) > sum(low) else -1.0))
+        watch.low, watch.high = [min(total, _ENOUGH) for total in low], [min(total, _ENOUGH) for total in high]
+        return Raised(model, *_change(watch.recent, 1.0 if rose > fell else -1.0))
 
     def clear(self, model: int) -> None:
         """Begin anew with a model: its alarm was heard."""
@@ -207,13 +202,17 @@ class Detector:
 
 def _bet(wealth: list[float], gain: float, most: float, weight: float) -> list[float]:
     """Return the sums after one bet; gain: what a bet of 1 wins, never below -most."""
-    limit = _MOST / most if most > _MOST else 1.0
+    one, two, three = wealth
+    small, middle, large = _BETS
+    if most * large > _MOST:
+        limit = _MOST / most
+        small, middle, large = min(small, limit), min(middle, limit), limit
     gain *= weight
-    after = []
-    for bet, total in zip(_BETS, wealth, strict=True):
-        grown = (1.0 + (bet if bet < limit else limit) * gain) * (total + 1.0)
-        after.append(grown if grown < _ENOUGH else _ENOUGH)
-    return after
+    return [
+        (1.0 + small * gain) * (one + 1.0),
+        (1.0 + middle * gain) * (two + 1.0),
+        (1.0 + large * gain) * (three + 1.0),
+    ]
 
 
 def _change(recent: Iterable[Recent], sign: float) -> tuple[int, float]:

@@ -8,7 +8,7 @@ counts once it is an event of the log, and then for everybody in the same way.
 from __future__ import annotations
 
 from naiad.bandit.belief import Belief
-from naiad.bandit.drift import Detector, DriftSettings, Judged, Raised, WatchState
+from naiad.bandit.drift import Detector, DriftSettings, Raised, WatchState
 from naiad.bandit.influence import PERIOD_LEVEL, SLOTS
 from naiad.bandit.statistics import SCALE, UNIT_WEIGHT, Measure, Statistics, to_fixed
 from naiad.server.records import Change, DriftAlarmed
@@ -53,10 +53,8 @@ class Drift:
             return
         mean, sd, noise = self._belief.forecast(change.task_class, change.model, Measure.QUALITY)
         raised = self._detector.see(
-            Judged(
-                change.model, change.ordinal, change.value / SCALE, weight if weight < 1.0 else 1.0, mean, sd, noise,
-                rater, cap,
-            )
+            change.model, change.ordinal, change.value / SCALE, weight if weight < 1.0 else 1.0, mean, sd, noise,
+            rater, cap,
         )  # fmt: skip
         if raised is not None and raised.model not in self._taken:
             self._raised[raised.model] = (raised, at_ms)

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naiad.bandit.drift import _BETS, Detector, DriftSettings, Judged, Raised, WatchState, _bet
+from naiad.bandit.drift import _BETS, Detector, DriftSettings, Raised, WatchState, _bet
+
+
+class Judged(NamedTuple):
+    """What a detector is told of a judgement."""
+
+    model: int
+    ordinal: int
+    value: float
+    weight: float
+    mean: float
+    sd: float
+    noise: float
+    rater: int = 0
+    cap: float = 1.0
+
 
 judgements = st.builds(
     Judged,
@@ -31,7 +47,7 @@ def watch(scores: list[float], mean: float, noise: float, settings: DriftSetting
     detector = Detector(settings or DriftSettings())
     found = []
     for ordinal, score in enumerate(scores):
-        raised = detector.see(Judged(7, ordinal, score, 1.0, mean, 0.01, noise))
+        raised = detector.see(*Judged(7, ordinal, score, 1.0, mean, 0.01, noise))
         if raised is not None:
             found.append(raised)
             detector.clear(7)
@@ -64,7 +80,7 @@ def test_a_bet_on_what_is_true_gains_nothing_on_average(
 def test_nothing_breaks_a_detector(seen: list[Judged]) -> None:
     detector = Detector(DriftSettings(sensitivity=100.0))
     for judged in seen:
-        raised = detector.see(judged)
+        raised = detector.see(*judged)
         if raised is not None:
             assert raised.ordinal in {s.ordinal for s in seen if s.model == judged.model}
             assert -1.0 <= raised.shift <= 1.0
@@ -77,12 +93,12 @@ def test_nothing_breaks_a_detector(seen: list[Judged]) -> None:
 def test_a_detector_goes_on_from_its_state(seen: list[Judged], at: int) -> None:
     whole, first, second = (Detector(DriftSettings()) for _ in range(3))
     for judged in seen[:at]:
-        first.see(judged)
+        first.see(*judged)
     second.restore([WatchState(*state) for state in json.loads(json.dumps(first.state()))])
     for number, judged in enumerate(seen):
-        raised = whole.see(judged)
+        raised = whole.see(*judged)
         if number >= at:
-            assert second.see(judged) == raised
+            assert second.see(*judged) == raised
     assert json.dumps(second.state()) == json.dumps(whole.state())
 
 
@@ -105,7 +121,7 @@ def test_a_change_is_noticed_where_it_happened_and_by_how_much(before: float, af
         scores = [*rng.normal(before, 0.15, 300), *rng.normal(after, 0.15, 200)]
         detector = Detector(DriftSettings())
         for ordinal, score in enumerate(np.clip(scores, 0.0, 1.0).tolist()):
-            raised = detector.see(Judged(0, ordinal, score, 1.0, before, 0.01, 0.0225))
+            raised = detector.see(*Judged(0, ordinal, score, 1.0, before, 0.01, 0.0225))
             if raised is not None:
                 delays.append(ordinal - 300)
                 places.append(raised.ordinal - 300)
@@ -125,7 +141,7 @@ def test_the_change_is_put_by_decisions_not_by_arrival() -> None:
     order = [*range(100), *rng.permutation(np.arange(100, 210)).tolist()]
     raised = None
     for ordinal in order:
-        raised = raised or detector.see(Judged(0, ordinal, scores[ordinal], 1.0, 0.9, 0.01, 0.01))
+        raised = raised or detector.see(*Judged(0, ordinal, scores[ordinal], 1.0, 0.9, 0.01, 0.01))
     assert raised is not None
     assert abs(raised.ordinal - 150) <= 8
 
@@ -133,7 +149,7 @@ def test_the_change_is_put_by_decisions_not_by_arrival() -> None:
 def test_lower_trust_takes_longer() -> None:
     def heard(weight: float) -> int:
         detector = Detector(DriftSettings())
-        return next(n for n in range(1_000) if detector.see(Judged(0, n, 0.4, weight, 0.9, 0.01, 0.02)))
+        return next(n for n in range(1_000) if detector.see(*Judged(0, n, 0.4, weight, 0.9, 0.01, 0.02)))
 
     assert heard(1.0) < heard(0.3) / 2
 
@@ -141,25 +157,25 @@ def test_lower_trust_takes_longer() -> None:
 def test_a_higher_sensitivity_hears_sooner() -> None:
     def heard(sensitivity: float) -> int:
         detector = Detector(DriftSettings(sensitivity=sensitivity))
-        return next(n for n in range(1_000) if detector.see(Judged(0, n, 0.6, 1.0, 0.8, 0.01, 0.04)))
+        return next(n for n in range(1_000) if detector.see(*Judged(0, n, 0.6, 1.0, 0.8, 0.01, 0.04)))
 
     assert heard(100.0) < heard(1.0) < heard(0.01)
 
 
 def test_an_alarm_repeats_until_it_is_heard_and_then_begins_anew() -> None:
     detector = Detector(DriftSettings())
-    raised = [detector.see(Judged(0, n, 0.0, 1.0, 0.9, 0.01, 0.09)) is not None for n in range(60)]
+    raised = [detector.see(*Judged(0, n, 0.0, 1.0, 0.9, 0.01, 0.09)) is not None for n in range(60)]
     assert raised[-3:] == [True] * 3
     detector.clear(0)
-    assert detector.see(Judged(0, 61, 0.0, 1.0, 0.9, 0.01, 0.09)) is None
-    assert detector.see(Judged(1, 0, 0.0, 1.0, 0.9, 0.01, 0.09)) is None  # and nobody else is suspected
+    assert detector.see(*Judged(0, 61, 0.0, 1.0, 0.9, 0.01, 0.09)) is None
+    assert detector.see(*Judged(1, 0, 0.0, 1.0, 0.9, 0.01, 0.09)) is None  # and nobody else is suspected
 
 
 def test_one_rater_with_a_small_cap_raises_no_alarm_and_a_crowd_does() -> None:
     def heard(raters: int, cap: float) -> int | None:
         detector = Detector(DriftSettings())
         for n in range(400):
-            if detector.see(Judged(0, n, 0.0, 0.3, 0.9, 0.01, 0.09, 1 + n % raters, cap)):
+            if detector.see(*Judged(0, n, 0.0, 0.3, 0.9, 0.01, 0.09, 1 + n % raters, cap)):
                 return n
         return None
 
