@@ -80,6 +80,9 @@ def arms_of_class(engine: Engine, task_class: int, models: Sequence[int]) -> lis
             arm.cost_nano_usd.CopyFrom(_belief(seen.cost[model], seen.cost_sd[model], counted[model]))
         if counts.last_pull_ms:
             arm.last_pull_time.CopyFrom(render.timestamp(counts.last_pull_ms))
+        alarm = engine.drift.latest(model)
+        if alarm is not None:
+            arm.drift.CopyFrom(render.drift(alarm))
         found.append(arm)
     return found
 

@@ -13,6 +13,7 @@ from benchmarks.routing import figures, money, newcomers
 from benchmarks.routing.__main__ import main
 from benchmarks.routing.baselines import BASELINES
 from benchmarks.routing.budgets import CUT_MODEL, cut_and_restored, held
+from benchmarks.routing.drops import CUT, cut_in_the_middle
 from benchmarks.routing.figures import QUALITY_ONLY, gap_closed, saving
 from benchmarks.routing.outcomes import DataMissing, Floats, Outcomes, load
 from benchmarks.routing.prices import list_priced
@@ -186,3 +187,31 @@ def test_arrival_is_read_after_the_time_as_a_newcomer() -> None:
     assert (read.arrived, read.prompts, read.calls) == (True, 134, 27)  # 84 of the next 100 prompts at 0.8
     never = newcomers.read(run._replace(mine=mine * (np.cumsum(mine) < 20)), run, cap=0.4)
     assert (never.arrived, never.prompts, never.calls) == (False, 400, 19)
+
+
+def test_a_cut_is_in_the_middle_third_of_the_best_model(folder: Path) -> None:
+    outcomes = load(folder, "made_up", "all", priced=False)
+    plain, (one, means) = stream(outcomes, 3, 300), cut_in_the_middle(outcomes, 300, 3)
+    best = one.models.index("b")
+    changed = one.quality != plain.quality
+    assert changed[100:200, best].sum() > 10
+    changed[100:200, best] = False
+    assert not changed.any()
+    assert set(np.unique(one.quality)) == {0.0, 1.0}, "what is pass or fail stays so"
+    np.testing.assert_allclose(means[1, :, best], (1.0 - CUT) * means[0, :, best])
+
+
+def test_an_engine_notices_a_cut_and_does_better_for_it(folder: Path) -> None:
+    """The second third of a long stream in which the best model is cut to a quarter."""
+    outcomes = load(folder, "made_up", "all", priced=False)
+    rows = np.random.default_rng(5).integers(0, 300, 1_500)
+    one = outcomes.rows(rows)
+    quality = one.quality.copy()
+    quality[500:, one.models.index("b")] *= np.random.default_rng(6).random(1_000) < 0.25
+    one = replace(one, quality=quality)
+    got = {}
+    for drift in (True, False):
+        router = EngineRouter(one, QUALITY_ONLY, 1, drift=drift)
+        got[drift] = router.run(priced=False).quality[500:1_000].mean()
+        assert bool(router.alarms) == drift
+    assert got[True] > got[False]
