@@ -24,6 +24,7 @@ DEFAULT_PRIORS: Mapping[Measure, Prior] = {
     Measure.SUCCESS: Prior(0.97, 0.02, 0.3, 0.02, 0.1, noise=1.0, noise_floor=0.01, noise_weight=2.0, bounded=True),
     Measure.OUTPUT_TOKENS: Prior(5.5, 1.0, 0.8, 0.7, 0.5, noise=0.5, noise_floor=1e-2),
     Measure.LATENCY: Prior(0.7, 1.0, 0.8, 0.5, 0.4, noise=0.3, noise_floor=1e-2),
+    Measure.FIRST_TOKEN: Prior(-0.5, 1.0, 0.8, 0.5, 0.4, noise=0.3, noise_floor=1e-2),
 }
 
 

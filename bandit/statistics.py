@@ -43,6 +43,7 @@ class Measure(IntEnum):
     SUCCESS = 1  # 1.0 when an attempt was answered, 0.0 when it failed
     OUTPUT_TOKENS = 2  # log(1 + output tokens)
     LATENCY = 3  # log(seconds)
+    FIRST_TOKEN = 4  # log(seconds) to the first piece of a streamed answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,5 +108,5 @@ class View:
 
 def _own(arm: Arm) -> tuple[float, ...]:
     """Return what was counted for an arm itself; beliefs also move with what is counted for others."""
-    beliefs = (arm.quality, arm.success, arm.output_tokens, arm.latency_s)
+    beliefs = (arm.quality, arm.success, arm.output_tokens, arm.latency_s, arm.time_to_first_token_s)
     return (arm.pulls, arm.failures, *(belief.effective_observations for belief in beliefs))

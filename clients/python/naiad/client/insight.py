@@ -45,6 +45,7 @@ class Arm:
     output_tokens: Belief
     cost_nano_usd: Belief  # nano-USD
     latency_s: Belief  # seconds
+    time_to_first_token_s: Belief  # seconds, of streamed answers
     pulls: int
     traffic_share: float
     recent_traffic_share: float

@@ -91,7 +91,7 @@ class Drift(_message.Message):
     def __init__(self, alarm_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., shift: _Optional[float] = ..., ordinal: _Optional[int] = ..., evidence_weight: _Optional[float] = ...) -> None: ...
 
 class Arm(_message.Message):
-    __slots__ = ("task_class", "model", "quality", "success", "output_tokens", "cost_nano_usd", "latency_s", "pulls", "traffic_share", "recent_traffic_share", "failures", "last_pull_time", "drift")
+    __slots__ = ("task_class", "model", "quality", "success", "output_tokens", "cost_nano_usd", "latency_s", "pulls", "traffic_share", "recent_traffic_share", "failures", "last_pull_time", "time_to_first_token_s", "drift")
     TASK_CLASS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +104,7 @@ class Arm(_message.Message):
     RECENT_TRAFFIC_SHARE_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
     LAST_PULL_TIME_FIELD_NUMBER: _ClassVar[int]
+    TIME_TO_FIRST_TOKEN_S_FIELD_NUMBER: _ClassVar[int]
     DRIFT_FIELD_NUMBER: _ClassVar[int]
     task_class: str
     model: str
@@ -117,8 +118,9 @@ class Arm(_message.Message):
     recent_traffic_share: float
     failures: int
     last_pull_time: _timestamp_pb2.Timestamp
+    time_to_first_token_s: Belief
     drift: Drift
-    def __init__(self, task_class: _Optional[str] = ..., model: _Optional[str] = ..., quality: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., success: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., output_tokens: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., cost_nano_usd: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., latency_s: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., pulls: _Optional[int] = ..., traffic_share: _Optional[float] = ..., recent_traffic_share: _Optional[float] = ..., failures: _Optional[int] = ..., last_pull_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., drift: _Optional[_Union[Drift, _Mapping[str, object]]] = ...) -> None: ...
+    def __init__(self, task_class: _Optional[str] = ..., model: _Optional[str] = ..., quality: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., success: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., output_tokens: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., cost_nano_usd: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., latency_s: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., pulls: _Optional[int] = ..., traffic_share: _Optional[float] = ..., recent_traffic_share: _Optional[float] = ..., failures: _Optional[int] = ..., last_pull_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., time_to_first_token_s: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., drift: _Optional[_Union[Drift, _Mapping[str, object]]] = ...) -> None: ...
 
 class RemovedArm(_message.Message):
     __slots__ = ("task_class", "model")
