@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.routing import figures, money, newcomers
+from benchmarks.routing import figures, money, newcomers, plots
+from benchmarks.routing import frontier as frontiers
 from benchmarks.routing.__main__ import main
 from benchmarks.routing.baselines import BASELINES
 from benchmarks.routing.budgets import CUT_MODEL, cut_and_restored, held
 from benchmarks.routing.drops import CUT, cut_in_the_middle
 from benchmarks.routing.figures import QUALITY_ONLY, gap_closed, saving
 from benchmarks.routing.outcomes import DataMissing, Floats, Outcomes, load
+from benchmarks.routing.plan import Arena, Plan
 from benchmarks.routing.prices import list_priced
 from benchmarks.routing.references import Point, class_means, hull, regret, static_mix
 from benchmarks.routing.replay import EngineRouter, stream
@@ -215,3 +217,27 @@ def test_an_engine_notices_a_cut_and_does_better_for_it(folder: Path) -> None:
         got[drift] = router.run(priced=False).quality[500:1_000].mean()
         assert bool(router.alarms) == drift
     assert got[True] > got[False]
+
+
+def test_a_frontier_is_drawn_and_summed_up(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontiers, "ARENAS", (Arena("made_up", "all", 120, 0.0),))
+    plan = Plan(folder, range(2), frozenset(), frozenset(), None, tmp_path / "plots")
+    figure, table = frontiers.frontier(plan)
+    rows = table["all"]["points"]
+    assert [row["worth"] for row in rows] == list(frontiers.WORTHS)
+    assert rows[-1]["usd"] > rows[0]["usd"], "quality worth more buys dearer models"
+    assert figure["pass"] == (table["all"]["aiq_gain"]["mean"] >= 0.0)
+    assert (tmp_path / "plots" / "frontier-all.png").stat().st_size > 10_000
+
+
+def test_aiq_is_the_mean_height_of_the_hull() -> None:
+    """A model for nothing with quality 0.2, one for 1 USD with 0.8: their mixes come to 0.5 in the mean."""
+    models = [Point(0.2, 0.0), Point(0.8, 1.0)]
+    assert frontiers.aiq(models, models) == pytest.approx(0.5)
+    assert frontiers.aiq([Point(0.8, 0.5)], models) == pytest.approx(0.65)
+    assert frontiers.aiq([Point(0.1, 0.5)], models) == pytest.approx(0.2), "as bad as the cheapest, never worse"
+
+
+def test_regret_curves_are_drawn(tmp_path: Path) -> None:
+    curves = {"Naiad": [np.arange(5.0)], "another": [np.arange(5.0) * 2]}
+    assert plots.regret_curves(tmp_path, "p", curves, "Naiad").stat().st_size > 10_000
