@@ -37,9 +37,7 @@ def frontier(
     """Draw what a request costs against its quality: fixed models, the mixes of two of them, ours, and limits."""
     figure, axes = _blank(f"{pool}: second half of the stream, one point for each worth of quality")
     corners = hull(list(models.values()))
-    costs = np.geomspace(
-        corners[0].cost, corners[-1].cost, 400
-    )  # a straight line in dollars, not in their log
+    costs = np.geomspace(corners[0].cost, corners[-1].cost, 400)  # a straight line in dollars, not in their log
     mixes = np.interp(costs, [p.cost for p in corners], [p.quality for p in corners])
     axes.plot(costs, mixes, color=_GREYS[0], label="mixes of two fixed models")
     axes.scatter([p.cost for p in models.values()], [p.quality for p in models.values()], color=_GREYS[0], s=16)
