@@ -11,6 +11,7 @@ from benchmarks.report import Figure
 from benchmarks.routing import baselines, money, plots
 from benchmarks.routing.budgets import prices, r3
 from benchmarks.routing.drops import drops, r4
+from benchmarks.routing.features import features
 from benchmarks.routing.frontier import frontier
 from benchmarks.routing.newcomers import r5
 from benchmarks.routing.outcomes import Floats, Ints, Outcomes, load
@@ -215,5 +216,5 @@ def r9(plan: Plan) -> tuple[Figure, dict[str, Any]]:
 
 FIGURES: dict[str, Callable[[Plan], tuple[Figure, dict[str, Any]]]] = {
     "r1": r1, "r2": r2, "r3": r3, "prices": prices, "r4": r4, "drops": drops, "r5": r5, "r7": r7, "r9": r9, "r11": r11,
-    "frontier": frontier,
+    "frontier": frontier, "features": lambda plan: features(plan, R1),
 }  # fmt: skip

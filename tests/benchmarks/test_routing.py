@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.routing import figures, money, newcomers, plots
+from benchmarks.routing import features, figures, money, newcomers, plots
 from benchmarks.routing import frontier as frontiers
 from benchmarks.routing.__main__ import main
 from benchmarks.routing.baselines import BASELINES
@@ -241,3 +243,22 @@ def test_aiq_is_the_mean_height_of_the_hull() -> None:
 def test_regret_curves_are_drawn(tmp_path: Path) -> None:
     curves = {"Naiad": [np.arange(5.0)], "another": [np.arange(5.0) * 2]}
     assert plots.regret_curves(tmp_path, "p", curves, "Naiad").stat().st_size > 10_000
+
+
+def test_features_pay_where_the_text_tells_the_score_and_not_where_it_does_not(folder: Path) -> None:
+    """Long prompts are answered worse, by every model and in every class; in the other set length says nothing."""
+    rng = np.random.default_rng(3)
+    long = rng.random(300) < 0.5
+    with np.load(folder / "made_up" / "matrix.npz") as file:
+        matrix = dict(file)
+    matrix["quality"] = np.where(long[:, None], 0.35, 0.65) + rng.normal(0.0, 0.02, (300, 3))
+    np.savez(folder / "made_up" / "matrix.npz", **matrix)
+    found = {}
+    for name, lengths in (("told", np.where(long, 900, 30)), ("blind", rng.permutation(np.where(long, 900, 30)))):
+        with gzip.open(folder / "made_up" / "prompts.jsonl.gz", "wt", encoding="utf-8") as lines:
+            lines.writelines(json.dumps({"prompt": "a" * int(n)}) + "\n" for n in lengths)
+        plan = Plan(folder, range(2), frozenset(), frozenset(), None)
+        found[name] = features.features(plan, [Arena("made_up", "all", 300, 0.0)])
+    assert found["told"][1]["all"]["quality"]["mean"] < -0.02
+    assert found["blind"][1]["all"]["quality"]["mean"] > -0.005
+    assert (found["told"][0]["pass"], found["blind"][0]["pass"]) == (False, True)
