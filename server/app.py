@@ -79,7 +79,7 @@ async def signer_for(store: Store) -> Signer:
 async def restored_engine(store: Store, config: Config, *, from_start: bool = False) -> Engine:
     """Return the engine that the log folds to: from the newest good snapshot and its tail, or from event 0."""
     signer = await signer_for(store)
-    settings = EngineSettings(belief=config.belief, endpoints=frozenset(config.endpoints))
+    settings = EngineSettings(belief=config.belief, drift=config.drift, endpoints=frozenset(config.endpoints))
     for sequence, payload in [] if from_start else await store.snapshots():
         engine = Engine(settings, signer)
         try:

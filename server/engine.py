@@ -14,12 +14,14 @@ from typing import NamedTuple
 import msgspec
 
 from naiad.bandit.belief import Belief, BeliefSettings
+from naiad.bandit.drift import DriftSettings
 from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, serve, serve_paced
 from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.thompson import draw
 from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
 from naiad.server.decision_id import Signer, Ticket
+from naiad.server.drift import Drift
 from naiad.server.eligibility import Eligibility, Needs, Permit
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
@@ -31,6 +33,7 @@ from naiad.server.prediction import Predictor
 from naiad.server.records import (
     Change,
     Decided,
+    DriftAlarmed,
     Event,
     FeedbackReported,
     Head,
@@ -84,6 +87,7 @@ class EngineSettings:
     """What the engine depends on besides the log."""
 
     belief: BeliefSettings = field(default_factory=BeliefSettings)
+    drift: DriftSettings = field(default_factory=DriftSettings)
     endpoints: frozenset[str] = frozenset()  # profiles that have an adapter; empty: do not check
 
 
@@ -98,6 +102,7 @@ class Engine:
         self.eligibility = Eligibility(self.catalog, settings.endpoints)
         self.statistics = Statistics(settings.belief.caps)
         self.belief = Belief(settings.belief)
+        self.drift = Drift(settings.drift, self.statistics, self.belief)
         self.predictor = Predictor(self.belief, self.catalog)
         self.traffic = Traffic()
         self.policy = PolicySet(version=0, objective=ObjectiveSpec(), temper=0.5, exploration=0.01, allowance=0.05)
@@ -308,6 +313,8 @@ class Engine:
                 self._apply_outcome(event)
             case FeedbackReported():
                 self._apply_feedback(event)
+            case DriftAlarmed():
+                self._apply_drift(event)
             case TaskClassPut():
                 self._apply_task_class(event)
                 self.eligibility.changed(sequence)
@@ -356,7 +363,14 @@ class Engine:
 
     def _apply_feedback(self, event: FeedbackReported) -> None:
         self._reach(event.first_model, event.first_ordinal)
+        self.drift.judged(event.changes, event.at_ms)
         self._learn(event.changes)
+
+    def _apply_drift(self, event: DriftAlarmed) -> None:
+        changed = self.statistics.alarm(event.model, event.ordinal, event.kept, event.shift)
+        self.belief.refresh(self.statistics, changed)
+        self.belief.settle()
+        self.drift.folded(event)
 
     def _reach(self, model: int, ordinal: int) -> None:
         """Advance a model's head beyond an ordinal that was handed out."""

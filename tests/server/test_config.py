@@ -21,7 +21,7 @@ WHOLE: dict[str, Any] = {
     "server": {"listen": "127.0.0.1:0"},
     "storage": {"path": ":memory:"},
     "policy": {"strategy": "balanced", "models": ["echo/a"], "usd_per_quality": 1.0},
-    "learning": {"half_life_decisions": 1000},
+    "learning": {"half_life_decisions": 1000, "drift": {"sensitivity": 2.0}},
     "models": [{
         "name": "echo/a", "endpoint": "mine", "input_usd_per_million": 1.0, "output_usd_per_million": 2.0,
         "capabilities": ["tools"], "labels": {"any": "thing"},
@@ -173,6 +173,8 @@ def test_whatever_stands_in_a_place_it_is_accepted_or_refused_in_our_own_words(p
         ("policy.usd_per_quality", -1.0, ["policy.usd_per_quality"]),
         ("policy.usd_per_quality", float("nan"), ["policy.usd_per_quality", "nan"]),
         ("policy.confidence", 1.0, ["policy.confidence"]),
+        ("learning.drift.sensitivity", 0.0, ["learning.drift.sensitivity", "0.001 to 100"]),
+        ("learning.drift.evidence_kept", 0.0, ["learning.drift.evidence_kept", "1 to"]),
         ("learning.half_life_decisions", -1.0, ["learning.half_life_decisions"]),
         ("learning.half_life_decisions", 1e-300, ["learning.half_life_decisions", "1 to"]),
         ("storage.path", "", ["storage.path", ":memory:"]),
