@@ -28,6 +28,7 @@ from naiad.server.folding import fold
 from naiad.server.guard import MEBIBYTE, Guard
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal
+from naiad.server.pii import Detector
 from naiad.server.process import Ending
 from naiad.server.routing import Routing
 from naiad.server.rpc_admin import AdminServicer
@@ -164,7 +165,7 @@ class Server:
             ]
         )
         for servicer, module, name in (
-            (RouterServicer(routing, limits.default_deadline_s), router_service_pb2, "RouterService"),
+            (RouterServicer(routing, limits.default_deadline_s, self._detector()), router_service_pb2, "RouterService"),
             (
                 FeedbackServicer(routing, Feedback(self.journal, self.engine, wall_ms)),
                 feedback_service_pb2,
@@ -189,6 +190,10 @@ class Server:
         await server.start()
         self.address = address_of(host, bound)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    def _detector(self) -> Detector | None:
+        raises_to = self.config.file.governance.pii.raises_to
+        return Detector(raises_to) if raises_to else None
 
     async def _apply_policy(self) -> None:
         """Make the configuration's policy a new version if it differs from the one in force."""

@@ -162,6 +162,7 @@ def _build(file: File, source: str) -> Config:
             hint = f"; did you mean {near!r}?" if near else ""
             raise ConfigError(f"{source}: policy.models names {name!r}, which is not in [[models]]{hint}")
     data = data_rules.data_classes(file, models, source)
+    data_rules.check_pii(file, data, source)
     classes = tuple(_task_class(section, i, data, source) for i, section in enumerate(file.task_classes))
     for name in (c.name for c in classes):
         if sum(c.name == name for c in classes) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from naiad.server import config_rules as rules
+from naiad.server import pii
 from naiad.server.errors import nearest
 from naiad.server.governance import ANY, VENDOR, Governance, vendor_of, zone_rule_broken, zones_of
 from naiad.server.records import DataClass, ModelPut
@@ -76,6 +77,20 @@ def known_class(name: str, classes: Sequence[DataClass], key: str, source: str) 
     rules.text(name, 128, key, source)
     names = tuple(entry.name for entry in classes)
     return rules.choice(name, names, key, source) if name and names else name
+
+
+def check_pii(file: File, classes: Sequence[DataClass], source: str) -> None:
+    """Raise ConfigError where personal data is to be looked for and cannot be, or raises to no class."""
+    key, name = "governance.pii.raises_to", file.governance.pii.raises_to
+    if not name:
+        return
+    if not classes:
+        raise ConfigError(
+            f"{source}: {key} is {shown(name)} and there are no [[data_classes]]; add them, or leave it out"
+        )
+    known_class(name, classes, key, source)
+    if absent := pii.missing():
+        raise ConfigError(f"{source}: {key} is {shown(name)}, but {absent}")
 
 
 def empty_classes(classes: tuple[DataClass, ...], models: Iterable[ModelPut]) -> Iterator[str]:

@@ -60,6 +60,7 @@ class Query(msgspec.Struct, frozen=True):
     session: str = ""
     data_class: str = ""  # as the request says
     caller_data_class: str = ""  # the least that the caller's identity stands for: from its key, never from a request
+    content_data_class: str = ""  # the least that its messages call for
     objective: ObjectiveSpec = NO_OVERRIDE
     named: tuple[str, ...] = ()  # models that the objective lists, for strategies that are not built yet
     needs: Needs = Needs(0, 0)
@@ -191,6 +192,7 @@ class Engine:
             session=query.session,
             data_class=treated.data_class if treated else query.data_class or task_class.data_class,
             class_source=treated.source if treated else "",
+            class_named=query.data_class if treated and treated.data_class != query.data_class else "",
             no_store=treated is not None and treated.no_store,
             epoch=permit.epoch,
             grounds=self.eligibility.grounds(treated.data_class, models) if treated else [],
@@ -421,9 +423,8 @@ class Engine:
 
 def _claims(query: Query, task_class: TaskClassPut | None) -> Claims:
     """Return what is said about the data of a request; task_class: None for one that is new."""
-    return Claims(
-        query.data_class, "" if task_class is None else task_class.data_class, query.workflow, query.caller_data_class
-    )
+    default = "" if task_class is None else task_class.data_class
+    return Claims(query.data_class, default, query.workflow, query.caller_data_class, query.content_data_class)
 
 
 def _rank(serving: Serving, chosen: int) -> list[int]:

@@ -26,14 +26,15 @@ class Claims(NamedTuple):
     request: str = ""  # by the request itself
     task_class: str = ""  # the default of its task class
     workflow: str = ""  # the name of its workflow, of which the configuration may say something
-    caller: str = ""  # the least that the caller's identity permits: raises, and never stands in for the others
+    caller: str = ""  # the least that the caller's identity stands for: raises, and never stands in for the others
+    content: str = ""  # the least that its messages call for: raises, and never stands in
 
 
 class Treated(NamedTuple):
     """The class that a request is treated as."""
 
     data_class: str
-    source: str  # which claim set it: "request", "task_class", "workflow", "caller", or "unstated"
+    source: str  # which claim set it: "request", "task_class", "workflow", "caller", "content", or "unstated"
     no_store: bool
 
 
@@ -108,8 +109,9 @@ class Governance:
                 rank, source = found, by
         if rank < 0:
             rank = strictest
-        if claims.caller and (found := self._rank.get(claims.caller, strictest)) > rank:
-            rank, source = found, "caller"
+        for least, by in ((claims.caller, "caller"), (claims.content, "content")):
+            if least and (found := self._rank.get(least, strictest)) > rank:
+                rank, source = found, by
         if at_least:
             rank = max(rank, self._rank.get(at_least, strictest))
         return Treated(self._classes[rank].name, source, self._kept_private[rank])

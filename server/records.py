@@ -177,6 +177,7 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     session: str = ""
     data_class: str = ""  # as it was treated
     class_source: str = ""  # which claim set it; "" where there were no rules, and it is only what was said
+    class_named: str = ""  # by the request, where it was treated as a stricter one
     no_store: bool = False  # free text about it is not written
     epoch: int = 0  # place in the log of the last change of the catalogue or the policy that it rested on
     objective: tuple[float, ...] = ()  # strategy and parameters in full, in the order of bandit.objective.Objective

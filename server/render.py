@@ -142,7 +142,7 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
         )
     if record.limits is not None:
         found += _limited(catalog, record.limits)
-    if record.class_source not in ("", "request", "unstated"):
+    if record.class_named or record.class_source in ("caller", "content"):
         found.append(
             decision_pb2.Notice(
                 code=decision_pb2.NOTICE_CODE_DATA_CLASS_RAISED,

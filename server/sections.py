@@ -152,11 +152,18 @@ class DataClassSection(_Section, kw_only=True, frozen=True):
     no_store: bool = False
 
 
+class PiiSection(_Section, kw_only=True, frozen=True):
+    """[governance.pii]: what personal data in a prompt makes of the data class; "" does not look."""
+
+    raises_to: str = ""
+
+
 class GovernanceSection(_Section, kw_only=True, frozen=True):
     """[governance]: what goes with the data classes."""
 
     zones: list[str] = []
     refuse_empty_classes: bool = False
+    pii: PiiSection = PiiSection()
 
 
 class EndpointSection(_Section, kw_only=True, frozen=True):

@@ -35,6 +35,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[learning.trust]": sections.TrustSection,
     "[learning.influence]": sections.InfluenceSection,
     "[governance]": sections.GovernanceSection,
+    "[governance.pii]": sections.PiiSection,
     "[[data_classes]]": sections.DataClassSection,
     "[[models]]": sections.ModelSection,
     "[[task_classes]]": sections.TaskClassSection,
@@ -231,9 +232,9 @@ def keys(data: dict[str, Any], where: str = "") -> set[str]:
     """Return the keys of a TOML document with their sections, as the headings name them."""
     found: set[str] = set()
     for key, value in data.items():
-        if isinstance(value, dict) and (not where or key in ("objective", "trust", "influence")):
+        if isinstance(value, dict) and (not where or key in ("pii", "objective", "trust", "influence")):
             name = "[endpoints.NAME]" if key == "endpoints" else f"[{key}]"
-            name = f"[learning.{key}]" if where == "[learning]" else name
+            name = f"[{where.strip('[]')}.{key}]" if where in ("[learning]", "[governance]") else name
             name = f"[{where.strip('[]')}.objective]" if key == "objective" else name
             inner = value.values() if key == "endpoints" else [value]
             found |= {key_ for part in inner for key_ in keys(part, name)}
@@ -294,7 +295,7 @@ def test_every_key_is_documented_with_its_default(section: str) -> None:
         elif default is None:
             assert written == ("the policy's" if "objective" in section else "none"), name
         elif isinstance(default, msgspec.Struct):
-            assert written == ("below" if section == "[learning]" else "the policy's"), name
+            assert written == ("below" if section in ("[learning]", "[governance]") else "the policy's"), name
         else:
             assert tomllib.loads(f"x = {written.strip('`')}")["x"] == default, name
 

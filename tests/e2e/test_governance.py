@@ -206,3 +206,20 @@ def test_a_decision_about_no_store_data_is_still_given_once_after_a_restart(tmp_
         with pytest.raises(Refusal) as caught:
             running.caller.call("RouterService/Complete", **fields | {"request_id": "asked"})
         assert caught.value.reason == "REPLY_NOT_AVAILABLE"
+
+
+def test_personal_data_raises_the_class_and_is_named_nowhere(tmp_path: Path) -> None:
+    secret = "DE89370400440532013000"
+    rules = RULES.replace("[[task_classes]]", '[governance.pii]\nraises_to = "secret"\n[[task_classes]]', 1)
+    with live(tmp_path, rules) as running:
+        for method in ("RouterService/Decide", "RouterService/Complete"):
+            for words, permitted in (("hello", 3), (f"pay {secret} now", 2)):
+                turn = {"role": 2, "parts": [{"text": words}]}
+                made = running.caller.call(method, task_class="ruled", messages=[turn])
+                assert len(made.ranking) == permitted, (method, words)
+                raised = [n for n in made.notices if n.code == decision_pb2.NOTICE_CODE_DATA_CLASS_RAISED]
+                assert [n.metadata["source"] for n in raised] == ["content"] * (permitted == 2)
+                assert secret not in str(made.notices)
+        running.caller.settle()
+    assert all(secret.encode() not in f.read_bytes() for f in running.process.database.parent.iterdir())
+    assert secret not in running.process.errors()

@@ -88,7 +88,9 @@ def test_what_is_unknown_is_the_strictest(world: Any, name: str) -> None:
     assert governance.treat(Claims(request=governance.names[0], caller="gone")).data_class == strictest
 
 
-claims = st.builds(Claims, *[st.sampled_from(["", "open", "inner", "secret"])] * 2, st.just("w"), st.just(""))
+claims = st.builds(
+    Claims, *[st.sampled_from(["", "open", "inner", "secret"])] * 2, st.just("w"), st.just(""), st.just("")
+)
 
 
 @given(claims, st.sampled_from(["", "open", "inner", "secret"]), st.sampled_from(["", "open", "inner", "secret"]))
