@@ -30,51 +30,51 @@ class Decoder:
         if self._name not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise NotAsked(self._name[:20])
         self._plain = self._name in ("", "identity")
-        self._zlib = None if self._plain else zlib.decompressobj(_ZLIB if self._name == "deflate" else _GZIP)
-        self._begun = False
+        self._head = b""  # the first bytes of a deflate body, while they are too few to tell what it is
+        self._zlib = zlib.decompressobj(_GZIP) if self._name in ("gzip", "x-gzip") else None
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield what a piece unpacks to, in pieces of at most 64 KiB, none before it is asked for; raises Corrupt."""
-        if self._zlib is None:
+        if self._plain or not piece:
             if piece:
                 yield piece
             return
+        if self._zlib is None:
+            piece = self._head = self._head + piece
+            if len(piece) < 2:
+                return
+            self._zlib = zlib.decompressobj(_ZLIB if _has_zlib_head(piece) else _RAW)
         while piece:
             if self._zlib.eof:
-                self._next_member(piece)
+                self._next_member()
             unpacked = self._unpack(piece)
             if unpacked:
                 yield unpacked
             piece = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
-            if not piece and len(unpacked) == _PIECE and not self._zlib.eof:
-                yield from self._held_back()
+            while not piece and not self._zlib.eof and len(unpacked) == _PIECE:  # zlib took all, and holds more
+                if unpacked := self._unpack(b""):
+                    yield unpacked
+        self._head = b"."  # something came
 
     @property
     def finished(self) -> bool:
         """Return whether the body may end here: all of it came, or nothing did."""
-        return self._zlib is None or not self._begun or self._zlib.eof
+        return self._plain or not self._head or (self._zlib is not None and self._zlib.eof)
 
     def _unpack(self, piece: bytes) -> bytes:
-        assert self._zlib is not None  # noqa: S101 - plain bodies do not come here
+        assert self._zlib is not None  # noqa: S101
         try:
-            unpacked = self._zlib.decompress(piece, _PIECE)
+            return self._zlib.decompress(piece, _PIECE)
         except zlib.error:
-            if self._begun or self._name != "deflate":
-                raise Corrupt from None
-            self._zlib = zlib.decompressobj(_RAW)  # what some servers call deflate
-            self._begun = True
-            return self._unpack(piece)
-        self._begun = True
-        return unpacked
+            raise Corrupt from None
 
-    def _held_back(self) -> Iterator[bytes]:
-        """Yield what zlib holds although it has taken all of the input."""
-        assert self._zlib is not None  # noqa: S101 - plain bodies do not come here
-        while held := self._unpack(b""):
-            yield held
-
-    def _next_member(self, piece: bytes) -> None:
+    def _next_member(self) -> None:
         """Begin the next member of a gzip body; raises Corrupt where no other may follow."""
         if self._name == "deflate":
             raise Corrupt
         self._zlib = zlib.decompressobj(_GZIP)
+
+
+def _has_zlib_head(piece: bytes) -> bool:
+    """Return whether a deflate body has the head of RFC 1950, which some servers leave out."""
+    return piece[0] & 0x0F == 8 and int.from_bytes(piece[:2]) % 31 == 0
