@@ -124,7 +124,7 @@ class Server:
         server = None
         try:
             engine = await restored_engine(store, config)
-            server = cls(config, store, engine, providers.build(config.endpoints))
+            server = cls(config, store, engine, providers.build(config.endpoints, config.networks))
             server.journal.start()
             await server._serve()
         except BaseException:

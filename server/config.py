@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from naiad.adapters.endpoint import Endpoint
 from naiad.bandit.belief import BeliefSettings
 from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import UNIT_WEIGHT
 from naiad.server import bounds, providers
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
+from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
 from naiad.server.inventory import completed
@@ -52,6 +54,7 @@ class Config:
     policy: PolicySet
     limits: Limits
     belief: BeliefSettings
+    networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
 
     @property
     def database(self) -> Path | None:
@@ -130,12 +133,7 @@ def _build(file: File, source: str) -> Config:
     rules.between(policy.exploration, 0.0, 1.0, "policy.exploration", source)
     rules.between(policy.allowance, 0.0, 1.0, "policy.allowance", source)
     rules.between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
-    endpoints = providers.default_profiles()
-    for name, section in (file.endpoints or {}).items():
-        kind = endpoints[name] = rules.choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
-        missing = providers.missing(kind)
-        if missing:
-            raise ConfigError(f"{source}: endpoints.{name}.kind is {kind!r}, but {missing}")
+    endpoints, networks = profiles_of(file.endpoints or {}, source)
     if file.models is None:
         models = tuple(_digested(m) for m in providers.default_models())
     else:
@@ -169,6 +167,7 @@ def _build(file: File, source: str) -> Config:
             longest_deadline_s=server.longest_deadline_s,
         ),
         belief=belief_of(file.learning, source),
+        networks=networks,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from naiad.adapters.base import Adapter
 from naiad.adapters.echo import Echo
+from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.replay import RECORDED_PRICES, Replay, ReplayDataMissing, load_records, replay_available
 from naiad.adapters.replay_records import recorded_files
 from naiad.server.money import from_price, listed_prices
@@ -13,12 +15,23 @@ from naiad.server.records import ModelPut, Prices
 
 ECHO, REPLAY = "echo", "replay"
 KINDS = (ECHO, REPLAY)
+NETWORKED: dict[str, Callable[[Endpoint], Adapter]] = {}
+"""Kinds that reach a provider over the network: each makes its adapter, and imports what it needs only then."""
 _SYSTEM_PROMPT = 6
 
 
-def build(profiles: Mapping[str, str]) -> dict[str, Adapter]:
-    """Return an adapter for each profile; profiles: name -> kind, one of KINDS."""
-    return {name: Echo() if kind == ECHO else Replay(load_records()) for name, kind in profiles.items()}
+def build(profiles: Mapping[str, str], networks: Mapping[str, Endpoint] = MappingProxyType({})) -> dict[str, Adapter]:
+    """Return an adapter for each profile.
+
+    profiles: name -> kind, one of KINDS or NETWORKED; networks: name -> endpoint, for the latter.
+    """
+    return {name: _adapter(kind, networks.get(name)) for name, kind in profiles.items()}
+
+
+def _adapter(kind: str, endpoint: Endpoint | None) -> Adapter:
+    if endpoint is not None:
+        return NETWORKED[kind](endpoint)
+    return Echo() if kind == ECHO else Replay(load_records())
 
 
 def missing(kind: str) -> str:
