@@ -136,6 +136,9 @@ async def peer(script: Script, *, tls: ssl.SSLContext | None = None, host: str =
     try:
         async with asyncio.timeout(PATIENCE_S):
             yield found
+            server.close()
+            for _ in range(10):  # what was accepted a moment ago gets its script
+                await asyncio.sleep(0)
             if found.open:
                 await found.idle.wait()
     finally:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import socket
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from naiad.adapters.causes import Refused
+from naiad.adapters.dialling import PinnedResolver
 from naiad.adapters.endpoint import Caps, Patience
 from naiad.adapters.errors import (
     AdapterClosed,
@@ -34,6 +38,7 @@ from tests.adapters.peer import (
     Script,
     Talk,
     chunk,
+    endpoint,
     peer,
     response,
     saying,
@@ -167,9 +172,11 @@ async def test_proxies_and_netrc_of_the_environment_are_ignored(
 
 async def test_cookies_are_not_kept() -> None:
     reply = response(headers=["set-cookie: session=canary; Path=/"])
-    async with peer(serving(reply)) as there, transport(there.url()) as out:
-        await fetch(out)
-        await fetch(out)
+    async with peer(serving(reply)) as there:
+        url = there.url(host="peer.example.com")  # jars keep none of an address
+        async with transport(url, addresses=["127.0.0.1"]) as out:
+            await fetch(out)
+            await fetch(out)
     assert b"cookie" not in there.requests[1].lower()
 
 
@@ -216,6 +223,13 @@ async def test_a_bomb_is_stopped(encoding: str) -> None:
     bomb = PACK.get(encoding, bytes)(b"\0" * 5_000_000)[:9_000]
     error = await failure(saying(response(bomb, headers=[f"content-encoding: {encoding}"])), MalformedAnswer)
     assert ("10000 bytes" if encoding in ("gzip", "deflate") else "were asked for") in str(error)
+
+
+async def test_packing_that_holds_nothing_is_stopped_too() -> None:
+    empty = gzip.compress(b"") * 1_000
+    head = response(headers=["content-encoding: gzip", CHUNKED], length=False, body=b"")
+    error = await failure(saying(head + chunk(empty) + b"0\r\n\r\n", close=False), MalformedAnswer)
+    assert "10000 bytes" in str(error)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
@@ -472,6 +486,22 @@ async def test_the_name_is_resolved_once_and_its_address_is_connected_to() -> No
         assert f"host: no-such-host.example.com:{there.port}".encode() in there.requests[0].lower()
 
 
+async def test_each_layer_refuses_by_itself() -> None:
+    async def anything(host: str, port: int) -> list[str]:
+        return ["8.8.8.8"]
+
+    pinned = PinnedResolver(endpoint("https://api.example.com", private=False), anything)
+    assert [found["host"] for found in await pinned.resolve("api.example.com", 443)] == ["8.8.8.8"]
+    for host, port in (("other.example.com", 443), ("api.example.com", 8443), ("api.example.com.", 443)):
+        with pytest.raises(Refused, match="another host"):
+            await pinned.resolve(host, port)
+    for address in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "0.0.0.0"):  # noqa: S104 - not bound
+        with pytest.raises(Refused, match="not permitted"):
+            pinned.socket((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, 443)))
+    with pytest.raises(Refused, match="not permitted"):
+        pinned.socket((socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::ffff:7f00:1", 443, 0, 0)))
+
+
 @pytest.mark.parametrize("addresses", [[], None])
 async def test_a_name_that_does_not_resolve(addresses: list[str] | None) -> None:
     async def unknown(host: str, port: int) -> list[str]:
@@ -611,3 +641,17 @@ async def test_closing_ends_calls_under_way_and_refuses_later_ones() -> None:
         with pytest.raises(AdapterClosed):
             await fetch(out)
         assert out.open_exchanges == 0
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_nobody_listens, test_the_peer_hangs_up_at_once, test_the_peer_hangs_up_inside_of_the_head,
+        test_no_reply_in_time,
+        test_a_full_pool_makes_wait_and_then_fail_before_anything_is_sent, test_events_arrive_as_they_are_sent,
+        test_a_call_cancelled_at_any_step_leaks_nothing, test_closing_ends_calls_under_way_and_refuses_later_ones,
+    ],
+    ids=lambda test: str(test.__name__),
+)  # fmt: skip
+def test_the_same_on_the_server_s_event_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    uvloop.run(test())
