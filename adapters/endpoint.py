@@ -39,8 +39,9 @@ class EndpointError(ValueError):
 class Caps:
     """The most that a provider may send in one exchange."""
 
-    response_bytes: int = 16 * MEBIBYTE  # of a body, on the wire and unpacked, each
-    event_bytes: int = 4 * MEBIBYTE  # of one event of a stream
+    response_bytes: int = 16 * MEBIBYTE  # of a body that is read whole, on the wire and unpacked, each
+    event_bytes: int = 16 * MEBIBYTE  # of one event of a stream; an image is one
+    stream_bytes: int = 256 * MEBIBYTE  # of a stream, which is not kept: a long answer takes 300 bytes for each token
     headers: int = 100  # fields
     header_bytes: int = 8_190  # of one field, and of the status line
     all_header_bytes: int = 32_768  # of all fields together

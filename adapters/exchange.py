@@ -89,8 +89,8 @@ class Exchange:
     async def pieces(self, most: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yield the unpacked body in pieces of at most 64 KiB.
 
-        most: bytes on the wire and unpacked, each; the endpoint's by default. Raises MalformedAnswer for more, and for
-        an encoding that was not asked for or does not hold; Truncated for a body that ended before its end.
+        most: bytes on the wire and unpacked, each; `response_bytes` by default. Raises MalformedAnswer for more, and
+        for an encoding that was not asked for or does not hold; Truncated for a body that ended before its end.
         """
         most = self._caps.response_bytes if most is None else most
         stated = self.headers.get("content-length", "")
@@ -123,7 +123,7 @@ class Exchange:
     async def lines(self) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a body of JSON lines, without those that are empty, and the last one only if it ended."""
         rest = bytearray()
-        async with aclosing(self.pieces()) as pieces:
+        async with aclosing(self.pieces(self._caps.stream_bytes)) as pieces:
             async for piece in pieces:
                 *whole, last = piece.split(b"\n")
                 for line in whole:
@@ -143,7 +143,7 @@ class Exchange:
                 MalformedAnswer, f"a stream of events was expected, not {_name(kind)}", status=self.status
             )
         parser = EventParser(self._caps.event_bytes)
-        async with aclosing(self.pieces()) as pieces:
+        async with aclosing(self.pieces(self._caps.stream_bytes)) as pieces:
             async for piece in pieces:
                 for event in self._fed(parser, piece):
                     yield event

@@ -54,7 +54,7 @@ def network_of(name: str, section: EndpointSection, source: str) -> Endpoint:
         ca=_authorities(section.ca, where, source),
         connections=section.connections,
         patience=Patience(section.connect_s, section.first_byte_s, section.idle_s),
-        caps=Caps(response_bytes=section.response_mib * MEBIBYTE),
+        caps=Caps(response_bytes=section.response_mib * MEBIBYTE, event_bytes=section.response_mib * MEBIBYTE),
     )
 
 

@@ -8,6 +8,7 @@ import gzip
 import socket
 import zlib
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -557,6 +558,24 @@ async def test_one_event_that_is_too_long(how: str) -> None:
                 async for _ in getattr(exchange, how)():
                     pass
         assert out.open_exchanges == 0
+
+
+@pytest.mark.parametrize("how", ["events", "lines"])
+async def test_a_stream_may_be_longer_than_a_body_but_not_without_end(how: str) -> None:
+    caps = replace(SMALL, stream_bytes=30_000)
+    body = b"data: 1\n\n" * 3_000  # 27,000 bytes
+
+    async def read(script: Script) -> int:
+        async with (
+            peer(script) as there,
+            transport(there.url(), caps=caps) as out,
+            out.open("POST", "/chat", model="m", timeout_s=PATIENCE_S) as exchange,
+        ):
+            return len([found async for found in getattr(exchange, how)()])
+
+    assert await read(serving(response(body, headers=[SSE]))) == 3_000
+    with pytest.raises(MalformedAnswer, match="30000 bytes"):
+        await read(saying(response(body * 2, headers=[SSE])))
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html", ""])

@@ -53,7 +53,7 @@ def test_the_keys_become_an_endpoint() -> None:
         7,
     )
     assert (found.patience.connect_s, found.patience.first_byte_s, found.patience.idle_s) == (1.0, 2.0, 3.0)
-    assert found.caps.response_bytes == 4 << 20
+    assert (found.caps.response_bytes, found.caps.event_bytes) == (4 << 20, 4 << 20)
     assert found.key is not None
     assert found.key.reveal() == KEY, "the line end around it does not count"
     assert endpoint().key is None
