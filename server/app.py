@@ -124,7 +124,8 @@ class Server:
         server = None
         try:
             engine = await restored_engine(store, config)
-            server = cls(config, store, engine, providers.build(config.endpoints, config.networks))
+            adapters = providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks)
+            server = cls(config, store, engine, adapters)
             server.journal.start()
             await server._serve()
         except BaseException:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from naiad.adapters.base import Adapter
 from naiad.adapters.echo import Echo
@@ -20,18 +19,18 @@ NETWORKED: dict[str, Callable[[Endpoint], Adapter]] = {}
 _SYSTEM_PROMPT = 6
 
 
-def build(profiles: Mapping[str, str], networks: Mapping[str, Endpoint] = MappingProxyType({})) -> dict[str, Adapter]:
-    """Return an adapter for each profile.
+def build(profiles: Mapping[str, str]) -> dict[str, Adapter]:
+    """Return an adapter for each profile that needs no network; profiles: name -> kind, one of KINDS or NETWORKED."""
+    return {
+        name: Echo() if kind == ECHO else Replay(load_records())
+        for name, kind in profiles.items()
+        if kind not in NETWORKED
+    }
 
-    profiles: name -> kind, one of KINDS or NETWORKED; networks: name -> endpoint, for the latter.
-    """
-    return {name: _adapter(kind, networks.get(name)) for name, kind in profiles.items()}
 
-
-def _adapter(kind: str, endpoint: Endpoint | None) -> Adapter:
-    if endpoint is not None:
-        return NETWORKED[kind](endpoint)
-    return Echo() if kind == ECHO else Replay(load_records())
+def connect(profiles: Mapping[str, str], networks: Mapping[str, Endpoint]) -> dict[str, Adapter]:
+    """Return an adapter for each profile that reaches a provider; nothing is connected before the first call."""
+    return {name: NETWORKED[profiles[name]](endpoint) for name, endpoint in networks.items()}
 
 
 def missing(kind: str) -> str:

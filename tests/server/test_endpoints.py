@@ -144,7 +144,7 @@ def test_the_configuration_does_not_show_the_key() -> None:
 async def test_the_adapter_is_built_and_reaches_what_the_configuration_says() -> None:
     async with peer(provider()) as there:
         config = configured(base_url=there.url(), private=True, api_key_env="PEER_KEY")
-        adapter = providers.build(config.endpoints, config.networks)["peer"]
+        adapter = providers.connect(config.endpoints, config.networks)["peer"]
         answer = await adapter.complete(Request("m", (user("Which city?"),)), timeout_s=10.0)
         await adapter.aclose()
     assert answer.text.startswith("Paris")
@@ -153,7 +153,7 @@ async def test_the_adapter_is_built_and_reaches_what_the_configuration_says() ->
 
 async def test_a_name_that_leads_inside_is_refused_when_it_is_called() -> None:
     config = configured(base_url="https://localtest.example.com")
-    adapter = providers.build(config.endpoints, config.networks)["peer"]
+    adapter = providers.connect(config.endpoints, config.networks)["peer"]
     assert isinstance(adapter, Wired)
 
     async def inside(host: str, port: int) -> list[str]:
