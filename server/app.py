@@ -19,6 +19,7 @@ from naiad.adapters.base import Adapter
 from naiad.server import providers, snapshot
 from naiad.server.address import CannotListen, address_of, check_free, split_address
 from naiad.server.arms_feed import ArmsFeed
+from naiad.server.budget_changes import BudgetChanges
 from naiad.server.completion import Completer
 from naiad.server.config import Config
 from naiad.server.decision_id import Signer
@@ -79,7 +80,11 @@ async def signer_for(store: Store) -> Signer:
 async def restored_engine(store: Store, config: Config, *, from_start: bool = False) -> Engine:
     """Return the engine that the log folds to: from the newest good snapshot and its tail, or from event 0."""
     signer = await signer_for(store)
-    settings = EngineSettings(belief=config.belief, endpoints=frozenset(config.endpoints))
+    spending = config.file.spending
+    settings = EngineSettings(
+        belief=config.belief, endpoints=frozenset(config.endpoints),
+        default_output_tokens=spending.default_output_tokens, hold_ms=round(spending.hold_s * 1000),
+    )  # fmt: skip
     for sequence, payload in [] if from_start else await store.snapshots():
         engine = Engine(settings, signer)
         try:
@@ -140,6 +145,8 @@ class Server:
         inventory = Inventory(self.journal, self.engine, wall_ms)
         await inventory.apply_configuration(self.config.models, self.config.task_classes)
         await self._apply_policy()
+        budgets = BudgetChanges(self.journal, self.engine, wall_ms, knows_key=lambda _: False)  # there are no keys yet
+        await budgets.apply_configuration(self.config.budgets)
         completer = Completer(self.engine, self.journal, self._adapters, wall_ms)
         routing = Routing(
             self.engine,
@@ -173,7 +180,11 @@ class Server:
             (CatalogServicer(self.engine.catalog, inventory), catalog_service_pb2, "CatalogService"),
             (PolicyServicer(), policy_service_pb2, "PolicyService"),
             (InsightServicer(routing, self.journal, self.store, self._feed), insight_service_pb2, "InsightService"),
-            (AdminServicer(self.journal, self.engine, self.store, self.config), admin_service_pb2, "AdminService"),
+            (
+                AdminServicer(self.journal, self.engine, self.store, self.config, budgets, wall_ms),
+                admin_service_pb2,
+                "AdminService",
+            ),
         ):
             service = module.DESCRIPTOR.services_by_name[name]
             self.guard.protect(servicer, name, [method.name for method in service.methods])

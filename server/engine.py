@@ -19,6 +19,7 @@ from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.thompson import draw
 from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
+from naiad.server.ceilings import Ceilings, Shortage
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.eligibility import Eligibility, Needs
 from naiad.server.errors import NaiadError
@@ -28,15 +29,19 @@ from naiad.server.limits import Judged, Limits, limits_of
 from naiad.server.objectives import Objectives
 from naiad.server.prediction import Predictor
 from naiad.server.records import (
+    BudgetPut,
     Change,
     Decided,
     Event,
     FeedbackReported,
     Head,
+    Hold,
     ModelPut,
     ObjectiveSpec,
     OutcomeReported,
     PolicySet,
+    Released,
+    Reserved,
     TaskClassPut,
 )
 from naiad.server.spending import Spending
@@ -61,6 +66,8 @@ class Query(msgspec.Struct, frozen=True):
     features: dict[str, float] = {}
     request_id: str = ""
     request_digest: str = ""
+    key_id: str = ""  # public id of the caller's key
+    calls: bool = True  # the caller calls the provider itself: a hard budget holds what that may cost
 
 
 class Decision(NamedTuple):
@@ -82,6 +89,8 @@ class EngineSettings:
 
     belief: BeliefSettings = field(default_factory=BeliefSettings)
     endpoints: frozenset[str] = frozenset()  # profiles that have an adapter; empty: do not check
+    default_output_tokens: int | None = None  # under a hard budget, where the caller gives no bound
+    hold_ms: int = 600_000  # how long a hard budget holds what a caller's own call may cost
 
 
 class Engine:
@@ -108,6 +117,7 @@ class Engine:
         self._judged = Judged()
         self.spending = Spending()
         self._limits: Limits | None = None
+        self.ceilings = Ceilings(self.catalog, settings.default_output_tokens, settings.hold_ms)
         self.budgets = Budgets(
             self.catalog, self.eligibility, self.predictor, lambda model: self._ordinals.get(model, 0)
         )
@@ -133,6 +143,11 @@ class Engine:
             self._check_named(query)
         objective, level = self._objectives.chosen(task_class, query.workflow, query.objective)
         models, excluded = self.eligibility.split(query.needs, self._policy_models, query.task_class)
+        if self.ceilings.active:
+            models, dear = self.ceilings.permitted(
+                query.workflow, task_class.task_class, query.key_id, query.needs, models, at_ms
+            )
+            excluded = excluded + dear if dear else excluded
         seen = self.predictor.predict(
             task_class.task_class, models, query.needs.input_tokens, query.needs.max_output_tokens
         )
@@ -169,6 +184,9 @@ class Engine:
         self._ordinals[model] = ordinals[chosen] + 1
         self._remember(query.session, model)
         self.last_uid = uid = max(self.last_uid + 1, at_ms << UID_TIME_SHIFT)
+        hold = None
+        if self.ceilings.active and query.calls:
+            hold = self._held(uid, query, task_class.task_class, model, at_ms)
         record = Decided(
             at_ms=at_ms,
             uid=uid,
@@ -203,6 +221,8 @@ class Engine:
             floor_met=serving.floor_met,
             budget=budget,
             limits=None if bound is None else bound.record(models, serving, chosen),
+            hold=hold,
+            key=query.key_id,
             request_id=query.request_id,
             request_digest=query.request_digest,
         )  # fmt: skip
@@ -211,6 +231,16 @@ class Engine:
         if record.limits is not None:
             self.spending.folded(record)
         return Decision(self.decision_id(record), record)
+
+    def _held(self, uid: int, query: Query, task_class: int, model: int, at_ms: int) -> Hold | None:
+        """Hold what the chosen model's call may cost; None where no hard budget asks for it."""
+        found = self.ceilings.reserve(
+            (uid, ""), (query.workflow, task_class, query.key_id), self.catalog.models[model], query.needs, at_ms,
+            at_ms + self.ceilings.hold_ms,
+        )  # fmt: skip
+        if isinstance(found, Shortage):
+            raise RuntimeError(f"model {model} was permitted, and budget {found.entry.budget_id!r} has too little left")
+        return found
 
     def _among(
         self, objective: Objective, seen: Predictions, pace: Pace | None, barred: list[bool] | None
@@ -284,6 +314,7 @@ class Engine:
 
     def apply(self, sequence: int, event: Event | Head) -> None:
         """Fold one committed event; events must come in the order of their sequence."""
+        self.ceilings.expire(event.at_ms)
         match event:
             case Head() | Decided():
                 self._apply_decided(event)
@@ -297,6 +328,12 @@ class Engine:
                 self._apply_model(event)
             case PolicySet():
                 self._apply_policy(event)
+            case BudgetPut():
+                self.ceilings.put(event)
+            case Reserved():
+                self.ceilings.held((event.uid, event.attempt), event.hold)
+            case Released():
+                self.ceilings.released((event.uid, event.attempt))
         self.sequence = sequence
 
     def _apply_model(self, event: ModelPut) -> None:
@@ -320,6 +357,8 @@ class Engine:
         self.traffic.decided(event.task_class, event.model, event.at_ms)
         self._remember(event.session, event.model)
         self.last_uid = max(self.last_uid, event.uid)
+        if event.hold is not None:
+            self.ceilings.held((event.uid, ""), event.hold)
         if isinstance(event, Decided):  # of a Head this process booked it when deciding
             if event.budget is not None:
                 self.budgets.folded(event)
@@ -331,6 +370,7 @@ class Engine:
         self.traffic.attempted(event.task_class, event.outcome.model, event.outcome.failed)
         self.budgets.billed(event.uid, event.attempt, event.outcome)
         self.spending.billed(event.uid, event.outcome)
+        self.ceilings.settled(event.uid, event.attempt, event.outcome, event.hold)
         self._learn(event.changes)
 
     def _apply_feedback(self, event: FeedbackReported) -> None:

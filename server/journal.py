@@ -109,10 +109,22 @@ class Journal:
 
     def record(self, decided: Decided) -> None:
         """Queue a decision's event without waiting for it."""
+        self._put(self._item_of(decided))
+
+    async def recorded(self, decided: Decided) -> None:
+        """Queue a decision's event and wait until it is on disk and folded."""
+        await self._submit(self._item_of(decided))
+
+    def _item_of(self, decided: Decided) -> _Item:
         row = row_of(0, decided)
         self._keep(self._decided, decided.uid, row.payload)
         self._fresh.add(decided.uid)
-        self._put(_Item(decision=(row, head_of(decided))))
+        return _Item(decision=(row, head_of(decided)))
+
+    def note(self, event: Event) -> None:
+        """Queue an event without waiting for it; a journal that takes nothing any more drops it."""
+        if not self._closing and not self.failed.is_set():
+            self._put(_Item(events=(event,)))
 
     async def append(self, *events: Event, request: Request | None = None, reply: msgspec.Struct | None = None) -> int:
         """Write events and return the sequence of the last, once it is on disk and folded."""
@@ -280,7 +292,7 @@ class Journal:
             reply, entry = amended.reply, amended.entry
             events = () if amended.event is None else (amended.event,)
             for event in events:
-                check_foldable(self._engine.catalog, event)
+                check_foldable(self._engine, event)
         # Everything is encoded before anything is numbered: what cannot be encoded leaves no gap.
         rows = [row_of(self._sequence + 1 + i, event) for i, event in enumerate(events)]
         kept = None

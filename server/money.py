@@ -78,3 +78,16 @@ def cost_of(usage: Usage, prices: Prices | None, billed: int | None = None) -> C
         billed=billed,
         price_version=prices.version,
     )
+
+
+def most_of(prices: Prices, input_tokens: int, output_tokens: int) -> int:
+    """Return the most that a call with so many tokens, or fewer, may cost, nano-USD: each at its dearest rate."""
+    held: list[Prices | PriceTier] = [prices, *(t for t in prices.tiers if input_tokens > t.above_input_tokens)]
+    dearest = max(max(rates.input, rates.cached_input or 0, rates.cache_write or 0) for rates in held)
+    written = max(rates.output for rates in held)
+    parts = 4  # of a bill, each rounded on its own
+    return (
+        prices.request
+        + -(-(input_tokens * dearest + output_tokens * written) // 1_000_000)
+        + parts * bool(dearest or written)
+    )

@@ -132,6 +132,24 @@ class WorkflowSection(_Section, kw_only=True, frozen=True):
     objective: ObjectiveSection = ObjectiveSection()
 
 
+class SpendingSection(_Section, kw_only=True, frozen=True):
+    """[spending]: calls under hard budgets. Where callers give no bound of the output, default_output_tokens holds."""
+
+    default_output_tokens: int | None = None
+    hold_s: float = 600.0
+
+
+class BudgetSection(_Section, kw_only=True, frozen=True):
+    """[[budgets]]: a hard limit on what is spent in a period, in USD."""
+
+    id: str
+    limit_usd: float
+    period: str
+    name: str = ""
+    workflow: str = ""
+    task_class: str = ""
+
+
 class EndpointSection(_Section, kw_only=True, frozen=True):
     """[endpoints.NAME]: how to reach models. kind is "echo" or "replay"."""
 
@@ -148,6 +166,8 @@ class File(_Section, kw_only=True, frozen=True):
     models: list[ModelSection] | None = None
     task_classes: list[TaskClassSection] = []
     workflows: list[WorkflowSection] = []
+    spending: SpendingSection = SpendingSection()
+    budgets: list[BudgetSection] = []
     endpoints: dict[str, EndpointSection] | None = None
 
 
