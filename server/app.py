@@ -19,6 +19,7 @@ from naiad.adapters.base import Adapter
 from naiad.server import providers, snapshot
 from naiad.server.address import CannotListen, address_of, check_free, split_address
 from naiad.server.arms_feed import ArmsFeed
+from naiad.server.audit import Auditor
 from naiad.server.budget_changes import BudgetChanges
 from naiad.server.completion import Completer
 from naiad.server.config import Config
@@ -108,7 +109,8 @@ class Server:
         self.engine = engine
         self._adapters = adapters
         self.journal = Journal(store, engine, wall_ms)
-        self.guard = Guard(config.limits, lambda: self.journal.backlog)
+        self.auditor = Auditor(self.journal, time.monotonic)
+        self.guard = Guard(config.limits, lambda: self.journal.backlog, self.auditor.audit)
         self._feed = ArmsFeed(engine, self.journal.beyond, time.monotonic)
         self._health = health.aio.HealthServicer()
         self._grpc: grpc.aio.Server | None = None
@@ -215,6 +217,7 @@ class Server:
             await asyncio.sleep(_LINGER_S)  # what comes once gRPC itself stops ends as a bare CANCELLED
             await self._grpc.stop(grace=0.5)  # a health watch, which never ends by itself, is not waited for
         failed = self.journal.failed.is_set()
+        self.auditor.flush()
         await self.journal.close()
         for adapter in self._adapters.values():
             await adapter.aclose()

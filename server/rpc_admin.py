@@ -1,4 +1,4 @@
-"""AdminService: budgets, and proof that the log folds to what is served. Keys and backups are not built yet."""
+"""AdminService: budgets, the audit trail, and proof that the log folds to what is served. The rest is not built."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from naiad.server import render
+from naiad.server.audit_check import check
 from naiad.server.budget_changes import BudgetChanges
 from naiad.server.config import Config
 from naiad.server.convert import number, request_of, text_id
@@ -27,6 +28,7 @@ from naiad.server.journal import Journal
 from naiad.server.paging import slice_page
 from naiad.server.records import BudgetPut
 from naiad.server.replay import Digests, frame, settings_of
+from naiad.server.rpc_audit import digest, list_events
 from naiad.server.rpc_budgets import budget_changes, budget_from_proto, budget_to_proto
 from naiad.server.store.base import Store, StoreCorrupt
 from naiad.v1 import admin_pb2, admin_service_pb2, admin_service_pb2_grpc
@@ -81,6 +83,23 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         budget_id = text_id(request.budget_id, "budget_id", required=True)
         await self._budgets.delete(budget_id, request.revision, request_of("AdminService/DeleteBudget", request))
         return admin_service_pb2.DeleteBudgetResponse()
+
+    async def ListAuditEvents(self, request: Any, context: Any) -> admin_service_pb2.ListAuditEventsResponse:
+        """List the audit trail, the latest first."""
+        await self._journal.written()
+        return await list_events(self._store, request)
+
+    async def VerifyAudit(self, request: Any, context: Any) -> admin_service_pb2.VerifyAuditResponse:
+        """Check the audit trail entry by entry."""
+        known = digest(request.known_digest, "known_digest")
+        stands, upto = await self._journal.trail()
+        found = await check(self._store, stands, upto, known)
+        return admin_service_pb2.VerifyAuditResponse(
+            intact=found.intact,
+            events_checked=found.entries,
+            first_broken_sequence=found.first_broken,
+            last_digest=found.last.digest,
+        )
 
     def _shown(self, entries: Sequence[BudgetPut]) -> list[admin_pb2.Budget]:
         standings = self._engine.ceilings.standings(entries, self._now_ms())

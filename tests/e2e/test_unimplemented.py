@@ -20,7 +20,7 @@ BUILT = {
     "CatalogService/UpdateTaskClass", "CatalogService/DeleteTaskClass",
     "InsightService/ListArms", "InsightService/WatchArms", "InsightService/GetDecision", "InsightService/ListDecisions",
     "AdminService/CreateBudget", "AdminService/GetBudget", "AdminService/ListBudgets", "AdminService/UpdateBudget",
-    "AdminService/DeleteBudget", "AdminService/VerifyLog",
+    "AdminService/DeleteBudget", "AdminService/ListAuditEvents", "AdminService/VerifyAudit", "AdminService/VerifyLog",
 }  # fmt: skip
 NOT_BUILT = sorted(METHODS.keys() - BUILT)
 
