@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from naiad.bandit.crossed import CrossedPosterior, Marginals, Prior
+from naiad.bandit.crossed import CrossedPosterior, Forecast, Marginals, Prior
 from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import BUCKET_WIDTH, ERA, SCALE, UNIT_WEIGHT, GroupKey, Measure, Statistics
 
@@ -24,6 +24,7 @@ DEFAULT_PRIORS: Mapping[Measure, Prior] = {
     Measure.SUCCESS: Prior(0.97, 0.02, 0.3, 0.02, 0.1, noise=1.0, noise_floor=0.01, noise_weight=2.0, bounded=True),
     Measure.OUTPUT_TOKENS: Prior(5.5, 1.0, 0.8, 0.7, 0.5, noise=0.5, noise_floor=1e-2),
     Measure.LATENCY: Prior(0.7, 1.0, 0.8, 0.5, 0.4, noise=0.3, noise_floor=1e-2),
+    Measure.FIRST_TOKEN: Prior(-0.5, 1.0, 0.8, 0.5, 0.4, noise=0.3, noise_floor=1e-2),
 }
 
 
@@ -102,34 +103,49 @@ class Belief:
     def _take(self, statistics: Statistics, group: GroupKey) -> None:
         task_class, model, measure = group
         settings = self.settings
-        weight = total = square = 0
+        spreads: dict[int, list[int]] = {}  # of each epoch: a drift is no noise
+        worths = statistics.worths(model) if measure == Measure.QUALITY else None
         n = weighted = 0.0
-        for source, cell in statistics.totals(group):
+        for (source, epoch), cell in statistics.totals(group):
             if source in settings.masked:
                 continue
-            weight += cell.weight
-            total += cell.total
-            square += cell.square
+            sums = spreads.setdefault(epoch, [0, 0, 0])
+            sums[0] += cell.weight
+            sums[1] += cell.total
+            sums[2] += cell.square
             trust = settings.trust.get(source, 1.0)
+            value = cell.total
+            if worths is not None:
+                trust *= worths[epoch].factor
+                value += worths[epoch].shift * cell.weight
             n += trust * cell.weight
-            weighted += trust * cell.total
+            weighted += trust * value
         if self._step is not None:
             n, weighted = self._aged(statistics, group)
         mean = weighted / (n * SCALE) if n > 0.0 else 0.0
-        squares = (square * weight - total * total) // weight if weight > UNIT_WEIGHT else 0
-        self._measures[measure].put(task_class, model, n / UNIT_WEIGHT, mean, squares, max(0, weight - UNIT_WEIGHT))
+        squares = freedom = 0
+        for weight, total, square in spreads.values():
+            if weight > UNIT_WEIGHT:
+                squares += (square * weight - total * total) // weight
+                freedom += weight - UNIT_WEIGHT
+        self._measures[measure].put(task_class, model, n / UNIT_WEIGHT, mean, squares, freedom)
 
     def _aged(self, statistics: Statistics, group: GroupKey) -> tuple[float, float]:
-        """Return weight and weighted sum of one group, each bucket weighed by trust and by its age in ordinals."""
+        """Return weight and weighted sum of one group, each bucket weighed by trust, epoch and its age in ordinals."""
         settings = self.settings
         reference, now = self._references.get(group[1], 0.0), self._now.get(group[1], 0.0)
+        worths = statistics.worths(group[1]) if group[2] == Measure.QUALITY else None
         n = weighted = 0.0
-        for (source, level, block), cell in statistics.cells(group):
+        for (source, level, block, epoch), cell in statistics.cells(group):
             if source not in settings.masked:
                 age = reference - min(now, (2 * block + 1) * (BUCKET_WIDTH << level) / 2)
                 factor = settings.trust.get(source, 1.0) * 2.0 ** (-age / settings.half_life)
+                value = cell.total
+                if worths is not None:
+                    factor *= worths[epoch].factor
+                    value += worths[epoch].shift * cell.weight
                 n += factor * cell.weight
-                weighted += factor * cell.total
+                weighted += factor * value
         return n, weighted
 
     def settle(self) -> None:
@@ -148,6 +164,10 @@ class Belief:
     def marginals(self, task_class: int, measure: Measure) -> Marginals:
         """Return the posterior of theta in one task class for every model."""
         return self._measures[measure].marginals(task_class)
+
+    def forecast(self, task_class: int, model: int, measure: Measure) -> Forecast:
+        """Return what is believed of one arm, for comparison with what comes; cheaper than `marginals`."""
+        return self._measures[measure].forecast(task_class, model)
 
     def digest(self, n_classes: int) -> str:
         """Return a hex digest of every posterior mean and both sds in the first n_classes classes, bit for bit."""

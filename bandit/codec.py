@@ -12,10 +12,10 @@ import zlib
 from typing import Any
 
 from naiad.bandit.influence import Caps
-from naiad.bandit.statistics import Measure, Statistics
+from naiad.bandit.statistics import Alarm, Measure, Statistics
 
 _MAGIC = b"NAIADST"
-_VERSION = 2
+_VERSION = 3
 
 
 class CorruptStatistics(Exception):
@@ -26,6 +26,7 @@ def encode(statistics: Statistics) -> bytes:
     """Return the canonical bytes of the statistics."""
     content = {
         "heads": sorted(statistics.heads().items()),
+        "alarms": [[model, *alarm] for model, alarms in sorted(statistics.alarms().items()) for alarm in alarms],
         "cells": [[*map(int, group), *key, *triple] for group, key, triple in statistics.items()],
     }
     body = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
@@ -56,11 +57,18 @@ def _parse(content: Any, statistics: Statistics) -> Statistics:
     for model, ordinal in content["heads"]:
         _check_integers(model, ordinal)
         statistics.advance(model, ordinal)
+    for model, bucket, kept, shift in content["alarms"]:
+        _check_integers(model, bucket, shift)
+        if type(kept) is not float or not 0.0 < kept <= 1.0:
+            raise TypeError(f"a factor in (0, 1] expected, got {kept!r:.80}")
+        statistics.restore_alarm(model, Alarm(bucket, kept, shift))
     for cell in content["cells"]:
         _check_integers(*cell)
-        task_class, model, measure, source, slot, level, block, weight, total, square = cell
+        task_class, model, measure, source, slot, level, block, epoch, weight, total, square = cell
+        if not 0 <= epoch < len(statistics.worths(model) or (None,)):
+            raise ValueError(f"epoch {epoch} of model {model} follows no alarm")
         group = (task_class, model, Measure(measure))
-        statistics.load(group, (source, slot, level, block), (weight, total, square))
+        statistics.load(group, (source, slot, level, block, epoch), (weight, total, square))
     return statistics
 
 

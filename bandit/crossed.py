@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,7 @@ _LEAST_VARIANCE = 1e-30
 _STEPS = 4  # grid points per octave of the learned noise
 _LEVEL_WEIGHT = 5.0  # pseudo-observations at the prior's mean behind a class's level
 _LOWEST_LEVEL = 0.02  # and 1 minus the highest: a class never seems quite without room
+_PATIENCE = 8  # changes after which a forecast asks for a solution
 _UNIT = 1 << 20  # fixed point of v_k in the degrees of freedom
 
 
@@ -87,13 +89,21 @@ class Marginals(NamedTuple):
         return np.array([n * decay for n, decay in zip(self.n, self.decay, strict=True)])
 
 
+class Forecast(NamedTuple):
+    """What was believed of one arm at the last solution."""
+
+    mean: float
+    sd: float
+    noise: float  # variance of one observation
+
+
 class _Row:
     """One task class's evidence, and its terms as last folded into the sum.
 
     Lists of length n_models, which are quicker than arrays for so few numbers.
     """
 
-    __slots__ = ("freedom", "n", "scale", "terms", "unit", "w", "y")
+    __slots__ = ("freedom", "n", "scale", "terms", "unit", "w", "weight", "weighted", "y")
 
     def __init__(self, n_models: int, unit: float) -> None:
         self.n = [0.0] * n_models  # effective observations, before decay
@@ -102,6 +112,8 @@ class _Row:
         self.scale = 1.0  # s_k
         self.freedom = 0  # of the spread inside cells
         self.w = [0.0] * n_models
+        self.weight = 0.0  # sum of w
+        self.weighted = 0.0  # sum of w y
         self.terms = np.zeros(3 * (n_models + 2))  # a_k, then the diagonal and the right-hand side, zeros behind them
 
 
@@ -131,6 +143,7 @@ class CrossedPosterior:
         self._dirty: set[int] = set()
         self._rebuild = False
         self._stale = True
+        self._unsolved = _PATIENCE  # changes since the last solution
         self._cache: dict[int, Marginals] = {}
 
     def set_decay(self, decay: list[float]) -> None:
@@ -185,10 +198,11 @@ class CrossedPosterior:
         interaction, noise = square * self._interaction, self.noise * row.unit
         w = [n_m / (interaction * n_m + noise) for n_m in self._decayed(row)]
         wy = [w_m * y_m for w_m, y_m in zip(w, row.y, strict=True)]
-        root = 1.0 / math.sqrt(c + sum(w))
+        weight, weighted = sum(w), sum(wy)
+        root = 1.0 / math.sqrt(c + weight)
         reach = scale * root
         terms = np.array([
-            *[w_m * reach for w_m in w], -c * root, sum(wy) * root,
+            *[w_m * reach for w_m in w], -c * root, weighted * root,
             *[w_m * square for w_m in w], c, 0.0,
             *[wy_m * scale for wy_m in wy], 0.0, 0.0,
         ])  # fmt: skip
@@ -200,7 +214,7 @@ class CrossedPosterior:
         products *= -_FIXED
         rounded = np.rint(products, out=products).astype(np.int64)  # the same terms always give the same integers
         self._sum += rounded[0] - rounded[1]
-        row.w, row.terms = w, terms
+        row.w, row.terms, row.weight, row.weighted = w, terms, weight, weighted
 
     def settle(self) -> None:
         """Fold the changed classes into the sum over classes."""
@@ -221,6 +235,7 @@ class CrossedPosterior:
             self._fold(self._rows[task_class])
         self._dirty.clear()
         self._stale = True
+        self._unsolved += 1
 
     def _solve(self) -> None:
         size = self.n_models + 1
@@ -231,6 +246,7 @@ class CrossedPosterior:
         *self._mu, self._centre = (self._cov @ system[:, size]).tolist()
         self._var: list[float] = self._cov.diagonal().tolist()
         self._stale = False
+        self._unsolved = 0
         self._cache.clear()
 
     def marginals(self, task_class: int) -> Marginals:
@@ -242,6 +258,30 @@ class CrossedPosterior:
         if cached is None:
             cached = self._cache[task_class] = self._marginals(task_class)
         return cached
+
+    def forecast(self, task_class: int, model: int) -> Forecast:
+        """Return what is believed of one arm, for comparison only: cheap, and a little behind.
+
+        A class's own evidence is up to date, abilities and the field's level are those of the last solution, at most
+        a few changes ago. Of the class's level the sd counts only what is its own. O(n_models).
+        """
+        if self._dirty or self._rebuild:
+            self.settle()
+        row = self._rows.get(task_class, self._nothing)
+        noise = self.noise * row.unit
+        if not self._stale and (cached := self._cache.get(task_class)) is not None:
+            return Forecast(cached.mean[model], cached.sd[model], noise)
+        if self._unsolved >= _PATIENCE:
+            self._solve()
+        scale, mu, own = row.scale, self._mu, self._class_precision
+        square = scale * scale
+        precision = own + row.weight
+        level = (own * self._centre + row.weighted - scale * sum(map(mul, row.w, mu))) / precision
+        seen = row.w[model] * square * self._interaction
+        unseen = 1.0 - seen if seen < 1.0 - _LEAST_UNSEEN else _LEAST_UNSEEN
+        mean = seen * row.y[model] + unseen * (level + scale * mu[model])
+        variance = unseen * (square * self._interaction + unseen * (square * self._var[model] + 1.0 / precision))
+        return Forecast(mean, math.sqrt(variance if variance > _LEAST_VARIANCE else _LEAST_VARIANCE), noise)
 
     def _marginals(self, task_class: int) -> Marginals:
         """Combine a class's own evidence with the abilities and the field's level."""

@@ -16,10 +16,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-PERIOD_LEVEL = 4  # a period is 2^4 buckets of 64 ordinals
+PERIOD_LEVEL = 6  # a period is 2^6 buckets of 16 ordinals
 SLOTS = 64  # the anonymous one included
 
-Place = tuple[int, int]  # (level, block)
+Place = tuple[int, int, int]  # (level, block, epoch); a period and its cap reach over epochs
 Triple = tuple[int, int, int]  # (weight, sum, sum of squares)
 RaterPeriod = tuple[int, int, int, int]  # (source, slot, level, block), the level at least PERIOD_LEVEL
 Moved = tuple[int, Place, Triple]  # (source, place, what it counts more than before)
@@ -52,8 +52,8 @@ class Raters:
         self._periods: dict[RaterPeriod, dict[Place, Triple]] = {}
 
     def move(self, source: int, slot: int, place: Place, moved: Triple) -> list[Moved]:
-        """Add to one cell of a rater; return what that changes in what counts. At most 16 cells are touched."""
-        level, block = place
+        """Add to one cell of a rater; return what that changes in what counts. At most some 64 cells are touched."""
+        level, block, _ = place
         shift = max(0, PERIOD_LEVEL - level)
         key = (source, slot, level + shift, block >> shift)
         cells = self._periods.setdefault(key, {})
@@ -69,6 +69,14 @@ class Raters:
         changed = ((p, _minus(after.get(p, _NOTHING), before.get(p, _NOTHING))) for p in {*before, place})
         return [(source, p, delta) for p, delta in changed if delta != _NOTHING]
 
+    def room(self, source: int, slot: int, place: Place) -> int:
+        """Return what the cap of a rater leaves in the period of a place, at least 0."""
+        level, block, _ = place
+        shift = max(0, PERIOD_LEVEL - level)
+        key = (source, slot, level + shift, block >> shift)
+        whole = sum(triple[0] for triple in self._periods.get(key, {}).values())
+        return max(0, self._caps.limit(source, slot, level + shift) - whole)
+
     def settle(self, place_of: Callable[[Place], Place]) -> list[Moved]:
         """Move every cell to the block that the head now gives it; return what that changes in what counts."""
         changes = [(source, place, _minus(_NOTHING, triple)) for source, place, triple in self._counting()]
@@ -79,8 +87,8 @@ class Raters:
         changes += self._counting()
         return changes
 
-    def items(self) -> Iterator[tuple[tuple[int, int, int, int], Triple]]:
-        """Yield every ((source, slot, level, block), raw triple)."""
+    def items(self) -> Iterator[tuple[tuple[int, int, int, int, int], Triple]]:
+        """Yield every ((source, slot, level, block, epoch), raw triple)."""
         for (source, slot, _, _), cells in self._periods.items():
             for place, triple in cells.items():
                 yield (source, slot, *place), triple

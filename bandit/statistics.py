@@ -1,7 +1,7 @@
 """Exact integer sufficient statistics in cells, additive in any order.
 
-A cell is (task class, model, measure, source, rater slot, bucket) within one tenant and holds three integers: the
-weight, and the weighted sum and sum of squares of a fixed-point value. Adding an observation adds to its cell, a
+A cell is (task class, model, measure, source, rater slot, bucket, epoch) within one tenant and holds three integers:
+the weight, and the weighted sum and sum of squares of a fixed-point value. Adding an observation adds to its cell, a
 revision subtracts the old value and adds the new one. Integer addition commutes and is exact, so any order, any
 replica, live or replayed, gives the same statistics to the bit.
 
@@ -10,6 +10,10 @@ cut into buckets of `BUCKET_WIDTH`. Old buckets are merged on a fixed schedule t
 ordinal alone: at every `ERA`-th ordinal a block of 2^L buckets forms where it lies `_KEEP` * 2^L buckets behind the
 head. Blocks are dyadic and nested, so merging early or late gives the same cells.
 
+A model's quality has epochs: a drift alarm (`naiad.bandit.drift`) begins the next one at a bucket. What was decided
+before that bucket belongs to the epoch before, whenever it is judged, and blocks do not merge across epochs. So
+statistics are a function of the observations, the alarms and the heads.
+
 Where a source has a cap (`naiad.bandit.influence`), its raters have cells of their own, and what is read is what counts
 of them under the cap. Elsewhere the slot is 0, and what is read is what was added.
 """
@@ -17,16 +21,18 @@ of them under the cap. Elsewhere the slot is 0, and what is read is what was add
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from naiad.bandit.influence import Caps, Place, Raters
 
 SCALE = 1_000_000  # fixed point: a value v is stored as round(v * SCALE); decimal, so that 0.9 reads back as 0.9
 UNIT_WEIGHT = 1000  # the weight of one full observation
-BUCKET_WIDTH = 64  # ordinals
-ERA = 16 * BUCKET_WIDTH  # ordinals between two merges
+BUCKET_WIDTH = 16  # ordinals
+ERA = 64 * BUCKET_WIDTH  # ordinals between two merges
 _KEEP = 8  # how many blocks of each size stay unmerged
 
 
@@ -37,6 +43,7 @@ class Measure(IntEnum):
     SUCCESS = 1  # 1.0 when an attempt was answered, 0.0 when it failed
     OUTPUT_TOKENS = 2  # log(1 + output tokens)
     LATENCY = 3  # log(seconds)
+    FIRST_TOKEN = 4  # log(seconds) to the first piece of a streamed answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +90,24 @@ class Cell:
 
 
 GroupKey = tuple[int, int, Measure]  # (task class, model, measure)
-CellKey = tuple[int, int, int]  # (source, level, block): block covers buckets [block << level, (block + 1) << level)
-RawKey = tuple[int, int, int, int]  # (source, slot, level, block)
+CellKey = tuple[int, int, int, int]  # (source, level, block, epoch): buckets [block << level, (block + 1) << level)
+RawKey = tuple[int, int, int, int, int]  # (source, slot, level, block, epoch)
+Part = tuple[int, int]  # (source, epoch)
+
+
+class Alarm(NamedTuple):
+    """Where a drift alarm begins a model's next epoch, and how evidence from before it counts from then on."""
+
+    bucket: int
+    kept: float  # factor in (0, 1] on the weight of every epoch before
+    shift: int  # added to their values: how far the model moved, fixed point
+
+
+class Worth(NamedTuple):
+    """How the evidence of one epoch counts at present."""
+
+    factor: float  # on its weight
+    shift: int  # added to its values, fixed point
 
 
 def block_of(bucket: int, head_bucket: int) -> tuple[int, int]:
@@ -105,8 +128,10 @@ class Statistics:
         self._caps = caps or Caps()
         self._raters: dict[GroupKey, Raters] = {}  # of the sources with a cap, as they were added
         self._groups: dict[GroupKey, dict[CellKey, Cell]] = {}  # what counts
-        self._totals: dict[GroupKey, dict[int, Cell]] = {}  # the same, summed over buckets, by source
+        self._totals: dict[GroupKey, dict[Part, Cell]] = {}  # the same, summed over buckets, by source and epoch
         self._heads: dict[int, int] = {}
+        self._alarms: dict[int, list[Alarm]] = {}  # of each model, by bucket
+        self._worths: dict[int, list[Worth]] = {}  # of each epoch of a model that had an alarm
         self._merged_at: dict[GroupKey, int] = {}  # the merge head that a group was last merged to
 
     def head(self, model: int) -> int:
@@ -122,6 +147,58 @@ class Statistics:
         if head > self._heads.get(model, 0):
             self._heads[model] = head
 
+    # -- epochs ----------------------------------------------------------------------------------------------------
+
+    def alarm(self, model: int, ordinal: int, kept: float, shift: int) -> list[GroupKey]:
+        """Begin a model's next epoch at the bucket border nearest to an ordinal; return the groups that it changes.
+
+        kept: factor in (0, 1] on the weight of all evidence from before; shift: added to its values. The border is
+        never one that merging has passed, nor before that of an earlier alarm.
+        """
+        alarms = self._alarms.setdefault(model, [])
+        nearest = (ordinal + BUCKET_WIDTH // 2) // BUCKET_WIDTH
+        unmerged = max(0, self._merge_head(model) - 2 * _KEEP + 2)
+        bucket = max(min(nearest, self.head(model) // BUCKET_WIDTH), unmerged, alarms[-1].bucket if alarms else 0)
+        self._put_alarms(model, [*alarms, Alarm(bucket, kept, shift)])
+        changed = sorted(g for g in self._groups if g[1] == model and g[2] == Measure.QUALITY)
+        for group in changed:
+            self._merged_at.pop(group, None)
+            self._settle(group)
+        return changed
+
+    def _put_alarms(self, model: int, alarms: list[Alarm]) -> None:
+        self._alarms[model] = alarms
+        worths = [Worth(1.0, 0)]
+        for alarm in reversed(alarms):
+            worths.append(Worth(worths[-1].factor * alarm.kept, worths[-1].shift + alarm.shift))
+        self._worths[model] = worths[::-1]
+
+    def alarms(self) -> dict[int, list[Alarm]]:
+        """Return a copy of each model's alarms, by bucket."""
+        return {model: list(alarms) for model, alarms in self._alarms.items()}
+
+    def worths(self, model: int) -> list[Worth] | None:
+        """Return how the evidence on the quality of a model counts, by epoch; None for a model without alarms."""
+        return self._worths.get(model)
+
+    def evidence(self, model: int, ordinal: int | None = None) -> float:
+        """Return how many full judgements of a model's quality weigh, those decided before an ordinal only if given."""
+        bucket = None if ordinal is None else (ordinal + BUCKET_WIDTH // 2) // BUCKET_WIDTH
+        worths = self._worths.get(model)
+        weight = 0.0
+        for group in self._groups:
+            if group[1] == model and group[2] == Measure.QUALITY:
+                for (_, level, block, epoch), cell in self.cells(group):
+                    if bucket is None or block << level < bucket:
+                        weight += cell.weight * (worths[epoch].factor if worths else 1.0)
+        return weight / UNIT_WEIGHT
+
+    def _epoch(self, model: int, measure: Measure, bucket: int) -> int:
+        """Return the epoch that a bucket lies in: the number of alarms up to it."""
+        return bisect_right(self._alarms[model], bucket, key=_bucket) if measure == Measure.QUALITY else 0
+
+    # -- observations ----------------------------------------------------------------------------------------------
+
     def _merge_head(self, model: int) -> int:
         """Return the bucket at which the model's current era began."""
         return self._heads.get(model, 0) // ERA * (ERA // BUCKET_WIDTH)
@@ -134,9 +211,27 @@ class Statistics:
         """Take one effective observation out of its cell, exactly."""
         self._move(seen, -seen.weight)
 
+    def counting(self, seen: Observation) -> int:
+        """Return the part of an observation's weight that would count now: what the rater's cap has room for."""
+        if seen.source not in self._caps.weights:
+            return seen.weight
+        group = (seen.task_class, seen.model, seen.measure)
+        raters = self._raters.get(group)
+        if raters is None:
+            raters = Raters(self._caps)
+        else:
+            self._settle(group)
+        return min(seen.weight, raters.room(seen.source, seen.slot, self._place(seen)))
+
+    def _place(self, seen: Observation) -> Place:
+        """Return where an observation belongs: level, block and epoch."""
+        bucket = seen.ordinal // BUCKET_WIDTH
+        level, block = block_of(bucket, self._merge_head(seen.model))
+        return level, block, self._epoch(seen.model, seen.measure, bucket) if seen.model in self._alarms else 0
+
     def _move(self, seen: Observation, weight: int) -> None:
         group = (seen.task_class, seen.model, seen.measure)
-        place = block_of(seen.ordinal // BUCKET_WIDTH, self._merge_head(seen.model))
+        place = self._place(seen)
         total = weight * seen.value
         if seen.source in self._caps.weights:
             self._settle(group)
@@ -158,9 +253,10 @@ class Statistics:
             cells = self._groups[group] = {}
             self._totals[group] = {}
         sums = self._totals[group]
+        part = (key[0], key[3])
         for cell in (
             cells.get(key) or cells.setdefault(key, Cell()),
-            sums.get(key[0]) or sums.setdefault(key[0], Cell()),
+            sums.get(part) or sums.setdefault(part, Cell()),
         ):
             cell.weight += weight
             cell.total += total
@@ -170,32 +266,41 @@ class Statistics:
         """Add another tenant-wide set of statistics (a replica's, or a snapshot's) to this one."""
         for model, head in other._heads.items():
             self.advance(model, head)
+        for model, alarms in other._alarms.items():
+            if len(alarms) > len(self._alarms.get(model, ())):
+                self._put_alarms(model, list(alarms))
+                for group in [g for g in self._merged_at if g[1] == model]:
+                    del self._merged_at[group]
         for group, key, triple in other.items():
             self.load(group, key, triple)
+
+    def restore_alarm(self, model: int, alarm: Alarm) -> None:
+        """Take over an alarm of a snapshot, before its cells."""
+        self._put_alarms(model, [*self._alarms.get(model, []), alarm])
 
     def load(self, group: GroupKey, key: RawKey, triple: tuple[int, int, int]) -> None:
         """Add a whole cell, as `items` gave it under the same caps."""
         self._merged_at.pop(group, None)
-        source, _, level, block = key
+        source, _, level, block, epoch = key
         if source in self._caps.weights:
             self._groups.setdefault(group, {})
             self._totals.setdefault(group, {})
             self._rate(group, key, triple)
         else:
-            self._absorb(group, (source, level, block), *triple)
+            self._absorb(group, (source, level, block, epoch), *triple)
 
     def capped(self, model: int) -> list[GroupKey]:
         """Return the groups of a model in which sources with a cap judged; what counts there may change with an era."""
         return sorted(group for group in self._raters if group[1] == model)
 
-    def totals(self, group: GroupKey) -> list[tuple[int, Cell]]:
-        """Return (source, sum over its buckets of what counts) of one (task class, model, measure), by source."""
+    def totals(self, group: GroupKey) -> list[tuple[Part, Cell]]:
+        """Return ((source, epoch), sum over its buckets of what counts) of one (task class, model, measure), sorted."""
         if group in self._raters:
             self._settle(group)
         sums = self._totals.get(group)
         if not sums:
             return []
-        return sorted(sums.items(), key=_by_source) if len(sums) > 1 else list(sums.items())
+        return sorted(sums.items(), key=_by_part) if len(sums) > 1 else list(sums.items())
 
     def cells(self, group: GroupKey) -> list[tuple[CellKey, Cell]]:
         """Return what counts in one (task class, model, measure): non-empty cells, merged and in canonical order."""
@@ -211,15 +316,27 @@ class Statistics:
         if self._merged_at.get(group) == head_bucket:
             return
         self._merged_at[group] = head_bucket
+        epochs = group[1] in self._alarms and group[2] == Measure.QUALITY
 
         def place_of(place: Place) -> Place:
-            return block_of(place[1] << place[0], head_bucket)
+            level, block, epoch = place
+            if epochs and level == 0:  # an alarm since may have moved it; it never reaches what is merged
+                epoch = self._epoch(group[1], group[2], block)
+            return (*block_of(block << level, head_bucket), epoch)
 
         raters = self._raters.get(group)
         if raters is not None:
             for source, place, delta in raters.settle(place_of):
                 self._absorb(group, (source, *place), *delta)
-        _merge_old(self._groups.get(group, {}), head_bucket)
+        _move_cells(self._groups.get(group, {}), place_of)
+        if epochs and group in self._groups:
+            self._sum_up(group)
+
+    def _sum_up(self, group: GroupKey) -> None:
+        """Sum the cells of a group anew."""
+        sums = self._totals[group] = {}
+        for (source, _, _, epoch), cell in self._groups[group].items():
+            sums.setdefault((source, epoch), Cell()).absorb(cell)
 
     def groups(self) -> list[GroupKey]:
         """Return every (task class, model, measure) that has been observed, in canonical order."""
@@ -230,8 +347,8 @@ class Statistics:
         for group in self.groups():
             self._settle(group)
             found: list[tuple[RawKey, tuple[int, int, int]]] = [
-                ((source, 0, level, block), cell.triple())
-                for (source, level, block), cell in self._groups[group].items()
+                ((source, 0, level, block, epoch), cell.triple())
+                for (source, level, block, epoch), cell in self._groups[group].items()
                 if cell and source not in self._caps.weights
             ]
             if group in self._raters:
@@ -244,24 +361,30 @@ class Statistics:
         sha = hashlib.sha256()
         for model, head in sorted(self._heads.items()):
             sha.update(f"h{model}:{head};".encode())
+        for model, alarms in sorted(self._alarms.items()):
+            sha.update(f"a{model}:{[tuple(alarm) for alarm in alarms]};".encode())
         for group, key, triple in self.items():
             sha.update(f"c{[int(g) for g in group]}{key}{triple};".encode())
         return sha.hexdigest()
 
 
-def _merge_old(cells: dict[CellKey, Cell], head_bucket: int) -> None:
-    """Move every cell to the block that the head now gives it; drop the empty ones."""
+def _move_cells(cells: dict[CellKey, Cell], place_of: Callable[[Place], Place]) -> None:
+    """Move every cell to the block and epoch that the head and the alarms now give it; drop the empty ones."""
     for key in list(cells):
-        source, level, block = key
-        place = (source, *block_of(block << level, head_bucket))
-        if place != key or not cells[key]:
+        source, *old = key
+        moved = (source, *place_of((old[0], old[1], old[2])))
+        if moved != key or not cells[key]:
             cell = cells.pop(key)
             if cell:
-                cells.setdefault(place, Cell()).absorb(cell)
+                cells.setdefault(moved, Cell()).absorb(cell)
 
 
-def _by_source(item: tuple[int, Cell]) -> int:
+def _by_part(item: tuple[Part, Cell]) -> Part:
     return item[0]
+
+
+def _bucket(alarm: Alarm) -> int:
+    return alarm.bucket
 
 
 def _by_key(item: tuple[CellKey, Cell]) -> CellKey:

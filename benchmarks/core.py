@@ -57,7 +57,7 @@ class World:
     def __init__(self, n_models: int, n_classes: int, seed: int = 1) -> None:
         config = build(File(), "built-in defaults")
         self.rng = random.Random(f"core {seed}")
-        self.engine = Engine(EngineSettings(belief=config.belief), Signer({1: bytes(32)}, 1))
+        self.engine = Engine(EngineSettings(belief=config.belief, drift=config.drift), Signer({1: bytes(32)}, 1))
         self._sequence = self._uid = 0
         self.quality = [self.rng.uniform(0.4, 0.9) for _ in range(n_models)]
         for model in range(n_models):

@@ -73,7 +73,7 @@ class World:
     """An engine with the built-in inventory, and the folding that the server's journal does."""
 
     def __init__(self, config: Config, models: list[str]) -> None:
-        self.engine = Engine(EngineSettings(belief=config.belief), Signer({1: bytes(32)}, 1))
+        self.engine = Engine(EngineSettings(belief=config.belief, drift=config.drift), Signer({1: bytes(32)}, 1))
         self._sequence = 0
         entries = {m.name: m for m in config.models}
         for position, name in enumerate(models):

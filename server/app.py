@@ -83,7 +83,7 @@ async def restored_engine(store: Store, config: Config, *, from_start: bool = Fa
     signer = await signer_for(store)
     spending = config.file.spending
     settings = EngineSettings(
-        belief=config.belief, endpoints=frozenset(config.endpoints),
+        belief=config.belief, drift=config.drift, endpoints=frozenset(config.endpoints),
         default_output_tokens=spending.default_output_tokens, hold_ms=round(spending.hold_s * 1000),
     )  # fmt: skip
     for sequence, payload in [] if from_start else await store.snapshots():

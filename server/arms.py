@@ -55,11 +55,10 @@ def arms_of_class(engine: Engine, task_class: int, models: Sequence[int]) -> lis
     predictor = Predictor(engine.belief, catalog)  # of its own: the engine's keeps what decisions ask for
     seen = predictor.predict(task_class, everything, _TYPICAL_INPUT, _UNLIMITED)
     written = predictor.output_tokens(task_class)
-    quality, success, tokens, latency = (
-        engine.belief.marginals(task_class, measure)
-        for measure in (Measure.QUALITY, Measure.SUCCESS, Measure.OUTPUT_TOKENS, Measure.LATENCY)
-    )
+    begun = predictor.first_token_s(task_class)
+    quality, success, tokens, latency, first = (engine.belief.marginals(task_class, measure) for measure in Measure)
     judged, tried, counted, timed = quality.evidence, success.evidence, tokens.evidence, latency.evidence
+    streamed = first.evidence
     found = []
     for model in models:
         counts = traffic.arm(task_class, model)
@@ -71,6 +70,7 @@ def arms_of_class(engine: Engine, task_class: int, models: Sequence[int]) -> lis
             success=_belief(success.mean[model], success.sd[model], tried[model]),
             output_tokens=_belief(expected, spread, counted[model]),
             latency_s=_belief(seen.latency[model], seen.latency_sd[model], timed[model]),
+            time_to_first_token_s=_belief(*begun[model], streamed[model]),
             pulls=counts.pulls,
             failures=counts.failures,
             traffic_share=traffic.share(task_class, model),
@@ -80,6 +80,9 @@ def arms_of_class(engine: Engine, task_class: int, models: Sequence[int]) -> lis
             arm.cost_nano_usd.CopyFrom(_belief(seen.cost[model], seen.cost_sd[model], counted[model]))
         if counts.last_pull_ms:
             arm.last_pull_time.CopyFrom(render.timestamp(counts.last_pull_ms))
+        alarm = engine.drift.latest(model)
+        if alarm is not None:
+            arm.drift.CopyFrom(render.drift(alarm))
         found.append(arm)
     return found
 

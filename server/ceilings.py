@@ -215,10 +215,14 @@ class Ceilings:
         accounts = self._matching(workflow, task_class, key)
         if not accounts:
             return models, []
+        tightest = min(account.left(at_ms) for account in accounts)
+        most = [self._most(self._catalog.models[number], needs) for number in models]
+        if max(most) <= tightest:
+            return models, []
         fitting: list[int] = []
         short: list[tuple[int, Shortage]] = []
-        for number in models:
-            shortage = self._shortage(accounts, self._most(self._catalog.models[number], needs), at_ms)
+        for number, need in zip(models, most, strict=True):
+            shortage = self._shortage(accounts, need, at_ms) if need > tightest else None
             if shortage is None:
                 fitting.append(number)
             else:

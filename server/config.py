@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from naiad.bandit.belief import BeliefSettings
+from naiad.bandit.drift import DriftSettings
 from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import UNIT_WEIGHT
 from naiad.server import bounds, providers
@@ -55,6 +56,7 @@ class Config:
     policy: PolicySet
     limits: Limits
     belief: BeliefSettings
+    drift: DriftSettings
     budgets: tuple[BudgetPut, ...] = ()
 
     @property
@@ -179,6 +181,7 @@ def _build(file: File, source: str) -> Config:
             longest_deadline_s=server.longest_deadline_s,
         ),
         belief=belief_of(file.learning, source),
+        drift=drift_of(file.learning, source),
         budgets=_budgets(file.budgets, frozenset(c.name for c in classes), source),
     )
 
@@ -220,6 +223,14 @@ def belief_of(section: LearningSection, source: str) -> BeliefSettings:
         masked=frozenset(number for number, weight in trust.items() if weight == 0.0),
         caps=Caps(caps, section.influence.anonymous),
     )
+
+
+def drift_of(section: LearningSection, source: str) -> DriftSettings:
+    """Return how drift is looked for; of a log that is folded only the alarms in it count."""
+    drift = section.drift
+    rules.between(drift.sensitivity, 0.001, 100.0, "learning.drift.sensitivity", source)
+    rules.between(drift.evidence_kept, 1.0, 1e6, "learning.drift.evidence_kept", source)
+    return DriftSettings(drift.enabled, drift.sensitivity, drift.evidence_kept)
 
 
 def _policy(section: PolicySection, workflows: list[WorkflowSection], source: str) -> PolicySet:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from naiad.bandit.belief import Belief, BeliefSettings
+from naiad.bandit.drift import DriftSettings
 from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, serve, serve_paced
 from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.thompson import draw
@@ -21,6 +22,7 @@ from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Ceilings, Shortage
 from naiad.server.decision_id import Signer, Ticket
+from naiad.server.drift import Drift
 from naiad.server.eligibility import Eligibility, Needs
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
@@ -32,10 +34,10 @@ from naiad.server.records import (
     BudgetPut,
     Change,
     Decided,
+    DriftAlarmed,
     Event,
     FeedbackReported,
     Head,
-    Hold,
     ModelPut,
     ObjectiveSpec,
     OutcomeReported,
@@ -88,6 +90,7 @@ class EngineSettings:
     """What the engine depends on besides the log."""
 
     belief: BeliefSettings = field(default_factory=BeliefSettings)
+    drift: DriftSettings = field(default_factory=DriftSettings)
     endpoints: frozenset[str] = frozenset()  # profiles that have an adapter; empty: do not check
     default_output_tokens: int | None = None  # under a hard budget, where the caller gives no bound
     hold_ms: int = 600_000  # how long a hard budget holds what a caller's own call may cost
@@ -104,6 +107,7 @@ class Engine:
         self.eligibility = Eligibility(self.catalog, settings.endpoints)
         self.statistics = Statistics(settings.belief.caps)
         self.belief = Belief(settings.belief)
+        self.drift = Drift(settings.drift, self.statistics, self.belief)
         self.predictor = Predictor(self.belief, self.catalog)
         self.traffic = Traffic()
         self.policy = PolicySet(version=0, objective=ObjectiveSpec(), temper=0.5, exploration=0.01, allowance=0.05)
@@ -184,9 +188,6 @@ class Engine:
         self._ordinals[model] = ordinals[chosen] + 1
         self._remember(query.session, model)
         self.last_uid = uid = max(self.last_uid + 1, at_ms << UID_TIME_SHIFT)
-        hold = None
-        if self.ceilings.active and query.calls:
-            hold = self._held(uid, query, task_class.task_class, model, at_ms)
         record = Decided(
             at_ms=at_ms,
             uid=uid,
@@ -221,26 +222,28 @@ class Engine:
             floor_met=serving.floor_met,
             budget=budget,
             limits=None if bound is None else bound.record(models, serving, chosen),
-            hold=hold,
-            key=query.key_id,
             request_id=query.request_id,
             request_digest=query.request_digest,
         )  # fmt: skip
+        if query.key_id:
+            msgspec.structs.force_setattr(record, "key", query.key_id)
+        if self.ceilings.active and query.calls:
+            self._hold(query, record)
         if level is not None:
             self.budgets.decided(level, record)
         if record.limits is not None:
             self.spending.folded(record)
         return Decision(self.decision_id(record), record)
 
-    def _held(self, uid: int, query: Query, task_class: int, model: int, at_ms: int) -> Hold | None:
-        """Hold what the chosen model's call may cost; None where no hard budget asks for it."""
+    def _hold(self, query: Query, record: Decided) -> None:
+        """Hold what the chosen model's call may cost, where a hard budget asks for it; nobody saw the record yet."""
         found = self.ceilings.reserve(
-            (uid, ""), (query.workflow, task_class, query.key_id), self.catalog.models[model], query.needs, at_ms,
-            at_ms + self.ceilings.hold_ms,
+            (record.uid, ""), (query.workflow, record.task_class, query.key_id), self.catalog.models[record.model],
+            query.needs, record.at_ms, record.at_ms + self.ceilings.hold_ms,
         )  # fmt: skip
         if isinstance(found, Shortage):
-            raise RuntimeError(f"model {model} was permitted, and budget {found.entry.budget_id!r} has too little left")
-        return found
+            raise RuntimeError(f"model {record.model} was permitted, and {found.entry.budget_id!r} has too little left")
+        msgspec.structs.force_setattr(record, "hold", found)
 
     def _among(
         self, objective: Objective, seen: Predictions, pace: Pace | None, barred: list[bool] | None
@@ -322,6 +325,8 @@ class Engine:
                 self._apply_outcome(event)
             case FeedbackReported():
                 self._apply_feedback(event)
+            case DriftAlarmed():
+                self._apply_drift(event)
             case TaskClassPut():
                 self._apply_task_class(event)
             case ModelPut():
@@ -375,7 +380,14 @@ class Engine:
 
     def _apply_feedback(self, event: FeedbackReported) -> None:
         self._reach(event.first_model, event.first_ordinal)
+        self.drift.judged(event.changes, event.at_ms)
         self._learn(event.changes)
+
+    def _apply_drift(self, event: DriftAlarmed) -> None:
+        changed = self.statistics.alarm(event.model, event.ordinal, event.kept, event.shift)
+        self.belief.refresh(self.statistics, changed)
+        self.belief.settle()
+        self.drift.folded(event)
 
     def _reach(self, model: int, ordinal: int) -> None:
         """Advance a model's head beyond an ordinal that was handed out."""

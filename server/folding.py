@@ -10,6 +10,7 @@ from naiad.server.engine import Engine
 from naiad.server.records import (
     BudgetPut,
     Decided,
+    DriftAlarmed,
     Event,
     FeedbackReported,
     ModelPut,
@@ -56,6 +57,8 @@ def check_foldable(engine: Engine, event: Event) -> None:
             named = [(event.task_class, event.first_model), *((c.task_class, c.model) for c in event.changes)]
             if isinstance(event, OutcomeReported):
                 named.append((event.task_class, event.outcome.model))
+        case DriftAlarmed():
+            named = [(-1, event.model)]
         case ModelPut():
             models += 1  # its own number may be the next one
             named = [(-1, event.model)]

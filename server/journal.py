@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
+from naiad.bandit.statistics import SCALE
 from naiad.server.audit import Act, Trail, act_of
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
@@ -101,7 +102,8 @@ class Journal:
         self.failed = asyncio.Event()  # set when a commit failed: the server must stop
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write; an alarm that a crash kept out of the log goes in first."""
+        self._note_drift()
         self._task = asyncio.create_task(self._run(), name="journal")
 
     @property
@@ -372,8 +374,19 @@ class Journal:
                 item.done.set_exception(item.error)
             else:
                 item.done.set_result(item.result)
+        self._note_drift()
         self._folded.set()  # wakes those who wait now
         self._folded.clear()
+
+    def _note_drift(self) -> None:
+        """Queue the alarms that what was folded raised; each counts once it is on disk and folded in its turn."""
+        for alarm in self._engine.drift.take():
+            log.warning(
+                "drift_alarm", model=self._engine.catalog.models[alarm.model].name, ordinal=alarm.ordinal,
+                shift=alarm.shift / SCALE, evidence=round(alarm.evidence, 1), kept=round(alarm.kept, 4),
+            )  # fmt: skip
+            self._queue.append(_Item(events=(alarm,)))
+            self._wake.set()
 
     def _fail(self, items: list[_Item]) -> None:
         self.failed.set()

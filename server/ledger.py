@@ -252,6 +252,8 @@ def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int, int], E
                 add(Measure.OUTPUT_TOKENS, OUTCOME_SOURCE, to_fixed(math.log1p(outcome.usage.output_tokens)))
             if outcome.latency_s is not None:
                 add(Measure.LATENCY, OUTCOME_SOURCE, to_fixed(math.log(max(outcome.latency_s, _SHORTEST_S))))
+            if outcome.first_token_s is not None:
+                add(Measure.FIRST_TOKEN, OUTCOME_SOURCE, to_fixed(math.log(max(outcome.first_token_s, _SHORTEST_S))))
     if _judged(entry, attempt):
         for source, value, weight, slot in parts(entry, attempt.ratings):
             add(Measure.QUALITY, source, value, weight, slot)

@@ -78,6 +78,10 @@ class Predictor:
         """Return expected output tokens and their sd for every model in one class, before any limit."""
         return self._log_normal(task_class, Measure.OUTPUT_TOKENS)
 
+    def first_token_s(self, task_class: int) -> Moments:
+        """Return the expected seconds to the first piece of a streamed answer and their sd, for every model."""
+        return self._log_normal(task_class, Measure.FIRST_TOKEN)
+
     def _log_normal(self, task_class: int, measure: Measure) -> Moments:
         """Return E[X] and sd[X] of a log-normal measure for every model in one class."""
         seen = self._belief.marginals(task_class, measure)

@@ -364,9 +364,20 @@ class FeedbackReported(Record, frozen=True, kw_only=True, omit_defaults=True, ta
     changes: tuple[Change, ...] = ()
 
 
+class DriftAlarmed(Record, frozen=True, kw_only=True, omit_defaults=True, tag="drift_alarm"):
+    """A model's quality moved: evidence from before counts less from here on."""
+
+    model: int
+    ordinal: int  # the model's decision ordinal at which it moved, as far as one can tell
+    kept: float  # factor in (0, 1] on the weight of evidence from before
+    shift: int  # how far it moved, fixed point: added to the values of evidence from before
+    evidence: float = 0.0  # full judgements that this evidence weighed before the alarm
+
+
 Event: TypeAlias = (
-    ModelPut | TaskClassPut | PolicySet | BudgetPut | Decided | Reserved | Released | OutcomeReported | FeedbackReported
-)
+    ModelPut | TaskClassPut | PolicySet | BudgetPut | Decided | Reserved | Released | OutcomeReported
+    | FeedbackReported | DriftAlarmed
+)  # fmt: skip
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)

@@ -17,6 +17,7 @@ from naiad.server.records import (
     Budget,
     Cost,
     Decided,
+    DriftAlarmed,
     Exclusion,
     Limited,
     ModelPut,
@@ -47,6 +48,13 @@ def duration(seconds: float) -> Duration:
     """Return a duration of seconds."""
     whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
     return Duration(seconds=whole, nanos=nanos)
+
+
+def drift(alarm: DriftAlarmed) -> insight_pb2.Drift:
+    """Return a drift alarm."""
+    return insight_pb2.Drift(
+        alarm_time=timestamp(alarm.at_ms), shift=alarm.shift / SCALE, ordinal=alarm.ordinal, evidence_weight=alarm.kept
+    )
 
 
 def candidates(catalog: Catalog, record: Decided) -> list[Mapping[str, Any]]:

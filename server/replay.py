@@ -13,7 +13,7 @@ from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
 from naiad.server.folding import check_foldable
 from naiad.server.ledger import Entry, take_outcome, take_ratings
-from naiad.server.records import Event, FeedbackReported, OutcomeReported, decode
+from naiad.server.records import DriftAlarmed, Event, FeedbackReported, OutcomeReported, decode
 from naiad.server.sections import LearningSection
 
 _FRAME = struct.Struct(">QI")
@@ -65,6 +65,13 @@ class Replay:
         self._events += 1
 
     def _check(self, sequence: int, event: Event) -> None:
+        if isinstance(event, DriftAlarmed):
+            head = self.engine.statistics.head(event.model)
+            if not (0 <= event.ordinal <= head and 0.0 < event.kept <= 1.0):
+                raise LogMismatch(
+                    f"event {sequence} puts a drift of model {event.model} at ordinal {event.ordinal} of {head} and "
+                    f"keeps {event.kept:g} of its evidence; the log was altered: restore a backup"
+                )
         if not isinstance(event, OutcomeReported | FeedbackReported):
             return
         entry = self._entries.get(event.uid) or Entry(

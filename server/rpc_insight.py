@@ -183,6 +183,9 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
             utility_sd=record.utility_sd[i],
             budget_price_nano_usd=min(MOST_INT64, round(money * record.cost[i])),
         )
+        alarm = engine.drift.latest(record.models[i], record.at_ms)
+        if alarm is not None:
+            explanation.drift.CopyFrom(render.drift(alarm))
         if objective.strategy in _FLOORED:
             gap = (objective.quality_floor - record.quality[i]) / max(record.quality_sd[i], 1e-12)
             explanation.floor_probability = 0.5 * erfc(gap / sqrt(2.0))

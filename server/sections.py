@@ -89,12 +89,21 @@ class InfluenceSection(_Section, kw_only=True, frozen=True):
     anonymous: int = 64
 
 
+class DriftSection(_Section, kw_only=True, frozen=True):
+    """[learning.drift]: whether and how eagerly to look for models that changed, and what an alarm leaves."""
+
+    enabled: bool = True
+    sensitivity: float = 1.0
+    evidence_kept: float = 10.0
+
+
 class LearningSection(_Section, kw_only=True, frozen=True):
-    """[learning]: forgetting, trust and caps. half_life_decisions = 0 never forgets."""
+    """[learning]: forgetting, trust, caps and drift. half_life_decisions = 0 never forgets."""
 
     half_life_decisions: float = 0.0
     trust: TrustSection = TrustSection()
     influence: InfluenceSection = InfluenceSection()
+    drift: DriftSection = DriftSection()
 
 
 class ModelSection(_Section, kw_only=True, frozen=True):

@@ -9,13 +9,14 @@ from collections import deque
 import msgspec
 
 from naiad.bandit import codec
+from naiad.bandit.drift import WatchState
 from naiad.server import ceilings, spending
 from naiad.server.budgets import State
 from naiad.server.engine import Engine
-from naiad.server.records import ModelPut, PolicySet, TaskClassPut
+from naiad.server.records import DriftAlarmed, ModelPut, PolicySet, TaskClassPut
 from naiad.server.traffic import ArmTraffic
 
-REDUCER_VERSION = 2  # grows when the same log would fold to another state; older snapshots are then ignored
+REDUCER_VERSION = 3  # grows when the same log would fold to another state; older snapshots are then ignored
 
 
 class CorruptSnapshot(Exception):
@@ -34,6 +35,8 @@ class _State(msgspec.Struct, kw_only=True):
     arms: list[tuple[int, int, int, int, int, int]]
     recent: list[tuple[int, list[int]]]
     sessions: list[tuple[str, int]]
+    alarms: list[DriftAlarmed] = []  # for display; what they do to evidence is in the statistics
+    watches: list[WatchState] = []  # advisory
     budgets: list[State] = []  # advisory: without it a budget begins anew
     spending: spending.State | None = None  # advisory, too
     ceilings: ceilings.State | None = None
@@ -54,6 +57,8 @@ def dump(engine: Engine) -> bytes:
         arms=[(*key, a.pulls, a.attempts, a.failures, a.last_pull_ms) for key, a in sorted(traffic.arms.items())],
         recent=[(key, list(models)) for key, models in sorted(traffic.recent.items())],
         sessions=engine.sessions(),
+        alarms=[alarm for _, alarms in sorted(engine.drift.alarms.items()) for alarm in alarms],
+        watches=engine.drift.state(),
         budgets=engine.budgets.state(),
         spending=engine.spending.state(),
         ceilings=engine.ceilings.state(),
@@ -87,6 +92,7 @@ def load(engine: Engine, data: bytes) -> None:
     for task_class_id, models in state.recent:
         traffic.recent[task_class_id] = deque(models, maxlen=100)
     engine.restore(statistics, state.last_uid, state.sessions)
+    engine.drift.restore(state.alarms, state.watches)
     engine.budgets.restore(state.budgets)
     if state.spending is not None:
         engine.spending.restore(state.spending)

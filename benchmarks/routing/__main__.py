@@ -1,6 +1,7 @@
 """Regret, savings, budgets and delay on real outcomes, through the engine that serves.
 
     python -m benchmarks.routing --data DIR [--set NAME] [--pool NAME] [--seeds N] [--figures r1,r11] [--json FILE]
+        [--plots DIR]
 
 DIR holds outcome sets (`benchmarks/README.md` describes the format); it may also come from NAIAD_ROUTING_DATA.
 `--peers PYTHON` names an interpreter that has the peers (`make peers` makes one).
@@ -31,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="seeds from S on")
     parser.add_argument("--figures", default=",".join(FIGURES), metavar="LIST", help=f"of {', '.join(FIGURES)}")
     parser.add_argument("--peers", type=Path, default=None, metavar="PYTHON", help="interpreter that has the peers")
+    parser.add_argument(
+        "--plots", type=Path, default=None, metavar="DIR", help="draw regret curves and frontiers there"
+    )
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="where to write the figures")
     options = parser.parse_args(arguments)
     wanted = options.figures.split(",")
@@ -45,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             sets=frozenset(options.set),
             pools=frozenset(options.pool),
             python=options.peers,
+            plots=options.plots,
         )
         figures, raw = {}, {}
         for name in wanted:

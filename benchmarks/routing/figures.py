@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Figure
-from benchmarks.routing import baselines, money
+from benchmarks.routing import baselines, money, plots
 from benchmarks.routing.budgets import prices, r3
+from benchmarks.routing.drops import drops, r4
+from benchmarks.routing.features import features
+from benchmarks.routing.frontier import frontier
 from benchmarks.routing.newcomers import r5
 from benchmarks.routing.outcomes import Floats, Ints, Outcomes, load
 from benchmarks.routing.peers import peers
@@ -51,16 +54,18 @@ def r1(plan: Plan) -> tuple[Figure, dict[str, Any]]:
     good = True
     for arena in chosen(plan, R1):
         outcomes = load(plan.folder, arena.name, arena.pool, priced=False)
-        lost: dict[str, list[float]] = {}
+        curves: dict[str, list[Floats]] = {}
         for seed in plan.seeds:
             one = stream(outcomes, seed, arena.length)
             arms = {OURS: EngineRouter(one, QUALITY_ONLY, seed).run(priced=False).arms}
             arms |= {name: policy(one, one.quality, seed) for name, policy in baselines.BASELINES.items()}
             arms |= peers(plan.python, one, one.quality, seed)
             for name, which in arms.items():
-                lost.setdefault(name, []).append(float(regret(means_of(outcomes, one), one.task_class, which)[-1]))
+                curves.setdefault(name, []).append(regret(means_of(outcomes, one), one.task_class, which))
         print(f"r1  {arena.pool}: regret after {min(arena.length, len(outcomes.task_class))} prompts")
-        table[arena.pool] = {name: summary(values) for name, values in lost.items()}
+        table[arena.pool] = {name: summary([float(c[-1]) for c in seeds]) for name, seeds in curves.items()}
+        if plan.plots:
+            print(f"    {plots.regret_curves(plan.plots, arena.pool, curves, OURS)}")
         for name, found in table[arena.pool].items():
             show(name, found, 1)
         ours, greedy = table[arena.pool][OURS]["mean"], table[arena.pool]["epsilon-greedy .05, no class"]["mean"]
@@ -210,5 +215,6 @@ def r9(plan: Plan) -> tuple[Figure, dict[str, Any]]:
 
 
 FIGURES: dict[str, Callable[[Plan], tuple[Figure, dict[str, Any]]]] = {
-    "r1": r1, "r2": r2, "r3": r3, "prices": prices, "r5": r5, "r7": r7, "r9": r9, "r11": r11,
+    "r1": r1, "r2": r2, "r3": r3, "prices": prices, "r4": r4, "drops": drops, "r5": r5, "r7": r7, "r9": r9, "r11": r11,
+    "frontier": frontier, "features": lambda plan: features(plan, R1),
 }  # fmt: skip

@@ -7,7 +7,7 @@ A set is a folder with two files (`benchmarks/README.md` describes the format):
 - `models.csv`: a row for each model with `model`, `price_in_per_m`, `price_out_per_m` (USD per million tokens, may be
   empty) and `pools` (names of arm sets, separated by ";").
 
-`prompts.jsonl.gz` may add a `split` for each prompt.
+`prompts.jsonl.gz` may add a `split` and the text (`prompt`) for each prompt.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 VARIABLE = "NAIAD_ROUTING_DATA"
+SURFACE = ("log length", "digits", "line breaks", "question marks", "marks of code", "capitals")
 _MILLION = 1e6
 _PRICE = 1e-7  # USD a token where a set has costs and no tokens: then one token stands for so much
 
@@ -50,6 +53,7 @@ class Outcomes:
     price_in: Floats  # (M,), USD a token
     price_out: Floats  # (M,)
     split: tuple[str, ...] = ()  # (N,) or nothing
+    surface: Floats | None = None  # (N, len(SURFACE)) facts of the texts; None without texts
 
     @property
     def priced(self) -> bool:
@@ -66,6 +70,7 @@ class Outcomes:
             tokens_in=self.tokens_in[which],
             tokens_out=self.tokens_out[which],
             split=tuple(self.split[i] for i in which) if self.split else (),
+            surface=None if self.surface is None else self.surface[which],
         )
 
     def arms(self, which: Sequence[int]) -> Outcomes:
@@ -122,9 +127,12 @@ def load(folder: Path, name: str, pool: str = "", *, priced: bool = True) -> Out
     except KeyError as error:
         raise DataMissing(f"{path}/matrix.npz lacks {error}") from error
     which, recorded = found
-    splits = _splits(path / "prompts.jsonl.gz")
-    outcomes = replace(recorded, split=tuple(splits)) if len(splits) == len(recorded.task_class) else recorded
-    return outcomes.rows(which)
+    prompts = _prompts(path / "prompts.jsonl.gz")
+    if len(prompts) == len(recorded.task_class):
+        splits = tuple(str(prompt.get("split") or "") for prompt in prompts)
+        texts = [str(prompt.get("prompt") or "") for prompt in prompts]
+        recorded = replace(recorded, split=splits, surface=_surface(texts) if any(texts) else None)
+    return recorded.rows(which)
 
 
 def _outcomes(
@@ -175,8 +183,25 @@ def _price(text: str | None) -> float:
     return float(text) if text else float("nan")
 
 
-def _splits(path: Path) -> list[str]:
+def _prompts(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
-        return [str(json.loads(line).get("split") or "") for line in lines]
+        return [json.loads(line) for line in lines]
+
+
+def _surface(texts: Sequence[str]) -> Floats:
+    """Return facts that a look at each text tells, standardised, (N, len(SURFACE))."""
+    rows = [
+        [
+            math.log1p(len(text)),
+            sum(c.isdigit() for c in text) / max(1, len(text)),
+            text.count("\n") / max(1, len(text)),
+            float(text.count("?")),
+            sum(c in "{}();=<>[]" for c in text) / max(1, len(text)),
+            sum(c.isupper() for c in text) / max(1, len(text)),
+        ]
+        for text in texts
+    ]
+    found = np.array(rows)
+    return np.asarray((found - found.mean(axis=0)) / np.maximum(found.std(axis=0), 1e-9))

@@ -19,6 +19,7 @@ class Plan:
     sets: frozenset[str]  # empty: all that a figure knows
     pools: frozenset[str]
     python: Path | None  # of the peers; None leaves them out
+    plots: Path | None = None  # folder; None draws nothing
 
 
 @dataclass(frozen=True)

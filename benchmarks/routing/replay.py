@@ -25,6 +25,7 @@ from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_outcome, take_ratings
 from naiad.server.records import (
     Cost,
     Decided,
+    DriftAlarmed,
     Event,
     ModelPut,
     ObjectiveSpec,
@@ -34,7 +35,7 @@ from naiad.server.records import (
     TaskClassPut,
     Usage,
 )
-from naiad.server.sections import File
+from naiad.server.sections import DriftSection, File, LearningSection
 
 NANO = 1_000_000_000
 _JUDGE = 2  # FeedbackSource
@@ -61,7 +62,11 @@ class Run:
 
 
 class EngineRouter:
-    """An engine with the defaults of an empty configuration, the models of a set and one objective for all."""
+    """An engine with the defaults of an empty configuration, the models of a set and one objective for all.
+
+    drift: whether drift alarms are raised, as they are by default; present: how many of the models are there from the
+    start; limits: fields of the policy.
+    """
 
     def __init__(
         self,
@@ -69,14 +74,16 @@ class EngineRouter:
         objective: ObjectiveSpec,
         seed: int,
         *,
+        drift: bool = True,
         present: int | None = None,
         limits: Mapping[str, Any] = MappingProxyType({}),
         output_tokens: int = _UNLIMITED,
     ) -> None:
-        """Make the engine; present: how many of the models are there from the start, limits: fields of the policy."""
-        config = build(File(), "built-in defaults")
+        learning = LearningSection(drift=DriftSection(enabled=drift))
+        config = build(File(learning=learning), "built-in defaults")
+        self.alarms: list[DriftAlarmed] = []
         self.outcomes = outcomes
-        self.engine = Engine(EngineSettings(belief=config.belief), Signer({1: bytes(32)}, 1))
+        self.engine = Engine(EngineSettings(belief=config.belief, drift=config.drift), Signer({1: bytes(32)}, 1))
         self._uniform = Random(f"routing {seed}").random
         self._sequence = 0
         self._output_tokens = output_tokens
@@ -99,6 +106,9 @@ class EngineRouter:
     def _apply(self, event: Event) -> None:
         self._sequence += 1
         self.engine.apply(self._sequence, event)
+        for alarm in self.engine.drift.take():
+            self.alarms.append(alarm)
+            self._apply(alarm)
 
     def decide(self, row: int) -> Decided:
         """Choose a model for a prompt, and fold the decision."""

@@ -36,6 +36,8 @@ def _print(client: Client, task_class: str, model: str, out: Console) -> int:
     out.print(table_of(arms, out))
     out.print()
     out.print(summary(arms))
+    for sentence in drifts(arms):
+        out.print(sentence)
     out.print(legend(out))
     return 0
 
@@ -47,6 +49,17 @@ def summary(arms: Collection[Arm]) -> str:
         f"{plural(len({arm.task_class for arm in arms}), 'task class', 'es')}, "
         f"{plural(len({arm.model for arm in arms}), 'model')}, {plural(round(judged), 'judgement')} counted."
     )
+
+
+def drifts(arms: Collection[Arm]) -> list[str]:
+    """Return a sentence for each model that had a drift alarm, the latest first."""
+    latest = {arm.model: arm.drift for arm in arms if arm.drift is not None}
+    return [
+        f"{clean(model)} drifted: its quality moved by {drift.shift:+.2f}, seen on "
+        f"{drift.alarm_time:%Y-%m-%d at %H:%M} UTC; judgements from before weigh "
+        f"{drift.evidence_weight:.1%} of what they did."
+        for model, drift in sorted(latest.items(), key=lambda item: item[1].alarm_time, reverse=True)
+    ]
 
 
 def legend(out: Console) -> str:

@@ -168,6 +168,13 @@ def choice(record: DecisionRecord) -> Iterator[str]:
     notes = sorted({clean(one.note) for one in record.candidates if one.note})
     for note in notes:
         yield f"Note: {note}."
+    for one in record.candidates:
+        if one.drift is not None:
+            yield (
+                f"{clean(one.candidate.model)} had drifted: its quality moved by {one.drift.shift:+.2f}, seen on "
+                f"{one.drift.alarm_time:%Y-%m-%d at %H:%M} UTC. Judgements from before weigh "
+                f"{one.drift.evidence_weight:.1%} of what they did, so its quality is less certain."
+            )
     yield from _exploration(record)
     if len(record.ranking) > 1:
         yield f"Had it failed, the next would have been {', then '.join(map(clean, record.ranking[1:]))}."

@@ -12,6 +12,7 @@ from naiad.bandit.objective import PACED
 from naiad.server import providers
 from naiad.server.config import CAPABILITIES, Config
 from naiad.server.objectives import resolve
+from naiad.server.periods import Period
 from naiad.server.records import ModelPut, ObjectiveSpec, Prices
 from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
 from naiad.server.report.words import from_core, objective_in_words
@@ -39,6 +40,9 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
     if config.policy.workflows:
         out.print()
         out.print(_workflows(config))
+    if config.budgets:
+        out.print()
+        out.print(_budgets(config))
     out.print()
     out.print("Policy", style="bold")
     out.print(_policy(config))
@@ -128,6 +132,16 @@ def _workflows(config: Config) -> Table:
     made = table("Workflows (where their task class says nothing itself)", "workflow", "objective")
     for name, own in config.policy.workflows.items():
         made.add_row(clean(name), _in_words(config.policy.objective, own))
+    return made
+
+
+def _budgets(config: Config) -> Table:
+    made = table("Budgets (hard limits)", "budget", "USD", "a", "workflow", "task class", numbers=("USD",))
+    for entry in config.budgets:
+        scope = [clean(part) or "all" for part in (entry.workflow, entry.task_class)]
+        made.add_row(
+            clean(entry.budget_id), number(entry.limit_nano_usd / NANO), Period(entry.period).name.lower(), *scope
+        )
     return made
 
 

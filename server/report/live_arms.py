@@ -11,11 +11,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
 from naiad.client import Arm, ArmsUpdate, ArmTable, Client
-from naiad.server.report.arms import NOTHING, Key, legend, summary, table_of
+from naiad.server.report.arms import NOTHING, Key, drifts, legend, summary, table_of
 from naiad.server.report.screen import asking, clean, console, plural
 
 _QUIET_S = 30.0  # two heartbeats: what is silent for longer has no connection
-_AROUND = 12  # lines that the head, the summary and the legend may take
+_AROUND = 14  # lines that the head, the summary, the latest drifts and the legend may take
+_DRIFTS = 2
 
 
 def watch_arms(
@@ -84,6 +85,7 @@ class View:
             return Group(head, NOTHING)
         shown, left_out = self._fitting()
         parts: list[RenderableType] = [head, table_of(shown, self._out, self._moved), "", summary(self._arms.values())]
+        parts += drifts(self._arms.values())[:_DRIFTS]
         if left_out:
             parts.append(f"{plural(left_out, 'task class', 'es')} not shown; name one with --task-class.")
         return Group(*parts, legend(self._out) + " *: counted something last.")
@@ -106,5 +108,5 @@ class View:
 
 def _own(arm: Arm) -> tuple[float, ...]:
     """Return what was counted for an arm itself; beliefs also move with what is counted for others."""
-    beliefs = (arm.quality, arm.success, arm.output_tokens, arm.latency_s)
+    beliefs = (arm.quality, arm.success, arm.output_tokens, arm.latency_s, arm.time_to_first_token_s)
     return (arm.pulls, arm.failures, *(belief.effective_observations for belief in beliefs))

@@ -94,6 +94,13 @@ class Following(RuleBasedStateMachine):
         self.statistics.advance(model, head)
         self.belief.advance(self.statistics, model)
 
+    @rule(data=st.data(), back=st.integers(0, 200), kept=st.floats(0.01, 1.0), shift=st.floats(-1.0, 1.0).map(to_fixed))
+    def alarm(self, data: st.DataObject, back: int, kept: float, shift: int) -> None:
+        """A model drifted some decisions ago."""
+        model = data.draw(st.integers(0, self.n_models - 1))
+        ordinal = max(0, self.statistics.head(model) - back)
+        self.belief.refresh(self.statistics, self.statistics.alarm(model, ordinal, kept, shift))
+
     @rule(task_class=st.integers(0, CLASSES), measure=st.sampled_from(Measure))
     def read(self, task_class: int, measure: Measure) -> None:
         self.belief.marginals(task_class, measure)
@@ -130,7 +137,7 @@ class Following(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "belief"):
-            refolded = fold(self.live, self.statistics.heads(), self.how.caps)
+            refolded = fold(self.live, self.statistics.heads(), self.how.caps, self.statistics.alarms())
             assert refolded.digest() == self.statistics.digest()
             self._compare(believe(refolded, self.how, self.n_classes, self.n_models))
             self._compare(believe(refolded, self.how, CLASSES + 5, self.n_models))  # capacity leaves no trace

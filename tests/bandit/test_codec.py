@@ -96,7 +96,7 @@ def test_arbitrary_bytes_are_refused(data: bytes) -> None:
 def test_another_version_is_named() -> None:
     whole = bytearray(encode(Statistics()))
     whole[7] = 77
-    with pytest.raises(CorruptStatistics, match="format 77; this version reads format 2"):
+    with pytest.raises(CorruptStatistics, match="format 77; this version reads format 3"):
         decode(bytes(whole))
 
 

@@ -30,7 +30,7 @@ def seen(ordinal: int, value: float, slot: int = 1, source: int = USER) -> Obser
 
 def counted(statistics: Statistics) -> tuple[int, int, int]:
     """Return what counts of the users' judgements."""
-    return dict(statistics.totals(GROUP))[USER].triple()
+    return dict(statistics.totals(GROUP))[USER, 0].triple()
 
 
 @given(st.lists(judged, min_size=1, max_size=60), heads)
@@ -38,7 +38,7 @@ def test_nobody_weighs_more_than_the_cap_for_each_period(given_: list[Observatio
     """The weight that counts is, for each rater and raw block, the sum or the cap, less a rounding for each cell."""
     statistics = fold(given_, at, CAPS)
     raw: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-    for _, (_, slot, level, block), (weight, _, _) in statistics.items():
+    for _, (_, slot, level, block, _), (weight, _, _) in statistics.items():
         shift = max(0, PERIOD_LEVEL - level)
         raw[slot, level + shift, block >> shift].append(weight)
     upper = lower = 0
@@ -51,7 +51,7 @@ def test_nobody_weighs_more_than_the_cap_for_each_period(given_: list[Observatio
 
 @given(st.lists(judged, min_size=1, max_size=40), heads)
 def test_a_cut_keeps_scores_between_0_and_1(given_: list[Observation], at: dict[int, int]) -> None:
-    for (_, _, _), cell in fold(given_, at, CAPS).cells(GROUP):
+    for _, cell in fold(given_, at, CAPS).cells(GROUP):
         weight, total, square = cell.triple()
         assert weight > 0
         assert 0 <= total <= weight * SCALE
@@ -82,7 +82,7 @@ def test_raters_periods_and_sources_have_caps_of_their_own() -> None:
     assert counted(fold(many, None, CAPS))[0] == (2 + 1 + 1) * 3_000
     assert counted(fold([*many, *(seen(PERIOD + i, 1.0) for i in range(20))], None, CAPS))[0] == 5 * 3_000
     judges = fold([seen(i, 1.0, source=2) for i in range(20)], None, CAPS)
-    assert dict(judges.totals(GROUP))[2].weight == 20_000
+    assert dict(judges.totals(GROUP))[2, 0].weight == 20_000
 
 
 def test_a_merged_block_has_the_caps_of_all_its_periods() -> None:
@@ -102,3 +102,21 @@ def test_only_the_empty_rater_id_has_slot_0(rater: str) -> None:
 def test_slots_never_move() -> None:
     """They are in the log: another digest would take back from one cell what was added to another."""
     assert [slot_of(r) for r in ("ann", "bob", "user-1")] == [14, 29, 18]
+
+
+@given(st.lists(judged, max_size=20), judged, heads)
+def test_what_would_count_is_what_the_cap_has_room_for(
+    given_: list[Observation], new: Observation, at: dict[int, int]
+) -> None:
+    """Never more than its weight; all of it where adding it stays within the cap; nothing where the cap is used up."""
+    statistics = fold(given_, at, CAPS)
+    part = statistics.counting(new)
+    before = counted(statistics)[0] if given_ else 0
+    statistics.add(new)
+    assert 0 <= part <= new.weight
+    assert abs(counted(statistics)[0] - before - part) <= 2 * (len(given_) + 1)  # less a rounding for each cell
+
+
+def test_without_a_cap_all_counts() -> None:
+    statistics = fold([], {}, Caps())
+    assert statistics.counting(seen(3, 0.5)) == UNIT_WEIGHT

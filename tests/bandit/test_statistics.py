@@ -35,7 +35,9 @@ def by_hand(seen: list[Observation], at: dict[int, int], under: Caps) -> Content
     cells: dict[tuple[GroupKey, RawKey], list[int]] = defaultdict(lambda: [0, 0, 0])
     for s in seen:
         place = block_of(s.ordinal // BUCKET_WIDTH, at.get(s.model, 0) // ERA * ERA // BUCKET_WIDTH)
-        cell = cells[(s.task_class, s.model, s.measure), (s.source, s.slot if s.source in under.weights else 0, *place)]
+        cell = cells[
+            (s.task_class, s.model, s.measure), (s.source, s.slot if s.source in under.weights else 0, *place, 0)
+        ]
         for i, amount in enumerate((s.weight, s.weight * s.value, s.weight * s.value**2)):
             cell[i] += amount
     return [
@@ -49,7 +51,7 @@ def counting(statistics: Statistics) -> list[object]:
     """Return what is read: cells and totals of what counts."""
     return [
         (group, [(key, cell.triple()) for key, cell in statistics.cells(group)],
-         [(source, cell.triple()) for source, cell in statistics.totals(group) if cell])
+         [(part, cell.triple()) for part, cell in statistics.totals(group) if cell])
         for group in statistics.groups()
         if statistics.cells(group)
     ]  # fmt: skip
@@ -137,10 +139,10 @@ def test_totals_are_the_cells_summed_over_buckets(seen: list[Observation], at: d
     statistics = fold(seen, at)
     for group in statistics.groups():
         sums: dict[int, tuple[int, int, int]] = {}
-        for (source, _, _), cell in statistics.cells(group):
+        for (source, *_), cell in statistics.cells(group):
             weight, total, square = sums.get(source, (0, 0, 0))
             sums[source] = (weight + cell.weight, total + cell.total, square + cell.square)
-        totals = [(source, cell.triple()) for source, cell in statistics.totals(group)]
+        totals = [(source, cell.triple()) for (source, _), cell in statistics.totals(group)]
         assert totals == sorted(sums.items())
     assert statistics.totals((99, 0, Measure.QUALITY)) == []
 

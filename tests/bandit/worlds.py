@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from naiad.bandit.belief import Belief, BeliefSettings
 from naiad.bandit.crossed import CrossedPosterior, Floats, Marginals
 from naiad.bandit.influence import Caps
-from naiad.bandit.statistics import BUCKET_WIDTH, ERA, UNIT_WEIGHT, Measure, Observation, Statistics, to_fixed
+from naiad.bandit.statistics import BUCKET_WIDTH, ERA, UNIT_WEIGHT, Alarm, Measure, Observation, Statistics, to_fixed
 
 CLASSES, MODELS, SOURCES = 4, 3, 3
 
@@ -39,9 +39,17 @@ caps = st.sampled_from([Caps(), Caps({1: 1_500, 2: 300}, 2)])  # none, and such 
 heads = st.dictionaries(st.integers(0, MODELS - 1), ordinals, max_size=MODELS)
 
 
-def fold(seen: Iterable[Observation], at: dict[int, int] | None = None, under: Caps | None = None) -> Statistics:
-    """Return the statistics of observations, with each model's head where `at` says."""
+def fold(
+    seen: Iterable[Observation],
+    at: dict[int, int] | None = None,
+    under: Caps | None = None,
+    alarms: Mapping[int, Sequence[Alarm]] | None = None,
+) -> Statistics:
+    """Return the statistics of observations, with each model's head where `at` says, the alarms known before."""
     statistics = Statistics(under)
+    for model, heard in (alarms or {}).items():
+        for alarm in heard:
+            statistics.restore_alarm(model, alarm)
     for model, head in (at or {}).items():
         statistics.advance(model, head)
     for observation in seen:

@@ -47,7 +47,7 @@ from naiad.server.decision_id import Signer
 from naiad.server.eligibility import Needs
 from naiad.server.engine import Engine, EngineSettings, Query
 from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_ratings
-from naiad.server.records import Decided, ModelPut, ObjectiveSpec, PolicySet, Prices, Rating, TaskClassPut
+from naiad.server.records import Decided, DriftAlarmed, ModelPut, ObjectiveSpec, PolicySet, Prices, Rating, TaskClassPut
 
 QUALITY, TARGET, ROUNDS = (0.7, 0.6, 0.5), 1, 20_000
 SPREAD = 0.2  # sd of a judge's scores about an arm's quality
@@ -88,6 +88,7 @@ class Run:
     arms: list[int] = field(default_factory=list)
     records: list[Decided] = field(default_factory=list)
     said: list[tuple[Rating, ...]] = field(default_factory=list)
+    alarms: dict[int, list[DriftAlarmed]] = field(default_factory=dict)  # by round: they are events of the log
 
     def share(self, begin: int) -> float:
         """Return the target's share of the traffic from a round on."""
@@ -165,6 +166,9 @@ def play(
         entry = entry_of(record)
         for rating in said:
             entry = say(engine, entry, rating)
+            for alarm in engine.drift.take():
+                engine.apply(engine.sequence + 1, alarm)
+                run.alarms.setdefault(step, []).append(alarm)
         run.arms.append(record.model)
         run.records.append(record)
         run.said.append(tuple(said))
@@ -177,12 +181,14 @@ def play(
 def refold(run: Run, belief: BeliefSettings, *, without_source: int = 0, without_rater: str = "") -> Engine:
     """Fold a run's decisions again with what was said of them, but for a source or rater."""
     engine = new_engine(belief)
-    for record, said in zip(run.records, run.said, strict=True):
+    for step, (record, said) in enumerate(zip(run.records, run.said, strict=True)):
         engine.apply(engine.sequence + 1, record)
         entry = entry_of(record)
         for rating in said:
             if rating.source != without_source and rating.rater != (without_rater or None):
                 entry = say(engine, entry, rating)
+        for alarm in run.alarms.get(step, ()):
+            engine.apply(engine.sequence + 1, alarm)
     return engine
 
 

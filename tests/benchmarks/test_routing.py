@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.routing import figures, money, newcomers
+from benchmarks.routing import features, figures, money, newcomers, plots
+from benchmarks.routing import frontier as frontiers
 from benchmarks.routing.__main__ import main
 from benchmarks.routing.baselines import BASELINES
 from benchmarks.routing.budgets import CUT_MODEL, cut_and_restored, held
+from benchmarks.routing.drops import CUT, cut_in_the_middle
 from benchmarks.routing.figures import QUALITY_ONLY, gap_closed, saving
 from benchmarks.routing.outcomes import DataMissing, Floats, Outcomes, load
+from benchmarks.routing.plan import Arena, Plan
 from benchmarks.routing.prices import list_priced
 from benchmarks.routing.references import Point, class_means, hull, regret, static_mix
 from benchmarks.routing.replay import EngineRouter, stream
@@ -186,3 +191,74 @@ def test_arrival_is_read_after_the_time_as_a_newcomer() -> None:
     assert (read.arrived, read.prompts, read.calls) == (True, 134, 27)  # 84 of the next 100 prompts at 0.8
     never = newcomers.read(run._replace(mine=mine * (np.cumsum(mine) < 20)), run, cap=0.4)
     assert (never.arrived, never.prompts, never.calls) == (False, 400, 19)
+
+
+def test_a_cut_is_in_the_middle_third_of_the_best_model(folder: Path) -> None:
+    outcomes = load(folder, "made_up", "all", priced=False)
+    plain, (one, means) = stream(outcomes, 3, 300), cut_in_the_middle(outcomes, 300, 3)
+    best = one.models.index("b")
+    changed = one.quality != plain.quality
+    assert changed[100:200, best].sum() > 10
+    changed[100:200, best] = False
+    assert not changed.any()
+    assert set(np.unique(one.quality)) == {0.0, 1.0}, "what is pass or fail stays so"
+    np.testing.assert_allclose(means[1, :, best], (1.0 - CUT) * means[0, :, best])
+
+
+def test_an_engine_notices_a_cut_and_does_better_for_it(folder: Path) -> None:
+    """The second third of a long stream in which the best model is cut to a quarter."""
+    outcomes = load(folder, "made_up", "all", priced=False)
+    rows = np.random.default_rng(5).integers(0, 300, 1_500)
+    one = outcomes.rows(rows)
+    quality = one.quality.copy()
+    quality[500:, one.models.index("b")] *= np.random.default_rng(6).random(1_000) < 0.25
+    one = replace(one, quality=quality)
+    got = {}
+    for drift in (True, False):
+        router = EngineRouter(one, QUALITY_ONLY, 1, drift=drift)
+        got[drift] = router.run(priced=False).quality[500:1_000].mean()
+        assert bool(router.alarms) == drift
+    assert got[True] > got[False]
+
+
+def test_a_frontier_is_drawn_and_summed_up(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontiers, "ARENAS", (Arena("made_up", "all", 120, 0.0),))
+    plan = Plan(folder, range(2), frozenset(), frozenset(), None, tmp_path / "plots")
+    figure, table = frontiers.frontier(plan)
+    rows = table["all"]["points"]
+    assert [row["worth"] for row in rows] == list(frontiers.WORTHS)
+    assert rows[-1]["usd"] > rows[0]["usd"], "quality worth more buys dearer models"
+    assert figure["pass"] == (table["all"]["aiq_gain"]["mean"] >= 0.0)
+    assert (tmp_path / "plots" / "frontier-all.png").stat().st_size > 10_000
+
+
+def test_aiq_is_the_mean_height_of_the_hull() -> None:
+    """A model for nothing with quality 0.2, one for 1 USD with 0.8: their mixes come to 0.5 in the mean."""
+    models = [Point(0.2, 0.0), Point(0.8, 1.0)]
+    assert frontiers.aiq(models, models) == pytest.approx(0.5)
+    assert frontiers.aiq([Point(0.8, 0.5)], models) == pytest.approx(0.65)
+    assert frontiers.aiq([Point(0.1, 0.5)], models) == pytest.approx(0.2), "as bad as the cheapest, never worse"
+
+
+def test_regret_curves_are_drawn(tmp_path: Path) -> None:
+    curves = {"Naiad": [np.arange(5.0)], "another": [np.arange(5.0) * 2]}
+    assert plots.regret_curves(tmp_path, "p", curves, "Naiad").stat().st_size > 10_000
+
+
+def test_features_pay_where_the_text_tells_the_score_and_not_where_it_does_not(folder: Path) -> None:
+    """Long prompts are answered worse, by every model and in every class; in the other set length says nothing."""
+    rng = np.random.default_rng(3)
+    long = rng.random(300) < 0.5
+    with np.load(folder / "made_up" / "matrix.npz") as file:
+        matrix = dict(file)
+    matrix["quality"] = np.where(long[:, None], 0.35, 0.65) + rng.normal(0.0, 0.02, (300, 3))
+    np.savez(folder / "made_up" / "matrix.npz", **matrix)
+    found = {}
+    for name, lengths in (("told", np.where(long, 900, 30)), ("blind", rng.permutation(np.where(long, 900, 30)))):
+        with gzip.open(folder / "made_up" / "prompts.jsonl.gz", "wt", encoding="utf-8") as lines:
+            lines.writelines(json.dumps({"prompt": "a" * int(n)}) + "\n" for n in lengths)
+        plan = Plan(folder, range(2), frozenset(), frozenset(), None)
+        found[name] = features.features(plan, [Arena("made_up", "all", 300, 0.0)])
+    assert found["told"][1]["all"]["quality"]["mean"] < -0.02
+    assert found["blind"][1]["all"]["quality"]["mean"] > -0.005
+    assert (found["told"][0]["pass"], found["blind"][0]["pass"]) == (False, True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import core, report, serving
+from benchmarks import core, drift, report, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = {"decide_us", "update_us", "decide_flat", "update_flat", "r8", "propensity_error"}
@@ -42,6 +42,13 @@ def read(path: Path, keys: set[str]) -> dict[str, Any]:
     assert {"python", "naiad", "numpy"} <= content["versions"].keys()
     assert content["raw"]
     return content
+
+
+def test_drift(tmp_path: Path) -> None:
+    drift.main(["--judgements", "200", "--seeds", "1", "--json", str(tmp_path / "drift.json")])
+    content = read(tmp_path / "drift.json", {"drift_false_alarms"})
+    assert content["raw"]["false_alarms"].keys() == drift.CASES.keys()
+    assert content["raw"]["delays"].keys() == drift.DROPS.keys()
 
 
 def test_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,16 @@ def test_arms_include_those_never_chosen(api: Caller) -> None:
         assert arm.cost_nano_usd.mean > 0.0
 
 
+def test_the_time_to_the_first_token_is_learned_apart_from_latency(api: Caller) -> None:
+    made = api.decide("in.first")
+    before = {a.model: a for a in api.arms(task_class="in.first").arms}[made.model]
+    api.outcome(made.decision_id, latency={"seconds": 9}, time_to_first_token={"nanos": 20_000_000})
+    after = {a.model: a for a in api.arms(task_class="in.first").arms}[made.model]
+    assert after.time_to_first_token_s.effective_observations == 1.0
+    assert after.time_to_first_token_s.mean < before.time_to_first_token_s.mean
+    assert after.latency_s.mean > before.latency_s.mean
+
+
 def test_arms_come_in_pages(api: Caller) -> None:
     for index in range(3):
         api.decide(f"in.page{index}")

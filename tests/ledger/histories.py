@@ -54,6 +54,7 @@ outcomes = st.builds(
     lambda model, ordinal, failed, error, tokens, latency: Outcome(
         model=model, ordinal=ordinal, failed=failed, error=error if failed else 0,
         usage=Usage(input_tokens=3, output_tokens=tokens), latency_s=latency,
+        first_token_s=None if latency is None or ordinal % 2 else latency / 3,
     ),
     st.integers(0, MODELS - 1), st.integers(0, 3_000), st.booleans(), st.integers(0, 13),
     st.none() | st.integers(0, 1 << 40), st.none() | st.floats(0.0, 1e5),

@@ -55,7 +55,7 @@ def quality(statistics: Statistics) -> dict[tuple[int, int], list[tuple[int, tup
     """Return (source, weight, sum, square) of quality by (task class, model), empty cells left out."""
     found = {}
     for group in statistics.groups():
-        cells = [(source, cell.triple()) for source, cell in statistics.totals(group) if cell]
+        cells = [(source, cell.triple()) for (source, _), cell in statistics.totals(group) if cell]
         if group[2] == Measure.QUALITY and cells:
             found[group[0], group[1]] = cells
     return found

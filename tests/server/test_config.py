@@ -21,7 +21,7 @@ WHOLE: dict[str, Any] = {
     "server": {"listen": "127.0.0.1:0"},
     "storage": {"path": ":memory:"},
     "policy": {"strategy": "balanced", "models": ["echo/a"], "usd_per_quality": 1.0},
-    "learning": {"half_life_decisions": 1000},
+    "learning": {"half_life_decisions": 1000, "drift": {"sensitivity": 2.0}},
     "models": [{
         "name": "echo/a", "endpoint": "mine", "input_usd_per_million": 1.0, "output_usd_per_million": 2.0,
         "capabilities": ["tools"], "labels": {"any": "thing"},
@@ -173,6 +173,8 @@ def test_whatever_stands_in_a_place_it_is_accepted_or_refused_in_our_own_words(p
         ("policy.usd_per_quality", -1.0, ["policy.usd_per_quality"]),
         ("policy.usd_per_quality", float("nan"), ["policy.usd_per_quality", "nan"]),
         ("policy.confidence", 1.0, ["policy.confidence"]),
+        ("learning.drift.sensitivity", 0.0, ["learning.drift.sensitivity", "0.001 to 100"]),
+        ("learning.drift.evidence_kept", 0.0, ["learning.drift.evidence_kept", "1 to"]),
         ("learning.half_life_decisions", -1.0, ["learning.half_life_decisions"]),
         ("learning.half_life_decisions", 1e-300, ["learning.half_life_decisions", "1 to"]),
         ("storage.path", "", ["storage.path", ":memory:"]),
@@ -348,3 +350,30 @@ def test_workflows_belong_to_the_policy_and_change_its_version() -> None:
 def test_budgets_out_of_range_are_refused(sections: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         config.parse(sections, "t")
+
+
+BUDGET: dict[str, Any] = {"id": "b", "limit_usd": 1.5, "period": "week"}
+
+
+def test_budgets_are_read() -> None:
+    (found,) = parse({"budgets": [BUDGET | {"task_class": "unclassified", "workflow": "w"}]}, "test").budgets
+    assert (found.budget_id, found.limit_nano_usd, found.period) == ("b", 1_500_000_000, 3)
+    assert (found.task_class, found.workflow, found.key) == ("unclassified", "w", "")
+    assert parse({"budgets": [BUDGET | {"limit_usd": 0}]}, "test").budgets[0].limit_nano_usd == 0
+
+
+@pytest.mark.parametrize(
+    ("budgets", "words"),
+    [
+        ([BUDGET, BUDGET], "[[budgets]] has the id 'b' twice"),
+        ([BUDGET | {"id": ""}], "budgets[0].id is empty"),
+        ([BUDGET | {"limit_usd": -1}], "budgets[0] ('b').limit_usd is -1; it must be from 0"),
+        ([BUDGET | {"limit_usd": 1e9}], "budgets[0] ('b').limit_usd"),
+        ([BUDGET | {"period": "weak"}], "did you mean 'week'?"),
+        ([BUDGET | {"task_class": "cod"}], "which is not in [[task_classes]]; did you mean 'code'?"),
+        ([BUDGET | {"limit": 1}], "did you mean 'limit_usd'?"),
+        ([{"id": "b", "period": "day"}], "lacks the key 'limit_usd'"),
+    ],
+)
+def test_budgets_that_cannot_be_are_refused(budgets: list[dict[str, Any]], words: str) -> None:
+    refused({"task_classes": [{"name": "code"}], "budgets": budgets}, words)

@@ -66,6 +66,7 @@ from naiad.client.insight import (
     CandidateExplanation,
     DecisionRecord,
     DecisionSummary,
+    Drift,
     RemovedArm,
     TaskClassInference,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "Decision",
     "DecisionRecord",
     "DecisionSummary",
+    "Drift",
     "ErrorReason",
     "Exclusion",
     "FailedPrecondition",

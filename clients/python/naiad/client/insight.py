@@ -19,8 +19,19 @@ class Belief:
 
     mean: float
     standard_deviation: float
-    effective_observations: float  # after trust and forgetting; the prior is not counted
+    effective_observations: float  # after trust, forgetting and drift; the prior is not counted
     raw: insight_pb2.Belief = field(default_factory=insight_pb2.Belief, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """An alarm that a model's quality moved, in all its task classes."""
+
+    alarm_time: datetime
+    shift: float  # of quality; negative if it got worse
+    ordinal: int  # of the model's decision from which on it had moved
+    evidence_weight: float  # what judgements of earlier decisions weigh since, as a share
+    raw: insight_pb2.Drift = field(default_factory=insight_pb2.Drift, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +45,13 @@ class Arm:
     output_tokens: Belief
     cost_nano_usd: Belief  # nano-USD
     latency_s: Belief  # seconds
+    time_to_first_token_s: Belief  # seconds, of streamed answers
     pulls: int
     traffic_share: float
     recent_traffic_share: float
     failures: int
     last_pull_time: datetime | None
+    drift: Drift | None  # the model's latest alarm
     raw: insight_pb2.Arm = field(default_factory=insight_pb2.Arm, repr=False, compare=False)
 
 
@@ -112,6 +125,7 @@ class CandidateExplanation:
     floor_probability: float | None
     budget_price_nano_usd: NanoUsd  # 0 where utility is no money
     note: str
+    drift: Drift | None  # the model's latest alarm before the decision
     raw: insight_pb2.CandidateExplanation = field(
         default_factory=insight_pb2.CandidateExplanation, repr=False, compare=False
     )

@@ -78,8 +78,20 @@ class Belief(_message.Message):
     effective_observations: float
     def __init__(self, mean: _Optional[float] = ..., standard_deviation: _Optional[float] = ..., effective_observations: _Optional[float] = ...) -> None: ...
 
+class Drift(_message.Message):
+    __slots__ = ("alarm_time", "shift", "ordinal", "evidence_weight")
+    ALARM_TIME_FIELD_NUMBER: _ClassVar[int]
+    SHIFT_FIELD_NUMBER: _ClassVar[int]
+    ORDINAL_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    alarm_time: _timestamp_pb2.Timestamp
+    shift: float
+    ordinal: int
+    evidence_weight: float
+    def __init__(self, alarm_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., shift: _Optional[float] = ..., ordinal: _Optional[int] = ..., evidence_weight: _Optional[float] = ...) -> None: ...
+
 class Arm(_message.Message):
-    __slots__ = ("task_class", "model", "quality", "success", "output_tokens", "cost_nano_usd", "latency_s", "pulls", "traffic_share", "recent_traffic_share", "failures", "last_pull_time")
+    __slots__ = ("task_class", "model", "quality", "success", "output_tokens", "cost_nano_usd", "latency_s", "pulls", "traffic_share", "recent_traffic_share", "failures", "last_pull_time", "time_to_first_token_s", "drift")
     TASK_CLASS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +104,8 @@ class Arm(_message.Message):
     RECENT_TRAFFIC_SHARE_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
     LAST_PULL_TIME_FIELD_NUMBER: _ClassVar[int]
+    TIME_TO_FIRST_TOKEN_S_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
     task_class: str
     model: str
     quality: Belief
@@ -104,7 +118,9 @@ class Arm(_message.Message):
     recent_traffic_share: float
     failures: int
     last_pull_time: _timestamp_pb2.Timestamp
-    def __init__(self, task_class: _Optional[str] = ..., model: _Optional[str] = ..., quality: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., success: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., output_tokens: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., cost_nano_usd: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., latency_s: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., pulls: _Optional[int] = ..., traffic_share: _Optional[float] = ..., recent_traffic_share: _Optional[float] = ..., failures: _Optional[int] = ..., last_pull_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
+    time_to_first_token_s: Belief
+    drift: Drift
+    def __init__(self, task_class: _Optional[str] = ..., model: _Optional[str] = ..., quality: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., success: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., output_tokens: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., cost_nano_usd: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., latency_s: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., pulls: _Optional[int] = ..., traffic_share: _Optional[float] = ..., recent_traffic_share: _Optional[float] = ..., failures: _Optional[int] = ..., last_pull_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., time_to_first_token_s: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., drift: _Optional[_Union[Drift, _Mapping[str, object]]] = ...) -> None: ...
 
 class RemovedArm(_message.Message):
     __slots__ = ("task_class", "model")
@@ -115,7 +131,7 @@ class RemovedArm(_message.Message):
     def __init__(self, task_class: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class CandidateExplanation(_message.Message):
-    __slots__ = ("candidate", "quality", "thompson_probability", "utility", "utility_sd", "floor_probability", "budget_price_nano_usd", "note")
+    __slots__ = ("candidate", "quality", "thompson_probability", "utility", "utility_sd", "floor_probability", "budget_price_nano_usd", "note", "drift")
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     THOMPSON_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +140,7 @@ class CandidateExplanation(_message.Message):
     FLOOR_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     BUDGET_PRICE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
     candidate: _decision_pb2.Candidate
     quality: Belief
     thompson_probability: float
@@ -132,7 +149,8 @@ class CandidateExplanation(_message.Message):
     floor_probability: float
     budget_price_nano_usd: int
     note: str
-    def __init__(self, candidate: _Optional[_Union[_decision_pb2.Candidate, _Mapping[str, object]]] = ..., quality: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., thompson_probability: _Optional[float] = ..., utility: _Optional[float] = ..., utility_sd: _Optional[float] = ..., floor_probability: _Optional[float] = ..., budget_price_nano_usd: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
+    drift: Drift
+    def __init__(self, candidate: _Optional[_Union[_decision_pb2.Candidate, _Mapping[str, object]]] = ..., quality: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., thompson_probability: _Optional[float] = ..., utility: _Optional[float] = ..., utility_sd: _Optional[float] = ..., floor_probability: _Optional[float] = ..., budget_price_nano_usd: _Optional[int] = ..., note: _Optional[str] = ..., drift: _Optional[_Union[Drift, _Mapping[str, object]]] = ...) -> None: ...
 
 class TaskClassInference(_message.Message):
     __slots__ = ("task_class", "probability", "evidence")
