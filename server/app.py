@@ -18,6 +18,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from naiad.server import data_rules, providers, snapshot
 from naiad.server.address import CannotListen, address_of, check_free, split_address
 from naiad.server.arms_feed import ArmsFeed
+from naiad.server.audit import Auditor
+from naiad.server.budget_changes import BudgetChanges
 from naiad.server.completion import Completer
 from naiad.server.config import Config
 from naiad.server.decision_id import Signer
@@ -80,7 +82,11 @@ async def signer_for(store: Store) -> Signer:
 async def restored_engine(store: Store, config: Config, *, from_start: bool = False) -> Engine:
     """Return the engine that the log folds to: from the newest good snapshot and its tail, or from event 0."""
     signer = await signer_for(store)
-    settings = EngineSettings(belief=config.belief, drift=config.drift, endpoints=frozenset(config.endpoints))
+    spending = config.file.spending
+    settings = EngineSettings(
+        belief=config.belief, drift=config.drift, endpoints=frozenset(config.endpoints),
+        default_output_tokens=spending.default_output_tokens, hold_ms=round(spending.hold_s * 1000),
+    )  # fmt: skip
     for sequence, payload in [] if from_start else await store.snapshots():
         engine = Engine(settings, signer)
         try:
@@ -102,10 +108,14 @@ class Server:
         self.config = config
         self.store = store
         self.engine = engine
-        adapters = providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks)
-        self.egress = Egress(engine.catalog, engine.eligibility, adapters)
+        self.egress = Egress(
+            engine.catalog,
+            engine.eligibility,
+            providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
+        )
         self.journal = Journal(store, engine, wall_ms)
-        self.guard = Guard(config.limits, lambda: self.journal.backlog)
+        self.auditor = Auditor(self.journal, time.monotonic)
+        self.guard = Guard(config.limits, lambda: self.journal.backlog, self.auditor.audit)
         self._feed = ArmsFeed(engine, self.journal.beyond, time.monotonic)
         self._health = health.aio.HealthServicer()
         self._grpc: grpc.aio.Server | None = None
@@ -143,6 +153,8 @@ class Server:
         await inventory.apply_configuration(self.config.models, self.config.task_classes)
         await self._apply_policy()
         completer = Completer(self.engine, self.journal, self.egress, wall_ms)
+        budgets = BudgetChanges(self.journal, self.engine, wall_ms, knows_key=lambda _: False)  # there are no keys yet
+        await budgets.apply_configuration(self.config.budgets)
         routing = Routing(
             self.engine,
             self.journal,
@@ -175,7 +187,11 @@ class Server:
             (CatalogServicer(self.engine.catalog, inventory), catalog_service_pb2, "CatalogService"),
             (PolicyServicer(), policy_service_pb2, "PolicyService"),
             (InsightServicer(routing, self.journal, self.store, self._feed), insight_service_pb2, "InsightService"),
-            (AdminServicer(self.journal, self.engine, self.store, self.config), admin_service_pb2, "AdminService"),
+            (
+                AdminServicer(self.journal, self.engine, self.store, self.config, budgets, wall_ms),
+                admin_service_pb2,
+                "AdminService",
+            ),
         ):
             service = module.DESCRIPTOR.services_by_name[name]
             self.guard.protect(servicer, name, [method.name for method in service.methods])
@@ -212,6 +228,7 @@ class Server:
             await asyncio.sleep(_LINGER_S)  # what comes once gRPC itself stops ends as a bare CANCELLED
             await self._grpc.stop(grace=0.5)  # a health watch, which never ends by itself, is not waited for
         failed = self.journal.failed.is_set()
+        self.auditor.flush()
         await self.journal.close()
         await self.egress.aclose()
         await self.store.close()

@@ -1,4 +1,4 @@
-"""The command line: serve, check, replay, arms, explain, demo. Exit codes: 0 well, 1 failed, 2 wrong usage."""
+"""The command line: serve, check, replay, arms, explain, audit, demo. Exit codes: 0 well, 1 failed, 2 wrong usage."""
 
 from __future__ import annotations
 
@@ -81,6 +81,21 @@ def parser() -> argparse.ArgumentParser:
     _server_option(explain)
     explain.set_defaults(run=_explain)
 
+    audit = commands.add_parser("audit", help="list or check the audit trail of a running server")
+    steps = audit.add_subparsers(dest="step", required=True, metavar="STEP")
+    listing = steps.add_parser("list", help="list the latest entries")
+    _server_option(listing)
+    listing.add_argument("--count", type=_count, default=20, metavar="N", help="how many at most (default 20)")
+    listing.add_argument("--action", default="", metavar="METHOD", help="only this action")
+    listing.add_argument("--key", default="", metavar="ID", help="only what this key did")
+    listing.set_defaults(run=_audit_list)
+    verifying = steps.add_parser("verify", help="check that no entry was changed, moved or left out")
+    _server_option(verifying)
+    verifying.add_argument(
+        "--digest", type=_digest, default=b"", metavar="HEX", help="of an entry that an earlier check ended with"
+    )
+    verifying.set_defaults(run=_audit_verify)
+
     demo = commands.add_parser("demo", help="watch a server learn on recorded real prompts and outcomes")
     demo.add_argument("--seed", type=int, default=1, help="order of the prompts (default 1)")
     demo.add_argument("--prompts", type=int, default=None, help="how many prompts of act one (default: all)")
@@ -102,6 +117,24 @@ def _folder(text: str) -> Path:
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} names no folder; give the path of one, '.' for the present one")
     return Path(text)
+
+
+def _count(text: str) -> int:
+    """Return a number of entries; raises ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100000")
+    return int(text)
+
+
+def _digest(text: str) -> bytes:
+    """Return a digest written in hexadecimal; raises ArgumentTypeError."""
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a digest: 64 hexadecimal digits")
+    return digest
 
 
 def _interval_s(text: str) -> float:
@@ -201,6 +234,18 @@ def _explain(options: argparse.Namespace) -> int:
     from naiad.server.report import print_explanation
 
     return print_explanation(options.server, options.decision_id)
+
+
+def _audit_list(options: argparse.Namespace) -> int:
+    from naiad.server.report import print_audit
+
+    return print_audit(options.server, options.count, options.action, options.key)
+
+
+def _audit_verify(options: argparse.Namespace) -> int:
+    from naiad.server.report import verify_audit
+
+    return verify_audit(options.server, options.digest)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import structlog
@@ -21,6 +21,7 @@ from naiad.adapters.base import Usage as ProviderUsage
 from naiad.server import render
 from naiad.server.attempt_error import REJECTIONS, AttemptError, kind_of
 from naiad.server.catalog import Catalog
+from naiad.server.ceilings import Shortage, exhausted
 from naiad.server.decision_id import Ticket
 from naiad.server.egress import Egress, Kind, NotPermitted
 from naiad.server.eligibility import Needs, Reason, none_left
@@ -29,10 +30,11 @@ from naiad.server.errors import NaiadError
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import Entry, take_outcome
 from naiad.server.money import cost_of
-from naiad.server.records import Decided, Exclusion, ModelPut, Outcome, Usage
+from naiad.server.records import Cost, Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved, Usage
 
 log = structlog.get_logger(__name__)
 
+_SETTLE_S = 30.0  # beyond an attempt's deadline, until its bill is on disk: a hold that outlives it is taken for spent
 _MARGIN_S = 0.05  # kept back from the caller's deadline for recording and answering
 _FINISH = {
     FinishReason.STOP: 1,
@@ -101,6 +103,7 @@ class Completer:
         passed_over: list[Exclusion] = []
         record = decision.record
         spent = 0
+        short: Shortage | None = None
         for position in record.rank:
             if len(attempts) == task.max_attempts:
                 break
@@ -114,20 +117,38 @@ class Completer:
                 break
             name = str(len(attempts) + 1)
             kind = Kind.FALLBACK if attempts or passed_over else Kind.PRIMARY
+            hold = await self._reserve(record, name, model, task, left)
+            if isinstance(hold, Shortage):
+                short = hold
+                passed_over.append(hold.exclusion(model.model))
+                continue
+            if hold is not None:  # time has passed since it was asked
+                model = self._engine.catalog.models[model.model]
+                left = deadline - self._monotonic()
+                excluded = self._refusal(decision, model, task, spent + record.cost[position])
+                if excluded is not None or left <= 0.0:
+                    self._give_back(record, name)
+                    passed_over.extend(() if excluded is None else (excluded,))
+                    continue
+            called = _bounded(task, None if hold is None else self._engine.ceilings.output_bound(model, task.needs))
             try:
-                answer, outcome, error = await self._attempt(decision, name, kind, model, task, left, request)
+                answer, outcome, error = await self._attempt(decision, name, kind, model, called, left, request, hold)
             except NotPermitted as refused:
+                if hold is not None:
+                    self._give_back(record, name)
                 passed_over.append(refused.exclusion)
                 continue
             attempts.append((name, outcome))
             spent += outcome.cost.total if outcome.cost else 0
             if answer is not None:
-                await self._record(decision, name, outcome, request, Done(record.uid, name))
+                await self._record(decision, name, outcome, request, Done(record.uid, name), hold)
                 return Completion(decision, answer, name, model, tuple(attempts), tuple(passed_over))
-            await self._record(decision, name, outcome, Request(request.method), Done(record.uid, name))
+            await self._record(decision, name, outcome, Request(request.method), Done(record.uid, name), hold)
             if error is not None and not error.fallback_worthy:
                 break
         catalog, past = self._engine.catalog, self._monotonic() >= deadline
+        if not attempts and not past and short is not None:
+            raise exhausted(short, self._now_ms())
         if not attempts and not past:
             raise none_left(catalog, [*record.excluded, *passed_over], catalog.task_classes[record.task_class].name)
         raise _all_failed(catalog, decision, attempts, past=past)
@@ -145,9 +166,34 @@ class Completer:
             return Exclusion(model.model, Reason.BUDGET, detail)
         return found
 
+    async def _reserve(
+        self, record: Decided, name: str, model: ModelPut, task: Task, left: float
+    ) -> Hold | Shortage | None:
+        """Hold what an attempt may cost of every hard budget, on disk before the provider is called."""
+        ceilings, now_ms = self._engine.ceilings, self._now_ms()
+        if not ceilings.active:
+            return None
+        scope = (record.workflow, record.task_class, record.key)
+        until_ms = now_ms + int((left + _SETTLE_S) * 1000)
+        hold = ceilings.reserve((record.uid, name), scope, model, task.needs, now_ms, until_ms)
+        if isinstance(hold, Hold):
+            try:
+                await self._journal.append(
+                    Reserved(at_ms=now_ms, uid=record.uid, attempt=name, model=model.model, hold=hold)
+                )
+            except asyncio.CancelledError:
+                self._give_back(record, name)
+                raise
+        return hold
+
+    def _give_back(self, record: Decided, name: str) -> None:
+        """Give back what is held for an attempt that will not be made."""
+        self._journal.note(Released(at_ms=self._now_ms(), uid=record.uid, attempt=name))
+
     async def _attempt(
-        self, decision: Decision, name: str, kind: Kind, model: ModelPut, task: Task, left: float, request: Request
-    ) -> tuple[Answer | None, Outcome, provider.ProviderError | None]:
+        self, decision: Decision, name: str, kind: Kind, model: ModelPut, task: Task, left: float, request: Request,
+        hold: Hold | None,
+    ) -> tuple[Answer | None, Outcome, provider.ProviderError | None]:  # fmt: skip
         record = decision.record
         blank = Outcome(
             model=model.model,
@@ -165,7 +211,7 @@ class Completer:
                 blank, failed=True, error=AttemptError.CANCELLED, error_detail="cancelled by the caller"
             )
             task_ = asyncio.ensure_future(
-                self._record(decision, name, gone, Request(request.method), Done(record.uid, name))
+                self._record(decision, name, gone, Request(request.method), Done(record.uid, name), hold)
             )
             task_.add_done_callback(_retrieve)
             raise
@@ -180,7 +226,9 @@ class Completer:
         )
         return answer, outcome, None
 
-    async def _record(self, decision: Decision, name: str, outcome: Outcome, request: Request, reply: Done) -> None:
+    async def _record(
+        self, decision: Decision, name: str, outcome: Outcome, request: Request, reply: Done, hold: Hold | None
+    ) -> None:
         record = decision.record
         ticket = Ticket(
             self._engine.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
@@ -189,6 +237,7 @@ class Completer:
 
         def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
             after, event = take_outcome(entry, name, outcome, self._now_ms())
+            event = msgspec.structs.replace(event, workflow=record.workflow, hold=hold)
             return Amended(after, event, reply, record.no_store)
 
         try:
@@ -205,6 +254,13 @@ def _retrieve(task: asyncio.Future[None]) -> None:
     """Look at a background task's result, so that its error is not lost in silence."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.warning("attempt_not_recorded", error=type(error).__name__)
+
+
+def _bounded(task: Task, output_tokens: int | None) -> Task:
+    """Return the task with a bound on the output where a hard budget asks for one and the caller gave none."""
+    if output_tokens is None or task.request.max_output_tokens is not None:
+        return task
+    return replace(task, request=replace(task.request, max_output_tokens=output_tokens))
 
 
 def _usage(usage: ProviderUsage) -> Usage:
@@ -227,7 +283,13 @@ def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float) -> 
         http_status=error.status,
         retry_after_s=error.retry_after_s,
         latency_s=latency_s,
+        cost=Cost() if _never_sent(error) else None,
     )
+
+
+def _never_sent(error: provider.ProviderError) -> bool:
+    """Return whether a timeout came before anything was sent, so that nothing can have been billed."""
+    return isinstance(error, provider.Timeout) and error.kind is provider.TimeoutKind.CONNECT
 
 
 def _all_failed(catalog: Catalog, decision: Decision, attempts: list[tuple[str, Outcome]], *, past: bool) -> NaiadError:

@@ -22,10 +22,12 @@ from naiad.server.address import split_address
 from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
-from naiad.server.inventory import completed
+from naiad.server.inventory import UNCLASSIFIED, completed
 from naiad.server.objectives import check_objective
-from naiad.server.records import DataClass, ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
+from naiad.server.periods import Period
+from naiad.server.records import BudgetPut, DataClass, ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
 from naiad.server.sections import (
+    BudgetSection,
     ConfigError,
     File,
     LearningSection,
@@ -39,6 +41,7 @@ from naiad.server.sections import (
 STRATEGIES = {"balanced": 1, "cost_optimized": 2, "quality_first": 3, "latency_optimized": 4}
 FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4, "reaction": 5}  # as the ledger ranks them
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
+PERIODS = {period.name.lower(): int(period) for period in Period}
 _LONGEST_WORKFLOW = 128  # characters, as in the API
 
 
@@ -56,6 +59,7 @@ class Config:
     belief: BeliefSettings
     drift: DriftSettings
     networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
+    budgets: tuple[BudgetPut, ...] = ()
 
     @property
     def database(self) -> Path | None:
@@ -146,6 +150,10 @@ def _build(file: File, source: str) -> Config:
     rules.between(policy.newcomer_calls, 0, 1_000_000, "policy.newcomer_calls", source)
     rules.between(policy.newcomer_share, 0.0, 1.0, "policy.newcomer_share", source)
     endpoints, networks = profiles_of(file.endpoints or {}, source)
+    spending = file.spending
+    if spending.default_output_tokens is not None:
+        rules.between(spending.default_output_tokens, 1, bounds.MOST_TOKENS, "spending.default_output_tokens", source)
+    rules.between(spending.hold_s, 1.0, 86_400.0, "spending.hold_s", source)
     if file.models is None:
         models = tuple(_digested(m) for m in providers.default_models())
     else:
@@ -183,6 +191,7 @@ def _build(file: File, source: str) -> Config:
         belief=belief_of(file.learning, source),
         drift=drift_of(file.learning, source),
         networks=networks,
+        budgets=_budgets(file.budgets, frozenset(c.name for c in classes), source),
     )
     if file.governance.refuse_empty_classes:
         for sentence in data_rules.empty_classes(data, config.usable):
@@ -276,6 +285,33 @@ def _workflows(sections: list[WorkflowSection], source: str) -> dict[str, Object
             raise ConfigError(f"{source}: [[workflows]] names {section.name!r} twice; names must be unique")
         found[section.name] = objective(section.objective, f"{where}.objective", source)
     return found
+
+
+def _budgets(sections: list[BudgetSection], classes: frozenset[str], source: str) -> tuple[BudgetPut, ...]:
+    found: dict[str, BudgetPut] = {}
+    for index, section in enumerate(sections):
+        where = f"budgets[{index}] ({section.id!r})"
+        if not section.id:
+            raise ConfigError(f"{source}: budgets[{index}].id is empty; give each budget an id of its own")
+        if section.id in found:
+            raise ConfigError(f"{source}: [[budgets]] has the id {section.id!r} twice; ids must be unique")
+        if section.task_class and section.task_class not in classes | {UNCLASSIFIED}:
+            near = nearest(section.task_class, classes)
+            hint = f"; did you mean {near!r}?" if near else "; add it there"
+            raise ConfigError(
+                f"{source}: {where}.task_class is {section.task_class!r}, which is not in [[task_classes]]{hint}"
+            )
+        entry = BudgetPut(
+            budget=0,
+            budget_id=rules.text(section.id, 128, f"{where}.id", source),
+            name=rules.text(section.name, 256, f"{where}.name", source),
+            workflow=rules.text(section.workflow, _LONGEST_WORKFLOW, f"{where}.workflow", source),
+            task_class=section.task_class,
+            limit_nano_usd=rules.nano(section.limit_usd, bounds.MOST_MONEY, f"{where}.limit_usd", source) or 0,
+            period=PERIODS[rules.choice(section.period, tuple(PERIODS), f"{where}.period", source)],
+        )
+        found[section.id] = msgspec.structs.replace(entry, config_digest=_digest(entry))
+    return tuple(found.values())
 
 
 def _digest(value: msgspec.Struct) -> str:

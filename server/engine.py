@@ -20,6 +20,7 @@ from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.thompson import draw
 from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
+from naiad.server.ceilings import Ceilings, Shortage
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.drift import Drift
 from naiad.server.eligibility import Eligibility, Needs, Permit
@@ -31,6 +32,7 @@ from naiad.server.limits import Judged, Limits, limits_of
 from naiad.server.objectives import Objectives
 from naiad.server.prediction import Predictor
 from naiad.server.records import (
+    BudgetPut,
     Change,
     Decided,
     DriftAlarmed,
@@ -41,6 +43,8 @@ from naiad.server.records import (
     ObjectiveSpec,
     OutcomeReported,
     PolicySet,
+    Released,
+    Reserved,
     TaskClassPut,
 )
 from naiad.server.spending import Spending
@@ -67,6 +71,8 @@ class Query(msgspec.Struct, frozen=True):
     features: dict[str, float] = {}
     request_id: str = ""
     request_digest: str = ""
+    key_id: str = ""  # public id of the caller's key
+    calls: bool = True  # the caller calls the provider itself: a hard budget holds what that may cost
 
 
 class Decision(NamedTuple):
@@ -90,6 +96,8 @@ class EngineSettings:
     belief: BeliefSettings = field(default_factory=BeliefSettings)
     drift: DriftSettings = field(default_factory=DriftSettings)
     endpoints: frozenset[str] = frozenset()  # profiles that have an adapter; empty: do not check
+    default_output_tokens: int | None = None  # under a hard budget, where the caller gives no bound
+    hold_ms: int = 600_000  # how long a hard budget holds what a caller's own call may cost
 
 
 class Engine:
@@ -117,6 +125,7 @@ class Engine:
         self._judged = Judged()
         self.spending = Spending()
         self._limits: Limits | None = None
+        self.ceilings = Ceilings(self.catalog, settings.default_output_tokens, settings.hold_ms)
         self.budgets = Budgets(
             self.catalog, self.eligibility, self.predictor, lambda model: self._ordinals.get(model, 0)
         )
@@ -144,6 +153,11 @@ class Engine:
         claims = _claims(query, task_class)
         treated, needs = self._treated(query, claims)
         models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
+        if self.ceilings.active:
+            models, dear = self.ceilings.permitted(
+                query.workflow, task_class.task_class, query.key_id, needs, models, at_ms
+            )
+            excluded = excluded + dear if dear else excluded
         permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
         seen = self.predictor.predict(task_class.task_class, models, needs.input_tokens, needs.max_output_tokens)
         budget = pace = bound = None
@@ -221,6 +235,10 @@ class Engine:
             request_id=query.request_id,
             request_digest="" if treated is not None and treated.no_store else query.request_digest,
         )  # fmt: skip
+        if query.key_id:
+            msgspec.structs.force_setattr(record, "key", query.key_id)
+        if self.ceilings.active and query.calls:
+            self._hold(query, record)
         if level is not None:
             self.budgets.decided(level, record)
         if record.limits is not None:
@@ -234,6 +252,16 @@ class Engine:
             return None, query.needs
         treated = governance.classify(claims)
         return treated, query.needs._replace(data_class=treated.data_class)
+
+    def _hold(self, query: Query, record: Decided) -> None:
+        """Hold what the chosen model's call may cost, where a hard budget asks for it; nobody saw the record yet."""
+        found = self.ceilings.reserve(
+            (record.uid, ""), (query.workflow, record.task_class, query.key_id), self.catalog.models[record.model],
+            query.needs, record.at_ms, record.at_ms + self.ceilings.hold_ms,
+        )  # fmt: skip
+        if isinstance(found, Shortage):
+            raise RuntimeError(f"model {record.model} was permitted, and {found.entry.budget_id!r} has too little left")
+        msgspec.structs.force_setattr(record, "hold", found)
 
     def _among(
         self, objective: Objective, seen: Predictions, pace: Pace | None, barred: list[bool] | None
@@ -308,6 +336,7 @@ class Engine:
 
     def apply(self, sequence: int, event: Event | Head) -> None:
         """Fold one committed event; events must come in the order of their sequence."""
+        self.ceilings.expire(event.at_ms)
         match event:
             case Head() | Decided():
                 self._apply_decided(event)
@@ -326,6 +355,12 @@ class Engine:
             case PolicySet():
                 self._apply_policy(event)
                 self.eligibility.changed(sequence)
+            case BudgetPut():
+                self.ceilings.put(event)
+            case Reserved():
+                self.ceilings.held((event.uid, event.attempt), event.hold)
+            case Released():
+                self.ceilings.released((event.uid, event.attempt))
         self.sequence = sequence
 
     def _apply_model(self, event: ModelPut) -> None:
@@ -350,6 +385,8 @@ class Engine:
         self.traffic.decided(event.task_class, event.model, event.at_ms)
         self._remember(event.session, event.model)
         self.last_uid = max(self.last_uid, event.uid)
+        if event.hold is not None:
+            self.ceilings.held((event.uid, ""), event.hold)
         if isinstance(event, Decided):  # of a Head this process booked it when deciding
             if event.budget is not None:
                 self.budgets.folded(event)
@@ -361,6 +398,7 @@ class Engine:
         self.traffic.attempted(event.task_class, event.outcome.model, event.outcome.failed)
         self.budgets.billed(event.uid, event.attempt, event.outcome)
         self.spending.billed(event.uid, event.outcome)
+        self.ceilings.settled(event.uid, event.attempt, event.outcome, event.hold)
         self._learn(event.changes)
 
     def _apply_feedback(self, event: FeedbackReported) -> None:

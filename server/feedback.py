@@ -27,7 +27,7 @@ from naiad.server.ledger import (
     uid_of_feedback,
 )
 from naiad.server.money import cost_of
-from naiad.server.records import Cost, Decided, ModelPut, Outcome, Rating
+from naiad.server.records import Cost, Decided, Hold, ModelPut, Outcome, Rating
 
 _MOST_ATTEMPTS, _MOST_RATINGS = 100, 1_000  # of one decision; each half of a preference is a rating
 
@@ -147,6 +147,9 @@ class Feedback:
                     metadata={"decision_id": decision_id, "attempt_id": attempt},
                 )
             after, event = take_outcome(entry, attempt, outcome, self._now_ms())
+            event = msgspec.structs.replace(
+                event, workflow=decided.workflow if decided else "", hold=_held(entry, decided)
+            )
             _check_room(after, entry)
             return Amended(after, event, OutcomeReceipt(attempt, outcome.cost, sequence), private)
 
@@ -245,6 +248,13 @@ class Feedback:
 
         nobody = Ticket(self._engine.tenant, 0, 0, 0, 0, 0.0, 0, uid)
         return await self._journal.amend(nobody, request, RetractionReceipt, work)
+
+
+def _held(entry: Entry, decided: Decided | None) -> Hold | None:
+    """Return what hard budgets held for an attempt: the decision's hold for the first that is reported, 0 after it."""
+    if decided is None or decided.hold is None:
+        return None
+    return msgspec.structs.replace(decided.hold, nano_usd=0) if entry.reported else decided.hold
 
 
 def _check_room(after: Entry, before: Entry) -> None:

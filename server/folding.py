@@ -6,15 +6,16 @@ import asyncio
 
 import msgspec
 
-from naiad.server.catalog import Catalog
 from naiad.server.engine import Engine
 from naiad.server.records import (
+    BudgetPut,
     Decided,
     DriftAlarmed,
     Event,
     FeedbackReported,
     ModelPut,
     OutcomeReported,
+    Reserved,
     TaskClassPut,
     decode,
     encode,
@@ -44,9 +45,10 @@ def event_of(row: EventRow) -> Event:
         ) from error
 
 
-def check_foldable(catalog: Catalog, event: Event) -> None:
-    """Raise LookupError for an event that cannot be folded, because it names what the catalogue does not hold."""
-    classes, models = len(catalog.task_classes), len(catalog.models)
+def check_foldable(engine: Engine, event: Event) -> None:
+    """Raise LookupError for an event that cannot be folded, because it names what the engine does not hold."""
+    catalog = engine.catalog
+    classes, models, budgets = len(catalog.task_classes), len(catalog.models), engine.ceilings.next_number
     named: list[tuple[int, int]] = []
     match event:
         case Decided():
@@ -63,9 +65,21 @@ def check_foldable(catalog: Catalog, event: Event) -> None:
         case TaskClassPut():
             classes += 1
             named = [(event.task_class, -1)]
+        case BudgetPut():
+            budgets += 1
+    for number in _budgets_of(event):
+        if number >= budgets:
+            raise LookupError(f"it names budget {number}; there is none")
     for task_class, model in named:
         if task_class >= classes or model >= models:
             raise LookupError(f"it names task class {task_class} and model {model}; the catalogue does not")
+
+
+def _budgets_of(event: Event) -> list[int]:
+    if isinstance(event, BudgetPut):
+        return [event.budget]
+    hold = event.hold if isinstance(event, Decided | Reserved | OutcomeReported) else None
+    return [] if hold is None else [number for number, _ in hold.windows]
 
 
 async def fold(store: Store, engine: Engine, *, after: int = 0, step: int = 2_000) -> int:
@@ -80,7 +94,7 @@ async def fold(store: Store, engine: Engine, *, after: int = 0, step: int = 2_00
                 )
             event = event_of(row)
             try:
-                check_foldable(engine.catalog, event)
+                check_foldable(engine, event)
             except LookupError as error:
                 raise StoreCorrupt(f"event {row.sequence} cannot be folded: {error}; restore a backup") from error
             engine.apply(row.sequence, event)

@@ -13,12 +13,13 @@ import types
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import structlog
 from google.protobuf.message import Message
 
+from naiad.server.audit import REFUSALS, Act
 from naiad.server.authorization import REQUIRED
 from naiad.server.errors import NaiadError, not_implemented
 from naiad.server.status import abort
@@ -55,9 +56,12 @@ class Limits:
 class Guard:
     """Counts the calls in flight and refuses what is too much, too large, too late or too early."""
 
-    def __init__(self, limits: Limits, backlog: Callable[[], int]) -> None:
+    def __init__(
+        self, limits: Limits, backlog: Callable[[], int], audit: Callable[[Act], None] = lambda act: None
+    ) -> None:
         self._limits = limits
         self._backlog = backlog
+        self._audit = audit  # is told of refusals for want of rights
         self.in_flight = 0
         self.streams = 0
         self.draining = False
@@ -112,7 +116,7 @@ class Guard:
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
             except Exception as error:
-                await abort(context, _error_of(name, error, _passed_midway))
+                await self._refuse(context, name, _error_of(name, error, _passed_midway))
             finally:
                 self.in_flight -= 1
                 self._left()
@@ -135,7 +139,8 @@ class Guard:
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
             except Exception as error:
-                await abort(context, _error_of(name, error, _draining if self.draining else _stream_passed))
+                passed = _draining if self.draining else _stream_passed
+                await self._refuse(context, name, _error_of(name, error, passed))
             finally:
                 if scope is not None:
                     self._open.discard(scope)
@@ -143,6 +148,11 @@ class Guard:
                 self._left()
 
         return call
+
+    async def _refuse(self, context: Any, name: str, error: NaiadError) -> NoReturn:
+        if error.reason in REFUSALS:
+            self._audit(Act(action=f"naiad.v1.{name}", reason=error.reason, succeeded=False))
+        await abort(context, error)
 
     def _left(self) -> None:
         if self.draining and not self.in_flight and not self.streams:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,11 +12,11 @@ from naiad.server.errors import NaiadError
 from naiad.server.journal import Journal, Request
 from naiad.server.money import listed_prices
 from naiad.server.records import ModelPut, TaskClassPut
+from naiad.server.turns import Turns
 
 UNCLASSIFIED = "unclassified"  # the task class of requests that name none
 FROM_CONFIGURATION, FROM_API, FROM_FIRST_USE = 1, 2, 3  # numbered as Origin in the API
 Entry = TypeVar("Entry", ModelPut, TaskClassPut)
-Value = TypeVar("Value")
 ModelChanges = Callable[[ModelPut], dict[str, Any]]  # from the entry as it is to the fields that change
 TaskClassChanges = Callable[[TaskClassPut], dict[str, Any]]
 
@@ -36,25 +35,7 @@ class Inventory:
         self._catalog = engine.catalog
         self._eligibility = engine.eligibility
         self._now_ms = now_ms
-        self._lock = asyncio.Lock()  # two changes must not both start from the same entry
-        self._running: set[asyncio.Future[Any]] = set()
-
-    async def _alone(self, change: Callable[[], Awaitable[Value]]) -> Value:
-        """Run a change under the lock, and to its end even when its caller is gone: its event may be on its way."""
-
-        async def run() -> Value:
-            async with self._lock:
-                return await change()
-
-        task = asyncio.ensure_future(run())
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: asyncio.Future[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen, so that a change whose caller is gone ends in silence
+        self._alone = Turns().take  # two changes must not both start from the same entry
 
     # -- models ----------------------------------------------------------------------------------------------------
 
@@ -99,7 +80,7 @@ class Inventory:
             if earlier is not None:
                 return earlier
             known = self._catalog.model(name, "model.name")
-            _check_revision("model " + name, revision, known.revision)
+            check_revision("model " + name, revision, known.revision)
             changed = changes(known)
             entry = completed(
                 msgspec.structs.replace(known, **changed, revision=known.revision + 1, at_ms=self._now_ms())
@@ -118,7 +99,7 @@ class Inventory:
             if await self._journal.earlier(request, Deleted) is not None:
                 return
             known = self._catalog.model(name)
-            _check_revision("model " + name, revision, known.revision)
+            check_revision("model " + name, revision, known.revision)
             entry = msgspec.structs.replace(known, deleted=True, revision=known.revision + 1, at_ms=self._now_ms())
             await self._journal.append(entry, request=request, reply=Deleted(name))
 
@@ -194,7 +175,7 @@ class Inventory:
                 return earlier
             self._check_named(named)
             known = self._catalog.task_class(name)
-            _check_revision("task class " + name, revision, known.revision)
+            check_revision("task class " + name, revision, known.revision)
             changed = changes(known)
             if "data_class" in changed:
                 field = "task_class.default_data_class"
@@ -220,7 +201,7 @@ class Inventory:
             if await self._journal.earlier(request, Deleted) is not None:
                 return
             known = self._catalog.task_class(name)
-            _check_revision("task class " + name, revision, known.revision)
+            check_revision("task class " + name, revision, known.revision)
             entry = msgspec.structs.replace(known, deleted=True, revision=known.revision + 1, at_ms=self._now_ms())
             await self._journal.append(entry, request=request, reply=Deleted(name))
 
@@ -272,7 +253,8 @@ def completed(model: ModelPut) -> ModelPut:
     )
 
 
-def _check_revision(resource: str, expected: int, actual: int) -> None:
+def check_revision(resource: str, expected: int, actual: int) -> None:
+    """Raise REVISION_MISMATCH where a change expects another revision than the present one; 0 takes any."""
     if expected not in (0, actual):
         raise NaiadError(
             "REVISION_MISMATCH",

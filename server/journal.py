@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from naiad.bandit.statistics import SCALE
+from naiad.server.audit import Act, Trail, act_of
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, request_id_reused, storage_failed
@@ -26,7 +27,7 @@ from naiad.server.folding import check_foldable, event_of, row_of
 from naiad.server.ledger import Entry
 from naiad.server.records import Decided, Event, Head, decode, head_of
 from naiad.server.snapshot import dump
-from naiad.server.store.base import Batch, EventRow, ReplyRow, Store
+from naiad.server.store.base import AuditRow, Batch, EventRow, ReplyRow, Store
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,7 @@ class Request:
     method: str
     request_id: str = ""
     digest: str = ""
+    key_id: str = ""  # public id of the caller's key
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class _Item:
     reply: msgspec.Struct | None = None
     reply_type: type[msgspec.Struct] | None = None
     probe: Callable[[], Any] | None = None
+    act: Act | None = None
     done: asyncio.Future[Any] | None = None
     result: Any = None
     error: Exception | None = None
@@ -95,6 +98,7 @@ class Journal:
         self._hurry = asyncio.Event()  # somebody waits for what is queued, or it has lain long enough
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self._trail = Trail()
         self._folded = asyncio.Event()  # pulses whenever events were folded
         self.failed = asyncio.Event()  # set when a commit failed: the server must stop
 
@@ -112,10 +116,32 @@ class Journal:
 
     def record(self, decided: Decided) -> None:
         """Queue a decision's event without waiting for it."""
+        self._put(self._item_of(decided))
+
+    async def recorded(self, decided: Decided) -> None:
+        """Queue a decision's event and wait until it is on disk and folded."""
+        await self._submit(self._item_of(decided))
+
+    def _item_of(self, decided: Decided) -> _Item:
         row = row_of(0, decided)
         self._keep(self._decided, decided.uid, row.payload)
         self._fresh.add(decided.uid)
-        self._put(_Item(decision=(row, head_of(decided))))
+        return _Item(decision=(row, head_of(decided)))
+
+    def note(self, event: Event) -> None:
+        """Queue an event without waiting for it; a journal that takes nothing any more drops it."""
+        if not self._closing and not self.failed.is_set():
+            self._put(_Item(events=(event,)))
+
+    def witness(self, act: Act) -> None:
+        """Queue an act for the audit trail without waiting; a journal that takes nothing any more drops it."""
+        if not self._closing and not self.failed.is_set():
+            self._put(_Item(act=act))
+
+    async def trail(self) -> tuple[Trail, int]:
+        """Return where the audit trail stands, and the log, once all that was queued before is on disk."""
+        found: tuple[Trail, int] = await self.probe(lambda: (self._trail, self._engine.sequence))
+        return found
 
     async def append(self, *events: Event, request: Request | None = None, reply: msgspec.Struct | None = None) -> int:
         """Write events and return the sequence of the last, once it is on disk and folded."""
@@ -184,6 +210,13 @@ class Journal:
     # -- the writer ------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        try:
+            for row in await self._store.latest_audit(None, 1):
+                self._trail = Trail(row.number, row.digest)
+        except Exception as error:
+            self._fail([])
+            log.error("audit_not_read", error=type(error).__name__, exc_info=True)
+            return
         while True:
             if not self._queue:
                 if self._closing:
@@ -216,7 +249,7 @@ class Journal:
 
     async def _write(self, batch: Batch, items: list[_Item]) -> None:
         """Commit, then fold and answer: in this order, and no other."""
-        if batch.events or batch.entries or batch.replies:
+        if batch.events or batch.entries or batch.replies or batch.audit:
             await self._store.commit(batch)
         self._publish(items)
 
@@ -266,10 +299,14 @@ class Journal:
 
     def _resolve_one(self, item: _Item, known: dict[str, ReplyRow], batch: Batch) -> None:
         if item.decision is not None:
-            row, head = item.decision
+            decided, head = item.decision
             self._sequence += 1
-            batch.events.append(EventRow(self._sequence, *row[1:]))
+            batch.events.append(EventRow(self._sequence, *decided[1:]))
             item.committed.append((self._sequence, head))
+            return
+        if item.act is not None:
+            row, self._trail = self._trail.sealed(item.act, self._now_ms())
+            batch.audit.append(row)
             return
         request = item.request
         if request and request.request_id in known:
@@ -284,12 +321,13 @@ class Journal:
             digest = "" if amended.no_store else digest
             events = () if amended.event is None else (amended.event,)
             for event in events:
-                check_foldable(self._engine.catalog, event)
+                check_foldable(self._engine, event)
         # Everything is encoded before anything is numbered: what cannot be encoded leaves no gap.
         rows = [row_of(self._sequence + 1 + i, event) for i, event in enumerate(events)]
         kept = None
         if request and request.request_id and reply is not None:
             kept = ReplyRow(request.request_id, request.method, digest, msgspec.json.encode(reply), self._now_ms())
+        told, trail = self._told(events, rows, request)
         if entry is not None and rows:
             batch.entries[entry.uid] = msgspec.json.encode(entry)
             self._keep(self._entries, entry.uid, entry)
@@ -299,8 +337,22 @@ class Journal:
             known[kept.request_id] = kept
         self._sequence += len(rows)
         batch.events.extend(rows)
+        batch.audit.extend(told)
+        self._trail = trail
         item.committed.extend((row.sequence, event) for row, event in zip(rows, events, strict=True))
         item.result = self._sequence if item.work is None else reply
+
+    def _told(
+        self, events: tuple[Event, ...], rows: list[EventRow], request: Request | None
+    ) -> tuple[list[AuditRow], Trail]:
+        """Return what the audit trail tells of events, and where it then stands."""
+        told, trail = [], self._trail
+        for event, row in zip(events, rows, strict=True):
+            act = act_of(event, self._engine, request.method if request else None, request.key_id if request else "")
+            if act is not None:
+                sealed, trail = trail.sealed(act, event.at_ms, row.sequence, row.payload)
+                told.append(sealed)
+        return told, trail
 
     def _entry(self, ticket: Ticket) -> Entry:
         """Return what is known of a decision, an empty entry if that is nothing."""

@@ -6,6 +6,8 @@ from naiad.adapters import pricing
 from naiad.adapters.base import Usage as AdapterUsage
 from naiad.server.records import Cost, Prices, PriceTier, Usage
 
+_PARTS = 4  # of a bill, each rounded on its own
+
 
 def to_price(prices: Prices) -> pricing.Price:
     """Return the catalogue's prices as the adapters bill by."""
@@ -78,3 +80,22 @@ def cost_of(usage: Usage, prices: Prices | None, billed: int | None = None) -> C
         billed=billed,
         price_version=prices.version,
     )
+
+
+def most_of(prices: Prices, input_tokens: int, output_tokens: int) -> int:
+    """Return the most that a call with so many tokens, or fewer, may cost, nano-USD: each at its dearest rate."""
+    read, written = _dearest(prices), prices.output
+    for tier in prices.tiers:
+        if input_tokens > tier.above_input_tokens:
+            read, written = max(read, _dearest(tier)), max(written, tier.output)
+    if not read and not written:
+        return prices.request
+    return prices.request + -(-(input_tokens * read + output_tokens * written) // 1_000_000) + _PARTS
+
+
+def _dearest(rates: Prices | PriceTier) -> int:
+    """Return the dearest rate at which an input token may be billed."""
+    read, cached, write = rates.input, rates.cached_input, rates.cache_write
+    if cached is not None and cached > read:
+        read = cached
+    return write if write is not None and write > read else read

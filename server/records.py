@@ -133,6 +133,32 @@ class PolicySet(Record, frozen=True, kw_only=True, omit_defaults=True, tag="poli
     workflow_data: dict[str, str] = {}  # workflow -> data class
 
 
+class BudgetPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="budget"):
+    """A hard budget was created, changed or deleted: the whole entry as it now is."""
+
+    budget: int  # number, never reused: what was held of a deleted budget never meets one created under its id
+    budget_id: str
+    name: str = ""
+    workflow: str = ""  # "" holds for all
+    task_class: str = ""  # name; "" holds for all
+    key: str = ""  # public id of a key; "" holds for all
+    limit_nano_usd: int
+    period: int  # numbered as BudgetPeriod in the API
+    deleted: bool = False
+    revision: int = 1
+    origin: int = 0
+    created_ms: int = 0
+    config_digest: str = ""
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is held of hard budgets for one call until its bill is known."""
+
+    nano_usd: int = 0  # the most that the call may cost
+    until_ms: int = 0  # when it is taken for spent, should no bill have come
+    windows: tuple[tuple[int, int], ...] = ()  # (number of a budget, beginning of its period in ms)
+
+
 class Exclusion(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A model that the request could not use, with the reason's number and its detail."""
 
@@ -203,6 +229,8 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     floor_met: bool = True
     budget: Budget | None = None  # with it `cost` is corrected by the bills before
     limits: Limited | None = None
+    hold: Hold | None = None  # for callers who call the provider themselves
+    key: str = ""  # public id of the caller's key
     created: bool = False  # its task class was created for it
     took_us: int = 0
     request_id: str = ""
@@ -218,11 +246,30 @@ class Head(NamedTuple):
     ordinal: int
     at_ms: int
     session: str
+    hold: Hold | None = None
 
 
 def head_of(decided: Decided) -> Head:
     """Return what folding needs of a choice: the rest of it need not stay in memory."""
-    return Head(decided.uid, decided.task_class, decided.model, decided.ordinal, decided.at_ms, decided.session)
+    return Head(
+        decided.uid, decided.task_class, decided.model, decided.ordinal, decided.at_ms, decided.session, decided.hold
+    )  # fmt: skip
+
+
+class Reserved(Record, frozen=True, kw_only=True, omit_defaults=True, tag="reserved"):
+    """An attempt is about to be made, and holds the most that it may cost."""
+
+    uid: int
+    attempt: str
+    model: int
+    hold: Hold
+
+
+class Released(Record, frozen=True, kw_only=True, omit_defaults=True, tag="released"):
+    """What was held is given back: the call was never made. An empty attempt is the decision's own hold."""
+
+    uid: int
+    attempt: str = ""
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -318,6 +365,8 @@ class OutcomeReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag
     attempt: str
     outcome: Outcome
     changes: tuple[Change, ...] = ()
+    workflow: str = ""
+    hold: Hold | None = None  # what was held for it, 0 nano-USD for an attempt beyond the first of a hold
 
 
 class FeedbackReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag="feedback"):
@@ -342,7 +391,10 @@ class DriftAlarmed(Record, frozen=True, kw_only=True, omit_defaults=True, tag="d
     evidence: float = 0.0  # full judgements that this evidence weighed before the alarm
 
 
-Event: TypeAlias = ModelPut | TaskClassPut | PolicySet | Decided | OutcomeReported | FeedbackReported | DriftAlarmed
+Event: TypeAlias = (
+    ModelPut | TaskClassPut | PolicySet | BudgetPut | Decided | Reserved | Released | OutcomeReported
+    | FeedbackReported | DriftAlarmed
+)  # fmt: skip
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)

@@ -30,11 +30,14 @@ class Digests(msgspec.Struct, frozen=True):
     events: int
     statistics: str  # hex
     beliefs: str  # hex
+    budgets: str = ""  # hex; what is spent and held of hard budgets
 
     @classmethod
     def of(cls, engine: Engine, events: int = 0) -> Digests:
         """Return the digests of an engine."""
-        return cls(engine.sequence, events, engine.statistics_digest(), engine.belief_digest())
+        return cls(
+            engine.sequence, events, engine.statistics_digest(), engine.belief_digest(), engine.ceilings.digest()
+        )  # fmt: skip
 
 
 class Replay:
@@ -54,7 +57,7 @@ class Replay:
                 "restore a backup"
             )
         try:
-            check_foldable(self.engine.catalog, event)
+            check_foldable(self.engine, event)
         except LookupError as error:
             raise LogMismatch(f"event {sequence} cannot be folded: {error}; restore a backup") from error
         self._check(sequence, event)

@@ -17,7 +17,7 @@ from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
 from naiad.server.errors import NaiadError, reply_not_available, request_id_reused
 from naiad.server.inventory import UNCLASSIFIED, Inventory
 from naiad.server.journal import Journal, Request
-from naiad.server.records import Budget, Decided, decode
+from naiad.server.records import Budget, Decided, Released, decode
 from naiad.server.store.base import DecisionFilter, Store
 
 log = structlog.get_logger(__name__)
@@ -138,7 +138,8 @@ class Routing:
         if not query.task_class:
             query = msgspec.structs.replace(query, task_class=UNCLASSIFIED)
         known = self.engine.catalog.find_task_class(query.task_class) is not None
-        if known and not self._waits and query.request_id not in self._deciding:
+        waits = self._waits or (query.calls and self.engine.ceilings.active)  # what is held must be on disk first
+        if known and not waits and query.request_id not in self._deciding:
             decision = self._choose(query)  # nothing awaited since the window was asked
             if query.request_id:
                 self._keep(query, decision)
@@ -179,14 +180,20 @@ class Routing:
         ):
             self.engine.check_servable(query)
             created = await self._inventory.ensure_task_class(query.task_class)
-        if not self._waits:
-            return self._choose(query, created)
         decision = self._decision(query, created)
-        await self._journal.append(decision.record)
+        if not self._waits and decision.record.hold is None:
+            self._journal.record(decision.record)
+            return decision
+        try:
+            await self._journal.recorded(decision.record)
+        except asyncio.CancelledError:  # nobody learns of the decision, so nobody will act on it
+            if decision.record.hold is not None:
+                self._journal.note(Released(at_ms=self._now_ms(), uid=decision.record.uid))
+            raise
         return decision
 
-    def _choose(self, query: Query, created: bool = False) -> Decision:
-        decision = self._decision(query, created)
+    def _choose(self, query: Query) -> Decision:
+        decision = self._decision(query, created=False)
         self._journal.record(decision.record)
         return decision
 
@@ -240,7 +247,8 @@ class Routing:
 
     async def _complete(self, query: Query, task: Task, request: Request, timeout_s: float) -> Completion:
         began = self._monotonic()
-        decision = await self.decide(msgspec.structs.replace(query, request_id="", request_digest=""), request.method)
+        plain = msgspec.structs.replace(query, request_id="", request_digest="", calls=False)
+        decision = await self.decide(plain, request.method)
         left = timeout_s - (self._monotonic() - began)
         return await self._completer.complete(decision, task, request, timeout_s=left)
 

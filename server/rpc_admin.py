@@ -1,4 +1,4 @@
-"""AdminService: proof that the log folds to what is served. The rest is not built yet."""
+"""AdminService: budgets, the audit trail, and proof that the log folds to what is served. The rest is not built."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import msgspec
 import structlog
 
 from naiad.server import render
+from naiad.server.audit_check import check
+from naiad.server.budget_changes import BudgetChanges
 from naiad.server.config import Config
-from naiad.server.convert import number
+from naiad.server.convert import number, request_of, text_id
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Journal
+from naiad.server.paging import slice_page
+from naiad.server.records import BudgetPut
 from naiad.server.replay import Digests, frame, settings_of
+from naiad.server.rpc_audit import digest, list_events
+from naiad.server.rpc_budgets import budget_changes, budget_from_proto, budget_to_proto
 from naiad.server.store.base import Store, StoreCorrupt
-from naiad.v1 import admin_service_pb2, admin_service_pb2_grpc
+from naiad.v1 import admin_pb2, admin_service_pb2, admin_service_pb2_grpc
 
 log = structlog.get_logger(__name__)
 _OURS = "naiad: "  # begins what the command line complains of
@@ -34,11 +41,69 @@ _STEP = 500  # events read at a time, so that no acknowledgement waits long
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """Keys, budgets, audit, backups and proof."""
 
-    def __init__(self, journal: Journal, engine: Engine, store: Store, config: Config) -> None:
+    def __init__(
+        self, journal: Journal, engine: Engine, store: Store, config: Config, budgets: BudgetChanges,
+        now_ms: Callable[[], int],
+    ) -> None:  # fmt: skip
         self._journal = journal
         self._engine = engine
         self._store = store
         self._config = config
+        self._budgets = budgets
+        self._now_ms = now_ms
+
+    async def CreateBudget(self, request: Any, context: Any) -> admin_service_pb2.CreateBudgetResponse:
+        """Add a budget."""
+        wanted = budget_from_proto(request.budget)
+        entry = await self._budgets.create(wanted, request_of("AdminService/CreateBudget", request))
+        return admin_service_pb2.CreateBudgetResponse(budget=self._shown([entry])[0])
+
+    async def GetBudget(self, request: Any, context: Any) -> admin_service_pb2.GetBudgetResponse:
+        """Return one budget."""
+        entry = self._budgets.known(text_id(request.budget_id, "budget_id", required=True))
+        return admin_service_pb2.GetBudgetResponse(budget=self._shown([entry])[0])
+
+    async def ListBudgets(self, request: Any, context: Any) -> admin_service_pb2.ListBudgetsResponse:
+        """List the budgets by id."""
+        entries = self._engine.ceilings.entries()
+        page, following = slice_page(entries, request.page_size, request.page_token, "budgets")
+        return admin_service_pb2.ListBudgetsResponse(budgets=self._shown(page), next_page_token=following)
+
+    async def UpdateBudget(self, request: Any, context: Any) -> admin_service_pb2.UpdateBudgetResponse:
+        """Change the name or the limit of a budget."""
+        text_id(request.budget.budget_id, "budget.budget_id", required=True)
+        wanted, changed = budget_changes(request.budget, request.update_mask.paths)
+        entry = await self._budgets.update(
+            wanted, changed, request.budget.revision, request_of("AdminService/UpdateBudget", request)
+        )
+        return admin_service_pb2.UpdateBudgetResponse(budget=self._shown([entry])[0])
+
+    async def DeleteBudget(self, request: Any, context: Any) -> admin_service_pb2.DeleteBudgetResponse:
+        """Remove a budget."""
+        budget_id = text_id(request.budget_id, "budget_id", required=True)
+        await self._budgets.delete(budget_id, request.revision, request_of("AdminService/DeleteBudget", request))
+        return admin_service_pb2.DeleteBudgetResponse()
+
+    async def ListAuditEvents(self, request: Any, context: Any) -> admin_service_pb2.ListAuditEventsResponse:
+        """List the audit trail, the latest first."""
+        await self._journal.written()
+        return await list_events(self._store, request)
+
+    async def VerifyAudit(self, request: Any, context: Any) -> admin_service_pb2.VerifyAuditResponse:
+        """Check the audit trail entry by entry."""
+        known = digest(request.known_digest, "known_digest")
+        stands, upto = await self._journal.trail()
+        found = await check(self._store, stands, upto, known)
+        return admin_service_pb2.VerifyAuditResponse(
+            intact=found.intact,
+            events_checked=found.entries,
+            first_broken_sequence=found.first_broken,
+            last_digest=found.last.digest,
+        )
+
+    def _shown(self, entries: Sequence[BudgetPut]) -> list[admin_pb2.Budget]:
+        standings = self._engine.ceilings.standings(entries, self._now_ms())
+        return [budget_to_proto(entry, standing) for entry, standing in zip(entries, standings, strict=True)]
 
     async def VerifyLog(self, request: Any, context: Any) -> admin_service_pb2.VerifyLogResponse:
         """Fold the log from event 0 in a process of its own and compare with what is served, bit for bit."""
@@ -52,6 +117,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
                 sequence=replayed.sequence,
                 replayed_statistics_digest=bytes.fromhex(replayed.statistics),
                 replayed_beliefs_digest=bytes.fromhex(replayed.beliefs),
+                replayed_budgets_digest=bytes.fromhex(replayed.budgets),
                 elapsed=render.duration(time.monotonic() - began),
             )
         return admin_service_pb2.VerifyLogResponse(
@@ -61,8 +127,11 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             replayed_statistics_digest=bytes.fromhex(replayed.statistics),
             live_beliefs_digest=bytes.fromhex(live.beliefs),
             replayed_beliefs_digest=bytes.fromhex(replayed.beliefs),
+            live_budgets_digest=bytes.fromhex(live.budgets),
+            replayed_budgets_digest=bytes.fromhex(replayed.budgets),
             statistics_equal=live.statistics == replayed.statistics,
             beliefs_equal=live.beliefs == replayed.beliefs,
+            budgets_equal=live.budgets == replayed.budgets,
             elapsed=render.duration(time.monotonic() - began),
         )
 

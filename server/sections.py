@@ -166,6 +166,24 @@ class GovernanceSection(_Section, kw_only=True, frozen=True):
     pii: PiiSection = PiiSection()
 
 
+class SpendingSection(_Section, kw_only=True, frozen=True):
+    """[spending]: calls under hard budgets. Where callers give no bound of the output, default_output_tokens holds."""
+
+    default_output_tokens: int | None = None
+    hold_s: float = 600.0
+
+
+class BudgetSection(_Section, kw_only=True, frozen=True):
+    """[[budgets]]: a hard limit on what is spent in a period, in USD."""
+
+    id: str
+    limit_usd: float
+    period: str
+    name: str = ""
+    workflow: str = ""
+    task_class: str = ""
+
+
 class EndpointSection(_Section, kw_only=True, frozen=True):
     """[endpoints.NAME]: how to reach models; all but kind is for kinds that reach a provider over the network."""
 
@@ -194,6 +212,8 @@ class File(_Section, kw_only=True, frozen=True):
     models: list[ModelSection] | None = None
     task_classes: list[TaskClassSection] = []
     workflows: list[WorkflowSection] = []
+    spending: SpendingSection = SpendingSection()
+    budgets: list[BudgetSection] = []
     endpoints: dict[str, EndpointSection] | None = None
 
 

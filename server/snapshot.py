@@ -10,7 +10,7 @@ import msgspec
 
 from naiad.bandit import codec
 from naiad.bandit.drift import WatchState
-from naiad.server import spending
+from naiad.server import ceilings, spending
 from naiad.server.budgets import State
 from naiad.server.engine import Engine
 from naiad.server.records import DriftAlarmed, ModelPut, PolicySet, TaskClassPut
@@ -39,6 +39,7 @@ class _State(msgspec.Struct, kw_only=True):
     watches: list[WatchState] = []  # advisory
     budgets: list[State] = []  # advisory: without it a budget begins anew
     spending: spending.State | None = None  # advisory, too
+    ceilings: ceilings.State | None = None
 
 
 def dump(engine: Engine) -> bytes:
@@ -60,6 +61,7 @@ def dump(engine: Engine) -> bytes:
         watches=engine.drift.state(),
         budgets=engine.budgets.state(),
         spending=engine.spending.state(),
+        ceilings=engine.ceilings.state(),
     )
     body = msgspec.json.encode(state)
     return hashlib.sha256(body).digest() + body
@@ -94,6 +96,8 @@ def load(engine: Engine, data: bytes) -> None:
     engine.budgets.restore(state.budgets)
     if state.spending is not None:
         engine.spending.restore(state.spending)
+    if state.ceilings is not None:
+        engine.ceilings.restore(state.ceilings)
 
 
 def _caps(engine: Engine) -> tuple[list[tuple[int, int]], int]:

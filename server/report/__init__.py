@@ -1,9 +1,18 @@
 """What the command line prints for people: inventory, verified log, beliefs, and why a decision was made."""
 
 from naiad.server.report.arms import print_arms
+from naiad.server.report.audit import print_audit, verify_audit
 from naiad.server.report.explanation import print_explanation
 from naiad.server.report.inventory import print_inventory
 from naiad.server.report.live_arms import watch_arms
 from naiad.server.report.verification import print_replay
 
-__all__ = ["print_arms", "print_explanation", "print_inventory", "print_replay", "watch_arms"]
+__all__ = [
+    "print_arms",
+    "print_audit",
+    "print_explanation",
+    "print_inventory",
+    "print_replay",
+    "verify_audit",
+    "watch_arms",
+]

@@ -13,6 +13,7 @@ from naiad.server import data_rules, providers
 from naiad.server.config import CAPABILITIES, Config
 from naiad.server.governance import Governance
 from naiad.server.objectives import resolve
+from naiad.server.periods import Period
 from naiad.server.records import ModelPut, ObjectiveSpec, Prices
 from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
 from naiad.server.report.words import from_core, objective_in_words
@@ -40,6 +41,9 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
     if config.policy.workflows:
         out.print()
         out.print(_workflows(config))
+    if config.budgets:
+        out.print()
+        out.print(_budgets(config))
     out.print()
     out.print("Policy", style="bold")
     out.print(_policy(config))
@@ -144,6 +148,16 @@ def _data_classes(config: Config) -> Table:
         models = ", ".join(clean(m.name) for m in config.usable if governance.ground(m, entry.name)) or "none"
         kept = "not written" if governance.no_store(entry.name) else "written"
         made.add_row(clean(entry.name), ", ".join(map(clean, entry.allow)) or "nowhere", models, kept)
+    return made
+
+
+def _budgets(config: Config) -> Table:
+    made = table("Budgets (hard limits)", "budget", "USD", "a", "workflow", "task class", numbers=("USD",))
+    for entry in config.budgets:
+        scope = [clean(part) or "all" for part in (entry.workflow, entry.task_class)]
+        made.add_row(
+            clean(entry.budget_id), number(entry.limit_nano_usd / NANO), Period(entry.period).name.lower(), *scope
+        )
     return made
 
 

@@ -31,8 +31,8 @@ class Comparison:
     what: str  # what it is compared with
     events: int
     sequence: int
-    folded: tuple[str, str]  # digests of statistics and beliefs, hex
-    held: tuple[str, str]
+    folded: tuple[str, str, str]  # digests of statistics, beliefs and budgets, hex
+    held: tuple[str, str, str]
     seconds: float
 
     @property
@@ -89,8 +89,8 @@ async def _compare(path: Path, config: Config) -> Comparison:
         "snapshot and the events after it",
         folded.events,
         folded.sequence,
-        (folded.statistics, folded.beliefs),
-        (held.statistics, held.beliefs),
+        (folded.statistics, folded.beliefs, folded.budgets),
+        (held.statistics, held.beliefs, held.budgets),
         time.perf_counter() - began,
     )
 
@@ -120,8 +120,12 @@ def _ask(server: str, screen: Console | None) -> int:
         f"what {server} serves",
         reply.events_folded,
         reply.sequence,
-        (reply.replayed_statistics_digest.hex(), reply.replayed_beliefs_digest.hex()),
-        (reply.live_statistics_digest.hex(), reply.live_beliefs_digest.hex()),
+        (
+            reply.replayed_statistics_digest.hex(),
+            reply.replayed_beliefs_digest.hex(),
+            reply.replayed_budgets_digest.hex(),
+        ),
+        (reply.live_statistics_digest.hex(), reply.live_beliefs_digest.hex(), reply.live_budgets_digest.hex()),
         reply.elapsed.ToNanoseconds() / 1e9,
     )
     return _show(compared, screen or console())
@@ -133,7 +137,7 @@ def _show(compared: Comparison, out: Console) -> int:
         f"{compared.seconds:.1f} s, and compared with {compared.what}."
     )
     made = table("", "", "from event 0", "compared with", "")
-    for name, folded, held in zip(("statistics", "beliefs"), compared.folded, compared.held, strict=True):
+    for name, folded, held in zip(("statistics", "beliefs", "budgets"), compared.folded, compared.held, strict=True):
         made.add_row(name, folded[:16], held[:16], "equal" if folded == held else "DIFFERENT")
     out.print(made)
     if compared.equal:

@@ -56,6 +56,15 @@ class ReplyRow:
     at_ms: int
 
 
+class AuditRow(NamedTuple):
+    """One entry of the audit trail: its JSON, and the digest that chains it to the one before."""
+
+    number: int  # from 1, without a gap
+    at_ms: int
+    payload: bytes
+    digest: bytes
+
+
 @dataclass(slots=True)
 class Batch:
     """What one transaction writes."""
@@ -63,6 +72,7 @@ class Batch:
     events: list[EventRow] = field(default_factory=list)
     entries: dict[int, bytes] = field(default_factory=dict)  # uid -> ledger entry
     replies: list[ReplyRow] = field(default_factory=list)
+    audit: list[AuditRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,9 @@ class DecisionFilter:
     session: str | None = None
     start_ms: int | None = None
     end_ms: int | None = None
+
+
+CHANGES = ("model", "task_class", "policy", "budget")  # kinds of events that the audit trail tells of
 
 
 class Store(Protocol):
@@ -108,6 +121,18 @@ class Store(Protocol):
 
     async def replies(self, request_ids: Iterable[str]) -> dict[str, ReplyRow]:
         """Return the replies kept for those request ids."""
+        ...
+
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRow]:
+        """Return up to `limit` entries of the audit trail with a number above `after`, in order, unchecked."""
+        ...
+
+    async def latest_audit(self, before: int | None, limit: int) -> Sequence[AuditRow]:
+        """Return up to `limit` entries with a number below `before` (None: all), newest first, unchecked."""
+        ...
+
+    async def changes(self, after: int, limit: int) -> Sequence[int]:
+        """Return up to `limit` sequences above `after` of events that the audit trail tells of, in order."""
         ...
 
     async def save_snapshot(self, sequence: int, payload: bytes) -> None:

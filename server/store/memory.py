@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from naiad.server.store.base import Batch, DecisionFilter, EventRow, ReplyRow, StoreError
+from naiad.server.store.base import CHANGES, AuditRow, Batch, DecisionFilter, EventRow, ReplyRow, StoreError
 
 
 class MemoryStore:
@@ -16,6 +16,7 @@ class MemoryStore:
         self._decisions: dict[int, EventRow] = {}
         self._entries: dict[int, bytes] = {}
         self._replies: dict[str, ReplyRow] = {}
+        self._audit: list[AuditRow] = []
         self._snapshots: list[tuple[int, bytes]] = []
         self._keys: dict[int, bytes] = {}
 
@@ -26,20 +27,23 @@ class MemoryStore:
         """Write a batch."""
         sequences = [await self.last_sequence(), *(event.sequence for event in batch.events)]
         decided = [event.uid for event in batch.events if event.kind == "decided"]
+        numbers = [len(self._audit), *(row.number for row in batch.audit)]
         requests = [reply.request_id for reply in batch.replies]
         if (
             any(later <= earlier for earlier, later in pairwise(sequences))
+            or any(later <= earlier for earlier, later in pairwise(numbers))
             or len(set(decided)) < len(decided)
             or len(set(requests)) < len(requests)
             or not self._decisions.keys().isdisjoint(decided)
             or not self._replies.keys().isdisjoint(requests)
         ):
-            raise StoreError("not written: a sequence, a decision or a request id of the batch exists already")
+            raise StoreError("not written: a sequence, decision, request id or audit number exists already")
         self._events.extend(batch.events)
         for event in batch.events:
             if event.kind == "decided" and event.uid is not None:
                 self._decisions[event.uid] = event
         self._entries.update(batch.entries)
+        self._audit.extend(batch.audit)
         self._replies.update((reply.request_id, reply) for reply in batch.replies)
 
     async def last_sequence(self) -> int:
@@ -81,6 +85,18 @@ class MemoryStore:
     async def replies(self, request_ids: Iterable[str]) -> dict[str, ReplyRow]:
         """Return kept replies."""
         return {rid: self._replies[rid] for rid in request_ids if rid in self._replies}
+
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRow]:
+        """Return entries of the audit trail in order."""
+        return [row for row in self._audit if row.number > after][:limit]
+
+    async def latest_audit(self, before: int | None, limit: int) -> Sequence[AuditRow]:
+        """Return entries of the audit trail, newest first."""
+        return [row for row in reversed(self._audit) if before is None or row.number < before][:limit]
+
+    async def changes(self, after: int, limit: int) -> Sequence[int]:
+        """Return sequences of changes."""
+        return [e.sequence for e in self._events if e.sequence > after and e.kind in CHANGES][:limit]
 
     async def save_snapshot(self, sequence: int, payload: bytes) -> None:
         """Keep a snapshot and the one before it."""

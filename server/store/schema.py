@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _V1 = (
     """
     CREATE TABLE events (
@@ -50,6 +52,26 @@ _V1 = (
     "CREATE TABLE signing_keys (key_id INTEGER PRIMARY KEY, secret BLOB NOT NULL)",
 )
 
-TABLES = frozenset({"events", "ledger", "requests", "snapshots", "signing_keys"})
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+_AUDIT = (
+    """
+    CREATE TABLE audit (
+        tenant INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (tenant, number)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX events_changes ON events (tenant, seq) WHERE kind IN ('model', 'task_class', 'policy', 'budget')",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _AUDIT)
 SCHEMA_VERSION = len(MIGRATIONS)
+_MADE = re.compile(r"\s*CREATE TABLE (\w+)")
+
+
+def tables_of(version: int) -> frozenset[str]:
+    """Return the tables that a file of a schema has."""
+    made = (_MADE.match(statement) for step in MIGRATIONS[:version] for statement in step)
+    return frozenset(found[1] for found in made if found)

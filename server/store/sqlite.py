@@ -18,6 +18,8 @@ from typing import IO, Any
 import aiosqlite
 
 from naiad.server.store.base import (
+    CHANGES,
+    AuditRow,
     Batch,
     DecisionFilter,
     EventRow,
@@ -28,11 +30,13 @@ from naiad.server.store.base import (
     StoreTooNew,
     StoreUnwritable,
 )
-from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
+from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, tables_of
 
 _TENANT = 0
 _EVENT = "seq, kind, at_ms, payload, uid, task_class, model, workflow, session, checksum"
 _REPLY = "request_id, method, digest, reply, at_ms"
+_AUDIT = "number, at_ms, payload, digest"
+_CHANGES = ", ".join(f"'{kind}'" for kind in CHANGES)  # as in the index, so that it is used
 _ROW = "(?,?,?,?,?,?,?,?,?,?,?)"
 _MAX_VARIABLES = 32_000  # SQLite's default limit is 32,766
 
@@ -118,8 +122,7 @@ class SqliteStore:
                 f"{self._path} is a database of another program: it has tables, and no version of Naiad; "
                 "give another [storage] path"
             )
-        if version and not tables >= TABLES:
-            missing = ", ".join(sorted(TABLES - tables))
+        if missing := ", ".join(sorted(tables_of(version) - tables)):
             raise StoreCorrupt(f"{self._path} is damaged: it lacks the table {missing}; restore a backup")
         mode = await self._scalar("PRAGMA journal_mode = WAL")
         if mode != "wal":
@@ -225,6 +228,30 @@ class SqliteStore:
             (_TENANT, *wanted),
         )
         return {row[0]: ReplyRow(*row) for row in rows}
+
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRow]:
+        """Return entries of the audit trail in order."""
+        rows = await self._rows(
+            f"SELECT {_AUDIT} FROM audit WHERE tenant = ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            (_TENANT, after, limit),
+        )
+        return [AuditRow(*row) for row in rows]
+
+    async def latest_audit(self, before: int | None, limit: int) -> Sequence[AuditRow]:
+        """Return entries of the audit trail, newest first."""
+        rows = await self._rows(
+            f"SELECT {_AUDIT} FROM audit WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?",  # noqa: S608
+            (_TENANT, (1 << 63) - 1 if before is None else before, limit),
+        )
+        return [AuditRow(*row) for row in rows]
+
+    async def changes(self, after: int, limit: int) -> Sequence[int]:
+        """Return sequences of changes."""
+        rows = await self._rows(
+            f"SELECT seq FROM events WHERE tenant = ? AND kind IN ({_CHANGES}) AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
+            (_TENANT, after, limit),
+        )
+        return [row[0] for row in rows]
 
     async def save_snapshot(self, sequence: int, payload: bytes) -> None:
         """Keep a snapshot and the one before it."""
@@ -353,6 +380,11 @@ def _statements(batch: Batch) -> Iterable[tuple[str, list[object]]]:
         f"INSERT INTO requests (tenant, {_REPLY}) VALUES ",  # noqa: S608
         "(?,?,?,?,?,?)",
         [[_TENANT, r.request_id, r.method, r.digest, r.reply, r.at_ms] for r in batch.replies],
+    )
+    yield from _inserts(
+        f"INSERT INTO audit (tenant, {_AUDIT}) VALUES ",  # noqa: S608
+        "(?,?,?,?,?)",
+        [[_TENANT, *row] for row in batch.audit],
     )
 
 

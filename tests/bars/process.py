@@ -46,6 +46,7 @@ class ServerProcess:
 
     folder: Path
     mutant: str = ""  # a launcher in mutants/, "" for the real server
+    launcher: Path | None = None  # another program that serves
     address: str = ""
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
@@ -60,6 +61,8 @@ class ServerProcess:
         if not config.exists():
             config.write_text(CONFIG, encoding="utf-8")
         program = [str(MUTANTS / f"{self.mutant}.py")] if self.mutant else ["-m", "naiad.server"]
+        if self.launcher is not None:
+            program = [str(self.launcher)]
         with self._log() as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, *program, "serve", "--config", str(config),

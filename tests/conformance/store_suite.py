@@ -16,7 +16,17 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from naiad.server.store.base import Batch, DecisionFilter, EventRow, ReplyRow, Store, StoreCorrupt, StoreError
+from naiad.server.store.base import (
+    CHANGES,
+    AuditRow,
+    Batch,
+    DecisionFilter,
+    EventRow,
+    ReplyRow,
+    Store,
+    StoreCorrupt,
+    StoreError,
+)
 
 MANY = 40_000  # rows: more than SQLite's default of 32,766 variables a statement, whatever a row takes
 
@@ -116,6 +126,33 @@ class StoreSuite(ABC):
         opened = await self.opener(tmp_path)()
         yield opened
         await opened.close()
+
+    # -- the audit trail -------------------------------------------------------------------------------------------
+
+    async def test_the_audit_trail_is_read_both_ways(self, store: Store) -> None:
+        rows = [AuditRow(number, 10 * number, b"{%d}" % number, bytes([number]) * 32) for number in range(1, 8)]
+        await store.commit(Batch(audit=rows[:3]))
+        await store.commit(Batch([event(1)], audit=rows[3:]))
+        assert list(await store.audit(0, 100)) == rows
+        assert list(await store.audit(2, 3)) == rows[2:5]
+        assert list(await store.audit(7, 3)) == []
+        assert list(await store.latest_audit(None, 2)) == [rows[6], rows[5]]
+        assert list(await store.latest_audit(3, 100)) == [rows[1], rows[0]]
+
+    async def test_an_entry_that_exists_refuses_its_batch(self, store: Store) -> None:
+        row = AuditRow(1, 5, b"{}", b"d" * 32)
+        await store.commit(Batch(audit=[row]))
+        with pytest.raises(self.refusals):
+            await store.commit(Batch([event(1)], audit=[row]))
+        assert await store.last_sequence() == 0
+        assert list(await store.audit(0, 10)) == [row]
+
+    async def test_changes_are_those_that_the_trail_tells_of(self, store: Store) -> None:
+        kinds = [*CHANGES, "outcome", "reserved", "feedback", *CHANGES]
+        await store.commit(Batch([event(i + 1, kind) for i, kind in enumerate(kinds)]))
+        told = [i + 1 for i, kind in enumerate(kinds) if kind in CHANGES]
+        assert list(await store.changes(0, 100)) == told
+        assert list(await store.changes(told[1], 3)) == told[2:5]
 
     # -- commit ----------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[task_classes.objective]": sections.ObjectiveSection,
     "[[workflows]]": sections.WorkflowSection,
     "[workflows.objective]": sections.ObjectiveSection,
+    "[spending]": sections.SpendingSection,
+    "[[budgets]]": sections.BudgetSection,
     "[endpoints.NAME]": sections.EndpointSection,
 }
 

@@ -164,6 +164,7 @@ class Caller:
         reply = self.call("AdminService/VerifyLog", timeout_s=60.0)
         assert reply.statistics_equal
         assert reply.beliefs_equal
+        assert reply.budgets_equal
         return reply
 
     # -- short ways ------------------------------------------------------------------------------------------------

@@ -80,6 +80,14 @@ def known(fuzzed: Live) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(autouse=True)
+def without_budgets(fuzzed: Live) -> Iterator[None]:
+    """Delete the budgets that a test made: they would refuse what the next one asks for."""
+    yield
+    for budget in fuzzed.caller.call("AdminService/ListBudgets", page_size=1_000).budgets:
+        fuzzed.caller.call("AdminService/DeleteBudget", budget_id=budget.budget_id)
+
+
 def call(channel: grpc.Channel, method: str, data: bytes) -> str:
     """Send bytes and return the code of the reply, of the first of a stream; asserts that it is no defect."""
     streams = METHODS[method].server_streaming

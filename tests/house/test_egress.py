@@ -13,8 +13,10 @@ SERVER = sorted((ROOT / "server").rglob("*.py"))
 MAKERS = {"server/providers.py"}  # builds the adapters, and calls none
 CHOKE = "server/egress.py"
 PERMITS = "server/eligibility.py"
-# What of the adapters holds no provider: values, errors, prices, tokens, and records of the demo's data.
-HARMLESS = {"naiad.adapters." + name for name in ("errors", "pricing", "tokens", "replay_records")}
+# What of the adapters holds no provider: values, addresses, keys, errors, prices, tokens, and records of the demo's data.
+HARMLESS = {
+    "naiad.adapters." + name for name in ("endpoint", "errors", "pricing", "replay_records", "secret", "tokens")
+}
 VALUES = {"Adapter"}  # of naiad.adapters.base: the only name there that can be called out with
 DATA = {"RECORDED_PRICES", "ReplayDataError", "ReplayRecord", "latency_of", "load_records", "tokens_of_cost"}
 
@@ -39,7 +41,11 @@ def bypasses(path: str, source: str) -> Iterator[str]:
         if isinstance(node, ast.Attribute):
             if node.attr.startswith("_Egress__"):
                 yield f"reaches into the egress: {node.attr}"
-            if node.attr == "build" and getattr(node.value, "id", "") == "providers" and not _given(tree, node):
+            if (
+                node.attr in ("build", "connect")
+                and getattr(node.value, "id", "") == "providers"
+                and not _given(tree, node)
+            ):
                 yield "builds adapters and does not give them to Egress at once"
         if isinstance(node, ast.Call):
             words = ast.unparse(node)
@@ -53,10 +59,14 @@ def bypasses(path: str, source: str) -> Iterator[str]:
 
 
 def _given(tree: ast.Module, build: ast.Attribute) -> bool:
-    """Return whether `providers.build(...)` stands as an argument of `Egress(...)`."""
+    """Return whether `providers.build(...)` stands in an argument of `Egress(...)`, alone or joined to others by |."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Egress":
-            return any(isinstance(arg, ast.Call) and arg.func is build for arg in node.args)
+            joined = list(node.args)
+            for arg in joined:
+                if isinstance(arg, ast.BinOp):
+                    joined += [arg.left, arg.right]
+            return any(isinstance(arg, ast.Call) and arg.func is build for arg in joined)
     return False
 
 
@@ -73,6 +83,8 @@ def test_nothing_goes_around_the_choke_point(path: Path) -> None:
         "from naiad.adapters import echo",
         "import naiad.adapters.echo",
         "adapters = providers.build({})",
+        "adapters = providers.connect({}, {})",
+        "Egress(catalog, eligibility, keep(providers.build({})))",
         "keep(providers.build({}))\nEgress(catalog, eligibility, {})",
         "egress._Egress__adapters['x']",
         "permit = Permit(models, 0, needs, claims, 0)",

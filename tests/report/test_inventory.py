@@ -37,6 +37,17 @@ def test_the_inventory_is_printed_plainly(tmp_path: Path, capsys: pytest.Capture
     assert "127.0.0.1:0" in text
 
 
+def test_hard_budgets_are_printed_with_what_they_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    budgets = [
+        {"id": "jobs", "limit_usd": 12.5, "period": "week", "workflow": "nightly"},
+        {"id": "all", "limit_usd": 100, "period": "month"},
+    ]
+    print_inventory(config_in(tmp_path, budgets=budgets))
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.split()}
+    assert rows["jobs"] == ["jobs", "12.5", "week", "nightly", "all"]
+    assert rows["all"] == ["all", "100", "month", "all", "all"]
+
+
 def test_budgets_are_printed_with_their_level(capsys: pytest.CaptureFixture[str]) -> None:
     objective = {"strategy": "quality_first", "usd_per_request": 0.0005}
     sections = {

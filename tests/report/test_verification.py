@@ -33,7 +33,7 @@ def test_a_stopped_server_is_what_its_log_says(stopped: Config, capsys: pytest.C
     assert print_replay(stopped, None) == 0
     text = capsys.readouterr().out
     assert "Equal to the bit." in text
-    assert text.count(" equal") == 2
+    assert text.count(" equal") == 3
     assert "from event 0 up to sequence" in text
 
 

@@ -350,3 +350,30 @@ def test_workflows_belong_to_the_policy_and_change_its_version() -> None:
 def test_budgets_out_of_range_are_refused(sections: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         config.parse(sections, "t")
+
+
+BUDGET: dict[str, Any] = {"id": "b", "limit_usd": 1.5, "period": "week"}
+
+
+def test_budgets_are_read() -> None:
+    (found,) = parse({"budgets": [BUDGET | {"task_class": "unclassified", "workflow": "w"}]}, "test").budgets
+    assert (found.budget_id, found.limit_nano_usd, found.period) == ("b", 1_500_000_000, 3)
+    assert (found.task_class, found.workflow, found.key) == ("unclassified", "w", "")
+    assert parse({"budgets": [BUDGET | {"limit_usd": 0}]}, "test").budgets[0].limit_nano_usd == 0
+
+
+@pytest.mark.parametrize(
+    ("budgets", "words"),
+    [
+        ([BUDGET, BUDGET], "[[budgets]] has the id 'b' twice"),
+        ([BUDGET | {"id": ""}], "budgets[0].id is empty"),
+        ([BUDGET | {"limit_usd": -1}], "budgets[0] ('b').limit_usd is -1; it must be from 0"),
+        ([BUDGET | {"limit_usd": 1e9}], "budgets[0] ('b').limit_usd"),
+        ([BUDGET | {"period": "weak"}], "did you mean 'week'?"),
+        ([BUDGET | {"task_class": "cod"}], "which is not in [[task_classes]]; did you mean 'code'?"),
+        ([BUDGET | {"limit": 1}], "did you mean 'limit_usd'?"),
+        ([{"id": "b", "period": "day"}], "lacks the key 'limit_usd'"),
+    ],
+)
+def test_budgets_that_cannot_be_are_refused(budgets: list[dict[str, Any]], words: str) -> None:
+    refused({"task_classes": [{"name": "code"}], "budgets": budgets}, words)

@@ -264,7 +264,7 @@ class VerifyLogRequest(_message.Message):
     def __init__(self, until_sequence: _Optional[int] = ...) -> None: ...
 
 class VerifyLogResponse(_message.Message):
-    __slots__ = ("events_folded", "sequence", "live_statistics_digest", "replayed_statistics_digest", "live_beliefs_digest", "replayed_beliefs_digest", "statistics_equal", "beliefs_equal", "elapsed")
+    __slots__ = ("events_folded", "sequence", "live_statistics_digest", "replayed_statistics_digest", "live_beliefs_digest", "replayed_beliefs_digest", "statistics_equal", "beliefs_equal", "elapsed", "live_budgets_digest", "replayed_budgets_digest", "budgets_equal")
     EVENTS_FOLDED_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LIVE_STATISTICS_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -274,6 +274,9 @@ class VerifyLogResponse(_message.Message):
     STATISTICS_EQUAL_FIELD_NUMBER: _ClassVar[int]
     BELIEFS_EQUAL_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
+    LIVE_BUDGETS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_BUDGETS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BUDGETS_EQUAL_FIELD_NUMBER: _ClassVar[int]
     events_folded: int
     sequence: int
     live_statistics_digest: bytes
@@ -283,4 +286,7 @@ class VerifyLogResponse(_message.Message):
     statistics_equal: bool
     beliefs_equal: bool
     elapsed: _duration_pb2.Duration
-    def __init__(self, events_folded: _Optional[int] = ..., sequence: _Optional[int] = ..., live_statistics_digest: _Optional[bytes] = ..., replayed_statistics_digest: _Optional[bytes] = ..., live_beliefs_digest: _Optional[bytes] = ..., replayed_beliefs_digest: _Optional[bytes] = ..., statistics_equal: bool = ..., beliefs_equal: bool = ..., elapsed: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
+    live_budgets_digest: bytes
+    replayed_budgets_digest: bytes
+    budgets_equal: bool
+    def __init__(self, events_folded: _Optional[int] = ..., sequence: _Optional[int] = ..., live_statistics_digest: _Optional[bytes] = ..., replayed_statistics_digest: _Optional[bytes] = ..., live_beliefs_digest: _Optional[bytes] = ..., replayed_beliefs_digest: _Optional[bytes] = ..., statistics_equal: bool = ..., beliefs_equal: bool = ..., elapsed: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., live_budgets_digest: _Optional[bytes] = ..., replayed_budgets_digest: _Optional[bytes] = ..., budgets_equal: bool = ...) -> None: ...
