@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from naiad.adapters.endpoint import Endpoint
 from naiad.bandit.belief import BeliefSettings
 from naiad.bandit.drift import DriftSettings
 from naiad.bandit.influence import Caps
@@ -18,6 +19,7 @@ from naiad.bandit.statistics import UNIT_WEIGHT
 from naiad.server import bounds, data_rules, providers
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
+from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
 from naiad.server.inventory import completed
@@ -53,6 +55,7 @@ class Config:
     limits: Limits
     belief: BeliefSettings
     drift: DriftSettings
+    networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
 
     @property
     def database(self) -> Path | None:
@@ -142,12 +145,7 @@ def _build(file: File, source: str) -> Config:
     rules.between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
     rules.between(policy.newcomer_calls, 0, 1_000_000, "policy.newcomer_calls", source)
     rules.between(policy.newcomer_share, 0.0, 1.0, "policy.newcomer_share", source)
-    endpoints = providers.default_profiles()
-    for name, section in (file.endpoints or {}).items():
-        kind = endpoints[name] = rules.choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
-        missing = providers.missing(kind)
-        if missing:
-            raise ConfigError(f"{source}: endpoints.{name}.kind is {kind!r}, but {missing}")
+    endpoints, networks = profiles_of(file.endpoints or {}, source)
     if file.models is None:
         models = tuple(_digested(m) for m in providers.default_models())
     else:
@@ -184,6 +182,7 @@ def _build(file: File, source: str) -> Config:
         ),
         belief=belief_of(file.learning, source),
         drift=drift_of(file.learning, source),
+        networks=networks,
     )
     if file.governance.refuse_empty_classes:
         for sentence in data_rules.empty_classes(data, config.usable):

@@ -167,9 +167,19 @@ class GovernanceSection(_Section, kw_only=True, frozen=True):
 
 
 class EndpointSection(_Section, kw_only=True, frozen=True):
-    """[endpoints.NAME]: how to reach models. kind is "echo" or "replay"."""
+    """[endpoints.NAME]: how to reach models; all but kind is for kinds that reach a provider over the network."""
 
     kind: str
+    base_url: str = ""
+    api_key_env: str = ""
+    api_key_file: str = ""
+    private: bool = False
+    ca: str = ""
+    connections: int = 100
+    connect_s: float = 5.0
+    first_byte_s: float = 120.0
+    idle_s: float = 60.0
+    response_mib: int = 16
 
 
 class File(_Section, kw_only=True, frozen=True):
