@@ -102,8 +102,11 @@ class Server:
         self.config = config
         self.store = store
         self.engine = engine
-        adapters = providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks)
-        self.egress = Egress(engine.catalog, engine.eligibility, adapters)
+        self.egress = Egress(
+            engine.catalog,
+            engine.eligibility,
+            providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
+        )
         self.journal = Journal(store, engine, wall_ms)
         self.guard = Guard(config.limits, lambda: self.journal.backlog)
         self._feed = ArmsFeed(engine, self.journal.beyond, time.monotonic)
