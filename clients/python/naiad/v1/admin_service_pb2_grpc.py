@@ -140,7 +140,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateBudget(self, request, context):
-        """Adds a budget.
+        """Adds a budget. It counts from now on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,7 +161,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateBudget(self, request, context):
-        """Changes a budget.
+        """Changes the name or the limit of a budget. What it counts cannot change: create another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

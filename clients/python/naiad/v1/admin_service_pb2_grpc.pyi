@@ -42,13 +42,13 @@ class AdminServiceStub:
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.RevokeKeyResponse]
     """Ends a key. It is refused within a second, everywhere."""
     CreateBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateBudgetRequest, _admin_service_pb2.CreateBudgetResponse]
-    """Adds a budget."""
+    """Adds a budget. It counts from now on."""
     GetBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetBudgetRequest, _admin_service_pb2.GetBudgetResponse]
     """Returns one budget with what is spent of it."""
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]
     """Lists the budgets by id."""
     UpdateBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateBudgetRequest, _admin_service_pb2.UpdateBudgetResponse]
-    """Changes a budget."""
+    """Changes the name or the limit of a budget. What it counts cannot change: create another."""
     DeleteBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteBudgetRequest, _admin_service_pb2.DeleteBudgetResponse]
     """Removes a budget. What was spent stays in the log."""
     RevokeSource: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeSourceRequest, _admin_service_pb2.RevokeSourceResponse]
@@ -76,13 +76,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Ends a key. It is refused within a second, everywhere."""
     CreateBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateBudgetRequest, _admin_service_pb2.CreateBudgetResponse]  # type: ignore[assignment]
-    """Adds a budget."""
+    """Adds a budget. It counts from now on."""
     GetBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetBudgetRequest, _admin_service_pb2.GetBudgetResponse]  # type: ignore[assignment]
     """Returns one budget with what is spent of it."""
     ListBudgets: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]  # type: ignore[assignment]
     """Lists the budgets by id."""
     UpdateBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateBudgetRequest, _admin_service_pb2.UpdateBudgetResponse]  # type: ignore[assignment]
-    """Changes a budget."""
+    """Changes the name or the limit of a budget. What it counts cannot change: create another."""
     DeleteBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteBudgetRequest, _admin_service_pb2.DeleteBudgetResponse]  # type: ignore[assignment]
     """Removes a budget. What was spent stays in the log."""
     RevokeSource: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeSourceRequest, _admin_service_pb2.RevokeSourceResponse]  # type: ignore[assignment]
@@ -132,7 +132,7 @@ class AdminServiceServicer:
         request: _admin_service_pb2.CreateBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.CreateBudgetResponse, _abc.Awaitable[_admin_service_pb2.CreateBudgetResponse]]:
-        """Adds a budget."""
+        """Adds a budget. It counts from now on."""
 
     def GetBudget(
         self,
@@ -153,7 +153,7 @@ class AdminServiceServicer:
         request: _admin_service_pb2.UpdateBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.UpdateBudgetResponse, _abc.Awaitable[_admin_service_pb2.UpdateBudgetResponse]]:
-        """Changes a budget."""
+        """Changes the name or the limit of a budget. What it counts cannot change: create another."""
 
     def DeleteBudget(
         self,
