@@ -1,4 +1,4 @@
-"""The command line: serve, check, replay, arms, explain, demo. Exit codes: 0 well, 1 failed, 2 wrong usage."""
+"""The command line: serve, check, replay, arms, explain, keys, demo. Exit codes: 0 well, 1 failed, 2 wrong usage."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import structlog
 from naiad.server.address import CannotListen
 from naiad.server.config import Config, load
 from naiad.server.logs import configure
+from naiad.server.options import add_options, folder, interval_s, keys_parser
 from naiad.server.process import Ending, OutputFailed, complain, failed_output, give_up
 from naiad.server.sections import ConfigError
 from naiad.server.store.base import StoreError
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     _config_options(serve)
     serve.add_argument("--listen", metavar="HOST:PORT", help="instead of [server] listen; port 0 takes a free one")
     serve.add_argument(
-        "--data-dir", metavar="DIR", type=_folder, help="folder of the database, instead of [storage] path"
+        "--data-dir", metavar="DIR", type=folder, help="folder of the database, instead of [storage] path"
     )
     serve.add_argument("--log", choices=("console", "json"), help="instead of [server] log")
     serve.add_argument(
@@ -56,9 +57,10 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _config_options(replay)
     replay.add_argument(
-        "--data-dir", metavar="DIR", type=_folder, help="folder of the database, instead of [storage] path"
+        "--data-dir", metavar="DIR", type=folder, help="folder of the database, instead of [storage] path"
     )
     replay.add_argument("--server", metavar="HOST:PORT", help="a running server")
+    add_options(replay)
     replay.add_argument("--from-stdin", action="store_true", help=argparse.SUPPRESS)
     replay.set_defaults(run=_replay)
 
@@ -69,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     arms.add_argument("--watch", action="store_true", help="go on drawing as they move, until Ctrl-C")
     arms.add_argument(
         "--interval",
-        type=_interval_s,
+        type=interval_s,
         default=1.0,
         metavar="SECONDS",
         help="with --watch: least time between changes",
@@ -80,6 +82,8 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("decision_id", metavar="ID")
     _server_option(explain)
     explain.set_defaults(run=_explain)
+
+    keys_parser(commands.add_parser("keys", help="make, list, rotate and revoke API keys"), _keys)
 
     demo = commands.add_parser("demo", help="watch a server learn on recorded real prompts and outcomes")
     demo.add_argument("--seed", type=int, default=1, help="order of the prompts (default 1)")
@@ -95,24 +99,7 @@ def _config_options(command: argparse.ArgumentParser) -> None:
 
 def _server_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT", help="default 127.0.0.1:50051")
-
-
-def _folder(text: str) -> Path:
-    """Return the path of a folder; raises ArgumentTypeError for what is none."""
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} names no folder; give the path of one, '.' for the present one")
-    return Path(text)
-
-
-def _interval_s(text: str) -> float:
-    """Return the least time between two changes, in seconds; raises ArgumentTypeError for one that no watch takes."""
-    try:
-        interval_s = float(text)
-    except ValueError:
-        interval_s = 0.0
-    if not 0.1 <= interval_s <= 3_600.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
-    return interval_s
+    add_options(command)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -176,7 +163,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _replay(options: argparse.Namespace) -> int:
     from naiad.server.replay import LogMismatch, fold_stream
-    from naiad.server.report import print_replay
+    from naiad.server.report import access_of, print_replay
 
     if options.from_stdin:
         try:
@@ -186,21 +173,27 @@ def _replay(options: argparse.Namespace) -> int:
             return FAILED
         sys.stdout.buffer.write(msgspec.json.encode(digests))
         return OK
-    return print_replay(None if options.server else _load(options), options.server)
+    return print_replay(None if options.server else _load(options), access_of(options) if options.server else None)
 
 
 def _arms(options: argparse.Namespace) -> int:
-    from naiad.server.report import print_arms, watch_arms
+    from naiad.server.report import access_of, print_arms, watch_arms
 
     if options.watch:
-        return watch_arms(options.server, options.task_class, options.model, options.interval)
-    return print_arms(options.server, options.task_class, options.model)
+        return watch_arms(access_of(options), options.task_class, options.model, options.interval)
+    return print_arms(access_of(options), options.task_class, options.model)
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from naiad.server.report import print_explanation
+    from naiad.server.report import access_of, print_explanation
 
-    return print_explanation(options.server, options.decision_id)
+    return print_explanation(access_of(options), options.decision_id)
+
+
+def _keys(options: argparse.Namespace) -> int:
+    from naiad.server.report import run_keys
+
+    return run_keys(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

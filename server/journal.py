@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from naiad.server.folding import check_foldable, event_of, row_of
 from naiad.server.ledger import Entry
 from naiad.server.records import Decided, Event, Head, decode, head_of
 from naiad.server.snapshot import dump
-from naiad.server.store.base import Batch, EventRow, ReplyRow, Store
+from naiad.server.store.base import AuditRow, Batch, EventRow, KeyRow, ReplyRow, Store
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +69,8 @@ class _Item:
     request: Request | None = None
     reply: msgspec.Struct | None = None
     reply_type: type[msgspec.Struct] | None = None
+    keys: Sequence[KeyRow] = ()
+    audit: Sequence[AuditRow] = ()
     probe: Callable[[], Any] | None = None
     done: asyncio.Future[Any] | None = None
     result: Any = None
@@ -118,6 +120,12 @@ class Journal:
         """Write events and return the sequence of the last, once it is on disk and folded."""
         sequence: int = await self._submit(_Item(events=events, request=request, reply=reply))
         return sequence
+
+    async def keep(
+        self, keys: Sequence[KeyRow], entries: Sequence[AuditRow], request: Request, reply: msgspec.Struct | None
+    ) -> None:
+        """Write API keys and entries of the audit trail; they are no events, and nothing is folded."""
+        await self._submit(_Item(keys=keys, audit=entries, request=request, reply=reply))
 
     async def amend(self, ticket: Ticket, request: Request, reply_type: type[Reply], work: Work) -> Reply:
         """Run work on a decision's ledger entry; return its reply, or the one given before for the same request."""
@@ -213,7 +221,7 @@ class Journal:
 
     async def _write(self, batch: Batch, items: list[_Item]) -> None:
         """Commit, then fold and answer: in this order, and no other."""
-        if batch.events or batch.entries or batch.replies:
+        if batch:
             await self._store.commit(batch)
         self._publish(items)
 
@@ -295,6 +303,8 @@ class Journal:
         if kept is not None:
             batch.replies.append(kept)
             known[kept.request_id] = kept
+        batch.keys.extend(item.keys)
+        batch.audit.extend(item.audit)
         self._sequence += len(rows)
         batch.events.extend(rows)
         item.committed.extend((row.sequence, event) for row, event in zip(rows, events, strict=True))

@@ -1,4 +1,4 @@
-"""AdminService: proof that the log folds to what is served. The rest is not built yet."""
+"""AdminService: keys, the audit trail, and proof that the log folds to what is served. The rest is not built yet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from naiad.server.convert import number
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Journal
+from naiad.server.keyring import KeyRing
 from naiad.server.replay import Digests, frame, settings_of
+from naiad.server.rpc_keys import Keys
 from naiad.server.store.base import Store, StoreCorrupt
 from naiad.v1 import admin_service_pb2, admin_service_pb2_grpc
 
@@ -34,11 +36,36 @@ _STEP = 500  # events read at a time, so that no acknowledgement waits long
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """Keys, budgets, audit, backups and proof."""
 
-    def __init__(self, journal: Journal, engine: Engine, store: Store, config: Config) -> None:
+    def __init__(self, journal: Journal, engine: Engine, store: Store, config: Config, keys: KeyRing) -> None:
         self._journal = journal
         self._engine = engine
         self._store = store
         self._config = config
+        self._keys = Keys(keys, store)
+
+    async def CreateKey(self, request: Any, context: Any) -> admin_service_pb2.CreateKeyResponse:
+        """Make a key."""
+        return await self._keys.create(request)
+
+    async def ListKeys(self, request: Any, context: Any) -> admin_service_pb2.ListKeysResponse:
+        """List keys."""
+        return self._keys.list(request)
+
+    async def RotateKey(self, request: Any, context: Any) -> admin_service_pb2.RotateKeyResponse:
+        """Give a key a new secret."""
+        return await self._keys.rotate(request)
+
+    async def RevokeKey(self, request: Any, context: Any) -> admin_service_pb2.RevokeKeyResponse:
+        """End a key."""
+        return await self._keys.revoke(request)
+
+    async def ListAuditEvents(self, request: Any, context: Any) -> admin_service_pb2.ListAuditEventsResponse:
+        """List the audit trail, the latest first."""
+        return await self._keys.list_audit(request)
+
+    async def VerifyAudit(self, request: Any, context: Any) -> admin_service_pb2.VerifyAuditResponse:
+        """Check the chain of the audit trail."""
+        return await self._keys.verify_audit(request)
 
     async def VerifyLog(self, request: Any, context: Any) -> admin_service_pb2.VerifyLogResponse:
         """Fold the log from event 0 in a process of its own and compare with what is served, bit for bit."""

@@ -50,6 +50,38 @@ _V1 = (
     "CREATE TABLE signing_keys (key_id INTEGER PRIMARY KEY, secret BLOB NOT NULL)",
 )
 
-TABLES = frozenset({"events", "ledger", "requests", "snapshots", "signing_keys"})
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+# Who may call. Since then `seq` of an event is TENANT_STRIDE times its tenant plus its place in the tenant's own log:
+# the rowid stays the order of a log, and the rows of the first tenant, 0, are what they were.
+_V2 = (
+    "CREATE TABLE tenants (tenant INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "INSERT INTO tenants (tenant, name) VALUES (0, 'default')",
+    """
+    CREATE TABLE api_keys (
+        key_id TEXT PRIMARY KEY,
+        tenant INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        checksum BLOB NOT NULL
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE audit (
+        tenant INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (tenant, seq)
+    ) WITHOUT ROWID
+    """,
+    "CREATE TABLE server_secrets (name TEXT PRIMARY KEY, secret BLOB NOT NULL) WITHOUT ROWID",
+)
+
+_TABLES_V1 = frozenset({"events", "ledger", "requests", "snapshots", "signing_keys"})
+TABLES = (  # by version: what a file of it must have
+    frozenset[str](),
+    _TABLES_V1,
+    _TABLES_V1 | {"tenants", "api_keys", "audit", "server_secrets"},
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
+TENANT_STRIDE = 1 << 40  # places in the log of a tenant
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -12,15 +12,18 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import IO, Any
 
 import aiosqlite
 
 from naiad.server.store.base import (
+    AuditRow,
     Batch,
     DecisionFilter,
     EventRow,
+    KeyRow,
     ReplyRow,
     StoreCorrupt,
     StoreError,
@@ -28,9 +31,8 @@ from naiad.server.store.base import (
     StoreTooNew,
     StoreUnwritable,
 )
-from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
+from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, TABLES, TENANT_STRIDE
 
-_TENANT = 0
 _EVENT = "seq, kind, at_ms, payload, uid, task_class, model, workflow, session, checksum"
 _REPLY = "request_id, method, digest, reply, at_ms"
 _ROW = "(?,?,?,?,?,?,?,?,?,?,?)"
@@ -71,9 +73,16 @@ class SqliteStore:
         self._db = connection
         self._lock = lock
         self._whole = asyncio.Lock()  # readers on the same connection must not look into an open transaction
+        self._tenant = 0
 
     def __repr__(self) -> str:
-        return f"SqliteStore({self._path.name!r})"
+        return f"SqliteStore({self._path.name!r}, tenant={self._tenant})"
+
+    def of(self, tenant: int) -> SqliteStore:
+        """Return the same file for another tenant."""
+        other = copy(self)  # with the same connection, and the same lock around it
+        other._tenant = tenant
+        return other
 
     @classmethod
     async def open(cls, path: Path) -> SqliteStore:
@@ -118,8 +127,8 @@ class SqliteStore:
                 f"{self._path} is a database of another program: it has tables, and no version of Naiad; "
                 "give another [storage] path"
             )
-        if version and not tables >= TABLES:
-            missing = ", ".join(sorted(TABLES - tables))
+        if not tables >= TABLES[version]:
+            missing = ", ".join(sorted(TABLES[version] - tables))
             raise StoreCorrupt(f"{self._path} is damaged: it lacks the table {missing}; restore a backup")
         mode = await self._scalar("PRAGMA journal_mode = WAL")
         if mode != "wal":
@@ -158,19 +167,23 @@ class SqliteStore:
     async def commit(self, batch: Batch) -> None:
         """Write a batch; raises StoreError for what exists already, sqlite3.Error for a file that fails."""
         try:
-            await self._write(list(_statements(batch)))
+            await self._write(list(_statements(batch, self._tenant)))
         except sqlite3.IntegrityError as error:
             raise StoreError(f"not written: {error}") from error
 
     async def last_sequence(self) -> int:
         """Return the newest sequence."""
-        return int(await self._scalar("SELECT coalesce(max(seq), 0) FROM events"))
+        first = self._tenant * TENANT_STRIDE
+        rows = await self._rows(
+            "SELECT coalesce(max(seq), ?) FROM events WHERE seq > ? AND seq < ?", (first, first, first + TENANT_STRIDE)
+        )
+        return int(rows[0][0]) - first
 
     async def events(self, after: int, limit: int) -> Sequence[EventRow]:
         """Return events in order, each checked against its checksum."""
         rows = await self._rows(
-            f"SELECT {_EVENT} FROM events WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
-            (_TENANT, after, limit),
+            f"SELECT {_EVENT} FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",  # noqa: S608
+            (self._tenant * TENANT_STRIDE + after, (self._tenant + 1) * TENANT_STRIDE, limit),
         )
         return [_event(row) for row in rows]
 
@@ -179,7 +192,7 @@ class SqliteStore:
         wanted = list(uids)
         rows = await self._rows(
             f"SELECT uid, payload, checksum FROM ledger WHERE tenant = ? AND uid IN ({_marks(wanted)})",  # noqa: S608
-            (_TENANT, *wanted),
+            (self._tenant, *wanted),
         )
         for uid, payload, checksum in rows:
             if _checksum(payload) != checksum:
@@ -191,13 +204,13 @@ class SqliteStore:
         wanted = list(uids)
         rows = await self._rows(
             f"SELECT {_EVENT} FROM events WHERE tenant = ? AND kind = 'decided' AND uid IN ({_marks(wanted)})",  # noqa: S608
-            (_TENANT, *wanted),
+            (self._tenant, *wanted),
         )
         return {row[4]: _event(row) for row in rows}
 
     async def list_decisions(self, wanted: DecisionFilter, limit: int) -> Sequence[EventRow]:
         """Return decisions, newest first."""
-        conditions, values = ["tenant = ?", "kind = 'decided'"], [_TENANT]
+        conditions, values = ["tenant = ?", "kind = 'decided'"], [self._tenant]
         for condition, value in (
             ("uid < ?", wanted.before_uid),
             ("task_class = ?", wanted.task_class),
@@ -222,7 +235,7 @@ class SqliteStore:
         wanted = list(request_ids)
         rows = await self._rows(
             f"SELECT {_REPLY} FROM requests WHERE tenant = ? AND request_id IN ({_marks(wanted)})",  # noqa: S608
-            (_TENANT, *wanted),
+            (self._tenant, *wanted),
         )
         return {row[0]: ReplyRow(*row) for row in rows}
 
@@ -232,19 +245,21 @@ class SqliteStore:
             [
                 (
                     "INSERT OR REPLACE INTO snapshots (tenant, seq, payload) VALUES (?,?,?)",
-                    (_TENANT, sequence, payload),
+                    (self._tenant, sequence, payload),
                 ),
                 (
                     "DELETE FROM snapshots WHERE tenant = ? AND seq NOT IN "
                     "(SELECT seq FROM snapshots WHERE tenant = ? ORDER BY seq DESC LIMIT 2)",
-                    (_TENANT, _TENANT),
+                    (self._tenant, self._tenant),
                 ),
             ]
         )
 
     async def snapshots(self) -> Sequence[tuple[int, bytes]]:
         """Return the snapshots, newest first."""
-        rows = await self._rows("SELECT seq, payload FROM snapshots WHERE tenant = ? ORDER BY seq DESC", (_TENANT,))
+        rows = await self._rows(
+            "SELECT seq, payload FROM snapshots WHERE tenant = ? ORDER BY seq DESC", (self._tenant,)
+        )
         return [(row[0], row[1]) for row in rows]
 
     async def signing_keys(self) -> dict[int, bytes]:
@@ -257,6 +272,51 @@ class SqliteStore:
             await self._write([("INSERT INTO signing_keys (key_id, secret) VALUES (?,?)", (key_id, secret))])
         except sqlite3.IntegrityError as error:
             raise StoreError(f"signing key {key_id} exists already") from error
+
+    async def secrets(self) -> dict[str, bytes]:
+        """Return the server's secrets."""
+        return {row[0]: row[1] for row in await self._rows("SELECT name, secret FROM server_secrets", ())}
+
+    async def add_secret(self, name: str, secret: bytes) -> None:
+        """Keep a secret of the server."""
+        await self._add("INSERT INTO server_secrets (name, secret) VALUES (?,?)", name, secret)
+
+    async def tenants(self) -> dict[int, str]:
+        """Return all tenants."""
+        return {row[0]: row[1] for row in await self._rows("SELECT tenant, name FROM tenants ORDER BY tenant", ())}
+
+    async def add_tenant(self, tenant: int, name: str) -> None:
+        """Keep a tenant."""
+        await self._add("INSERT INTO tenants (tenant, name) VALUES (?,?)", tenant, name)
+
+    async def _add(self, sql: str, *values: object) -> None:
+        try:
+            await self._write([(sql, values)])
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"not written: {error}") from error
+
+    async def keys(self) -> Sequence[KeyRow]:
+        """Return the API keys of all tenants by id, each checked against its checksum."""
+        rows = await self._rows("SELECT key_id, tenant, payload, checksum FROM api_keys ORDER BY key_id", ())
+        for key_id, _, payload, checksum in rows:
+            if _checksum(payload) != checksum:
+                raise StoreCorrupt(f"the API key {key_id} does not match its checksum; restore a backup")
+        return [KeyRow(row[0], row[1], row[2]) for row in rows]
+
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRow]:
+        """Return entries of the audit trail, in order."""
+        rows = await self._rows(
+            "SELECT seq, at_ms, payload, digest FROM audit WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (self._tenant, after, limit),
+        )
+        return [AuditRow(*row) for row in rows]
+
+    async def last_audit(self) -> AuditRow | None:
+        """Return the newest entry of the audit trail."""
+        rows = await self._rows(
+            "SELECT seq, at_ms, payload, digest FROM audit WHERE tenant = ? ORDER BY seq DESC LIMIT 1", (self._tenant,)
+        )
+        return AuditRow(*rows[0]) if rows else None
 
     async def close(self) -> None:
         """Close the file and release its lock."""
@@ -326,20 +386,20 @@ def _checksum(payload: bytes) -> bytes:
 def _event(row: sqlite3.Row) -> EventRow:
     payload = row[3]
     if not isinstance(payload, bytes) or _checksum(payload) != row[9]:
-        raise StoreCorrupt(f"event {row[0]} ({row[1]}) does not match its checksum; restore a backup")
-    return EventRow(row[0], row[1], row[2], payload, row[4], row[5], row[6], row[7], row[8])
+        raise StoreCorrupt(f"event {row[0] % TENANT_STRIDE} ({row[1]}) does not match its checksum; restore a backup")
+    return EventRow(row[0] % TENANT_STRIDE, row[1], row[2], payload, row[4], row[5], row[6], row[7], row[8])
 
 
 def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-def _statements(batch: Batch) -> Iterable[tuple[str, list[object]]]:
+def _statements(batch: Batch, tenant: int) -> Iterable[tuple[str, list[object]]]:
     """Yield multi-row inserts: one statement is one trip to the thread and one hand-over of the interpreter lock."""
     rows: list[list[object]] = [
         [
-            _TENANT, e.sequence, e.kind, e.at_ms, e.payload, e.uid, e.task_class, e.model, e.workflow, e.session,
-            _checksum(e.payload),
+            tenant, tenant * TENANT_STRIDE + e.sequence, e.kind, e.at_ms, e.payload, e.uid, e.task_class, e.model,
+            e.workflow, e.session, _checksum(e.payload),
         ]
         for e in batch.events
     ]  # fmt: skip
@@ -347,12 +407,22 @@ def _statements(batch: Batch) -> Iterable[tuple[str, list[object]]]:
     yield from _inserts(
         "INSERT OR REPLACE INTO ledger (tenant, uid, payload, checksum) VALUES ",
         "(?,?,?,?)",
-        [[_TENANT, uid, payload, _checksum(payload)] for uid, payload in batch.entries.items()],
+        [[tenant, uid, payload, _checksum(payload)] for uid, payload in batch.entries.items()],
     )
     yield from _inserts(
         f"INSERT INTO requests (tenant, {_REPLY}) VALUES ",  # noqa: S608
         "(?,?,?,?,?,?)",
-        [[_TENANT, r.request_id, r.method, r.digest, r.reply, r.at_ms] for r in batch.replies],
+        [[tenant, r.request_id, r.method, r.digest, r.reply, r.at_ms] for r in batch.replies],
+    )
+    yield from _inserts(
+        "INSERT OR REPLACE INTO api_keys (key_id, tenant, payload, checksum) VALUES ",
+        "(?,?,?,?)",
+        [[k.key_id, k.tenant, k.payload, _checksum(k.payload)] for k in batch.keys],
+    )
+    yield from _inserts(
+        "INSERT INTO audit (tenant, seq, at_ms, payload, digest) VALUES ",
+        "(?,?,?,?,?)",
+        [[tenant, *row] for row in batch.audit],
     )
 
 

@@ -19,7 +19,8 @@ BUILT = {
     "CatalogService/CreateTaskClass", "CatalogService/GetTaskClass", "CatalogService/ListTaskClasses",
     "CatalogService/UpdateTaskClass", "CatalogService/DeleteTaskClass",
     "InsightService/ListArms", "InsightService/WatchArms", "InsightService/GetDecision", "InsightService/ListDecisions",
-    "AdminService/VerifyLog",
+    "AdminService/CreateKey", "AdminService/ListKeys", "AdminService/RotateKey", "AdminService/RevokeKey",
+    "AdminService/ListAuditEvents", "AdminService/VerifyAudit", "AdminService/VerifyLog",
 }  # fmt: skip
 NOT_BUILT = sorted(METHODS.keys() - BUILT)
 

@@ -13,6 +13,9 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from naiad.server.errors import NaiadError
 from naiad.server.guard import Guard, Limits
+from naiad.server.identity import Identity
+from naiad.server.keyring import KeyRing
+from naiad.server.store.memory import MemoryStore
 from naiad.server.wire import Unread
 from naiad.v1 import insight_service_pb2, router_service_pb2
 from tests.server.reasons import check
@@ -39,9 +42,13 @@ class Context:
 
     def __init__(self, left_s: float | None = 10.0) -> None:
         self._left_s = left_s
+        self.metadata: tuple[tuple[str, str], ...] = ()
         self.replies: list[Any] = []  # of a stream
         self.reads = asyncio.Event()  # whether the caller reads them
         self.reads.set()
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self.metadata
 
     def time_remaining(self) -> float | None:
         return self._left_s
@@ -54,6 +61,13 @@ class Context:
     async def write(self, reply: Any) -> None:
         self.replies.append(reply)
         await self.reads.wait()
+
+
+def open_guard(limits: Limits, backlog: Callable[[], int] = lambda: 0) -> Guard:
+    """Return a guard of a server that has no keys, so that anybody may call."""
+    keys = KeyRing(MemoryStore(), b"p" * 32, (), {0: "default"}, lambda: 0)
+    keys.open_without_keys = True
+    return Guard(limits, backlog, Identity(keys, lambda: 0))
 
 
 class Waiting:
@@ -92,7 +106,7 @@ class Servicer:
 
 def protected(servicer: Servicer, limits: Limits = Limits(), backlog: int = 0) -> tuple[Guard, Any]:  # noqa: B008
     """Return a guard and the servicer behind it."""
-    guard = Guard(limits, lambda: backlog)
+    guard = open_guard(limits, lambda: backlog)
     return guard, guard.protect(servicer, "RouterService", ["Decide", "BatchDecide"])
 
 
@@ -126,7 +140,7 @@ async def test_a_deadline_that_is_past(left_s: float) -> None:
 async def test_a_deadline_that_passes_meanwhile(method: str) -> None:
     """Decide seldom waits, but where it does it ends as all others do; the caller learns that the fate is open."""
     servicer = Waiting()
-    guard = Guard(Limits(default_deadline_s=0.05), lambda: 0)
+    guard = open_guard(Limits(default_deadline_s=0.05))
     guarded: Any = guard.protect(servicer, "RouterService", ["Decide", "BatchDecide"])
     with pytest.raises(Aborted) as caught:
         await getattr(guarded, method)(REQUEST, Context(None))
@@ -139,7 +153,7 @@ async def test_a_deadline_that_passes_meanwhile(method: str) -> None:
 @pytest.mark.parametrize("method", ["Decide", "BatchDecide"])
 async def test_a_call_that_waits_and_goes_on_or_is_cancelled(method: str) -> None:
     servicer = Waiting()
-    guard = Guard(Limits(), lambda: 0)
+    guard = open_guard(Limits())
     guarded: Any = guard.protect(servicer, "RouterService", ["Decide", "BatchDecide"])
     calls = [asyncio.ensure_future(getattr(guarded, method)(REQUEST, Context())) for _ in range(2)]
     await asyncio.sleep(0.01)
@@ -230,7 +244,7 @@ WATCH = insight_service_pb2.WatchArmsRequest()
 
 def streaming(servicer: Streamer, limits: Limits = Limits()) -> tuple[Guard, Any]:  # noqa: B008
     """Return a guard and the streaming servicer behind it; the backlog of decisions is no business of streams."""
-    guard = Guard(limits, lambda: 1_000_000)
+    guard = open_guard(limits, lambda: 1_000_000)
     return guard, guard.protect(servicer, "InsightService", ["WatchArms"])
 
 

@@ -69,6 +69,7 @@ from naiad.client.insight import (
     RemovedArm,
     TaskClassInference,
 )
+from naiad.client.keys import Key, NewKey, RotatedKey
 from naiad.client.messages import Conversation, Generation, Tool, ToolCall
 from naiad.client.money import NanoUsd
 from naiad.client.objective import Objective
@@ -125,10 +126,12 @@ __all__ = [
     "Generation",
     "Internal",
     "InvalidArgument",
+    "Key",
     "Message",
     "Model",
     "NaiadError",
     "NanoUsd",
+    "NewKey",
     "NoEligibleModel",
     "NotFound",
     "Notice",
@@ -143,6 +146,7 @@ __all__ = [
     "ResourceExhausted",
     "Retraction",
     "RetryPolicy",
+    "RotatedKey",
     "TaskClass",
     "TaskClassInference",
     "Timeouts",

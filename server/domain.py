@@ -1,0 +1,80 @@
+"""One tenant's learning: its log, engine, catalogue and servicers. No two tenants share any of it.
+
+What they do share holds nothing of theirs: the database's file, in which every row has its tenant; the key that signs
+decision ids, which name their tenant; the providers; and the configuration, which is applied to each.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from random import Random
+
+import msgspec
+
+from naiad.adapters.base import Adapter
+from naiad.server.arms_feed import ArmsFeed
+from naiad.server.completion import Completer
+from naiad.server.config import Config
+from naiad.server.engine import Engine
+from naiad.server.feedback import Feedback
+from naiad.server.inventory import Inventory
+from naiad.server.journal import Journal
+from naiad.server.keyring import KeyRing
+from naiad.server.routing import Routing
+from naiad.server.rpc_admin import AdminServicer
+from naiad.server.rpc_catalog import CatalogServicer
+from naiad.server.rpc_feedback import FeedbackServicer
+from naiad.server.rpc_insight import InsightServicer
+from naiad.server.rpc_policy import PolicyServicer
+from naiad.server.rpc_router import RouterServicer
+from naiad.server.store.base import Store
+
+
+class Domain:
+    """A tenant's state and what serves it; `prepare` comes before the first call."""
+
+    def __init__(
+        self, config: Config, store: Store, engine: Engine, adapters: Mapping[str, Adapter], now_ms: Callable[[], int]
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._adapters = dict(adapters)
+        self._now_ms = now_ms
+        self.engine = engine
+        self.journal = Journal(store, engine, now_ms)
+        self._feed = ArmsFeed(engine, self.journal.beyond, time.monotonic)
+
+    def __repr__(self) -> str:
+        return f"Domain({self.engine!r})"
+
+    async def prepare(self, keys: KeyRing) -> dict[str, object]:
+        """Apply the configuration, and return the servicers by the name of their service."""
+        config, journal, engine = self._config, self.journal, self.engine
+        inventory = Inventory(journal, engine, self._now_ms)
+        await inventory.apply_configuration(config.models, config.task_classes)
+        if config.policy.digest != engine.policy.digest:  # it becomes a new version
+            await journal.append(
+                msgspec.structs.replace(config.policy, at_ms=self._now_ms(), version=engine.policy.version + 1)
+            )
+        routing = Routing(
+            engine,
+            journal,
+            inventory,
+            Completer(engine, journal, self._adapters, self._now_ms),
+            now_ms=self._now_ms,
+            monotonic=time.monotonic,
+            uniform=Random(secrets.randbits(256)).random,  # noqa: S311 - draws a model, keeps no secret
+            create_task_classes=config.file.policy.create_task_classes,
+            decide_waits=config.file.storage.decide_waits,
+        )
+        await routing.remember_decisions(self._store)
+        return {
+            "RouterService": RouterServicer(routing, config.limits.default_deadline_s),
+            "FeedbackService": FeedbackServicer(routing, Feedback(journal, engine, self._now_ms)),
+            "CatalogService": CatalogServicer(engine.catalog, inventory, engine.tenant),
+            "PolicyService": PolicyServicer(),
+            "InsightService": InsightServicer(routing, journal, self._store, self._feed),
+            "AdminService": AdminServicer(journal, engine, self._store, config, keys),
+        }
