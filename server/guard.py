@@ -28,7 +28,7 @@ from naiad.server.errors import NaiadError, not_implemented
 from naiad.server.identity import CALLER, Identity, unauthenticated
 from naiad.server.status import abort
 from naiad.server.throttle import Throttle
-from naiad.server.wire import Unread
+from naiad.server.wire import Received, Unread
 
 log = structlog.get_logger(__name__)
 
@@ -147,13 +147,13 @@ class Guard:
         role = REQUIRED[name]
         seldom_waits = name == "RouterService/Decide"  # only for a task class that is new, or where the setting says so
 
-        async def call(request: Message, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
+        async def call(request: Message | Received, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
             self.in_flight += 1
             throttle = None
             try:
                 caller, throttle = self._enter(name, role, context)
-                left = self._admit(name, request, context)
-                work = handlers[caller.tenant](request, context)
+                left = self._admit(name, context)
+                work = handlers[caller.tenant](_read(request), context)
                 if seldom_waits:  # a timer would cost more than much of what Decide does
                     try:
                         pending = work.send(None)
@@ -184,19 +184,20 @@ class Guard:
         """
         role = REQUIRED[name]
 
-        async def call(request: Message, context: grpc.aio.ServicerContext) -> None:  # type: ignore[type-arg]
+        async def call(request: Message | Received, context: grpc.aio.ServicerContext) -> None:  # type: ignore[type-arg]
             self.streams += 1
             scope: asyncio.Timeout | None = None
             throttle: Throttle | None = None
             caller: Caller | None = None
             try:
                 caller, throttle = self._enter(name, role, context)
-                self._admit_stream(name, request, context)
+                self._admit_stream(name, context)
+                wanted = _read(request)
                 left: float | None = context.time_remaining()
                 end_s = None if left is None else asyncio.get_running_loop().time() + left
                 async with asyncio.timeout_at(self._identity.end_s(caller, end_s)) as scope:
                     self._open[scope] = caller, end_s
-                    async with contextlib.aclosing(handlers[caller.tenant](request, context)) as replies:
+                    async with contextlib.aclosing(handlers[caller.tenant](wanted, context)) as replies:
                         async for reply in replies:
                             await context.write(reply)
             except (asyncio.CancelledError, grpc.aio.AbortError):
@@ -225,33 +226,39 @@ class Guard:
         if self.draining and not self.in_flight and not self.streams:
             self._idle.set()
 
-    def _admit(self, name: str, request: Message | Unread, context: Any) -> float:
+    def _admit(self, name: str, context: Any) -> float:
         """Return how many seconds the call may take; raises NaiadError when it may not begin."""
         limits = self._limits
         if self.draining:
             raise _draining(name)
         if self.in_flight > limits.concurrent_calls or self._backlog() > limits.backlog:
             raise _overloaded(name, limits.concurrent_calls, "calls", "concurrent_calls")
-        left = _readable(name, request, context)
+        left = _time_left(name, context)
         return limits.default_deadline_s if left is None else min(left, limits.longest_deadline_s)
 
-    def _admit_stream(self, name: str, request: Message | Unread, context: Any) -> None:
+    def _admit_stream(self, name: str, context: Any) -> None:
         """Raise NaiadError when a stream may not begin."""
         if self.draining:
             raise _draining(name)
         if self.streams > self._limits.concurrent_streams:
             raise _overloaded(name, self._limits.concurrent_streams, "streams", "concurrent_streams")
-        _readable(name, request, context)
+        _time_left(name, context)
 
 
-def _readable(name: str, request: Message | Unread, context: Any) -> float | None:
-    """Return how many seconds the caller gives, None for no end; raises NaiadError for what cannot be served."""
+def _time_left(name: str, context: Any) -> float | None:
+    """Return how many seconds the caller gives, None for no end; raises NaiadError where there are none."""
     left: float | None = context.time_remaining()
     if left is not None and left <= 0.0:
         raise _too_late(name)
-    if isinstance(request, Unread):
-        raise request.error
     return left
+
+
+def _read(request: Message | Received) -> Message:
+    """Return the message of a request; raises NaiadError for one that cannot be read."""
+    message = request.read() if isinstance(request, Received) else request
+    if isinstance(message, Unread):
+        raise message.error
+    return message
 
 
 def _error_of(name: str, error: Exception, passed: Callable[[str], NaiadError]) -> NaiadError:

@@ -19,7 +19,7 @@ from naiad.server.credentials import Caller, Key, caller_of, hash_of, id_of, new
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Request
 from naiad.server.secret import Secret
-from naiad.server.store.base import AuditRow, Batch, KeyRow, Store
+from naiad.server.store.base import AuditRow, Batch, KeyRow, Store, StoreCorrupt
 from naiad.server.throttle import Throttle
 
 ANYONE = Caller(0, Role.ADMIN)  # who calls a server on loopback that has no keys
@@ -92,13 +92,14 @@ class KeyRing:
 
     @classmethod
     async def open(cls, store: Store, now_ms: Callable[[], int]) -> KeyRing:
-        """Read the keys of a store; the first time also makes the secret that keys their hashes."""
-        kept = await store.secrets()
+        """Read the keys of a store; the first time also makes the secret that keys their hashes. Raises StoreError."""
+        kept, rows, tenants = await store.secrets(), await store.keys(), await store.tenants()
         if _PEPPER not in kept:
+            if rows:
+                raise StoreCorrupt("the database has API keys but lacks the secret of their hashes; restore a backup")
             kept[_PEPPER] = secrets.token_bytes(32)
             await store.add_secret(_PEPPER, kept[_PEPPER])
-        keys = [msgspec.json.decode(row.payload, type=Key) for row in await store.keys()]
-        return cls(store, kept[_PEPPER], keys, await store.tenants(), now_ms)
+        return cls(store, kept[_PEPPER], [_key_of(row, tenants) for row in rows], tenants, now_ms)
 
     # -- who calls -------------------------------------------------------------------------------------------------
 
@@ -292,6 +293,17 @@ class KeyRing:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # seen, so that a change whose caller is gone ends in silence
+
+
+def _key_of(row: KeyRow, tenants: Mapping[int, str]) -> Key:
+    """Return the key of a row; raises StoreCorrupt for one that was altered or moved."""
+    try:
+        key = msgspec.json.decode(row.payload, type=Key)
+    except msgspec.MsgspecError as error:
+        raise StoreCorrupt(f"the API key {row.key_id} cannot be read: {error}; restore a backup") from error
+    if (key.key_id, key.tenant) != row[:2] or key.tenant not in tenants:
+        raise StoreCorrupt(f"the API key {row.key_id} stands where it does not belong; restore a backup")
+    return key
 
 
 def _row(key: Key) -> KeyRow:
