@@ -11,6 +11,7 @@ A real server process for each transport: plaintext, TLS, mTLS. On each:
   as UNAUTHENTICATED, and nothing is answered to it from then on;
 - what one tenant made is neither seen nor usable by another: decisions, feedback, models, arms, lists, page tokens,
   request ids, cursors, keys and the audit trail;
+- n arbitrary messages to each RPC, with prompts in them, by anybody and with odd metadata: none ends by a defect;
 - a call ends by a defect, so that there is a traceback. Then the server's log at level debug, the details of every
   status, the database and its write-ahead log are searched for all secrets that were sent or given, and for prompts:
   raw, base64, hexadecimal, URL-quoted, reversed, and any 8 characters of them. 0 hits.
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -47,6 +49,7 @@ from tests.bars.mutants.identity import DEFECT, SABOTAGES
 from tests.bars.process import CONFIG, ServerProcess
 from tests.certificates import Certificates
 from tests.e2e.live import METHODS, path_of, refusal_of
+from tests.fuzz.messages import arbitrary, conversing
 from tests.keys import altered, made_keys
 
 TRANSPORTS = ("plaintext", "TLS", "mTLS")
@@ -69,6 +72,10 @@ class Api:
         self._channel.close()
 
     def open(self, method: str, headers: Headers, timeout_s: float = _CALL_S, **fields: Any) -> Any:
+        """Begin a call with the fields of its request."""
+        return self.begin(method, headers, GetMessageClass(METHODS[method].input_type)(**fields), timeout_s)
+
+    def begin(self, method: str, headers: Headers, message: Message, timeout_s: float = _CALL_S) -> Any:
         """Begin a call of any kind; replies of all kinds are iterated over."""
         kind = METHODS[method]
         build: Any = getattr(
@@ -80,7 +87,6 @@ class Api:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=GetMessageClass(kind.output_type).FromString,
         )
-        message = GetMessageClass(kind.input_type)(**fields)
         request = iter([message]) if kind.client_streaming else message
         if kind.server_streaming:
             return call(request, timeout=timeout_s, metadata=headers)
@@ -123,7 +129,7 @@ class Bar:
         self.rng = random.Random(seed)
         self.n, self.mutant, self.reach_s = n, mutant, reach_s
         self.failures: list[str] = []
-        self.cells = self.revocations = 0
+        self.cells = self.revocations = self.fuzzed = 0
         self.slowest_s = 0.0
         self.searched = 0  # bytes
 
@@ -188,9 +194,47 @@ class Bar:
             self._end_a_key(transport, api, bearer(keys["admin"]), canaries, trial)
         told = tenancy.leaks(api, bearer(keys["admin"]), bearer(keys["other admin"]))
         self.failures += [f"{transport}: {leak}" for leak in told]
+        self._fuzz(transport, api, headers, canaries)
         ended = api.end_of("RouterService/Decide", headers["client"], task_class=DEFECT, messages=[TURN])
         if ended != ("INTERNAL", "INTERNAL"):
             self.failures.append(f"{transport}: the defect ended as {ended}")
+
+    def _fuzz(self, transport: str, api: Api, headers: dict[str, Headers], canaries: set[str]) -> None:
+        """Send arbitrary messages with prompts in them, by anybody and with odd metadata: none ends by a defect."""
+        odd = [
+            (("authorization", value),)
+            for value in (
+                "",
+                "Bearer",
+                "Bearer ",
+                "bearer  x",
+                "Bearer naiad__",
+                "Bearer " + "n" * 3_000,
+                "' OR 1=1; --",
+            )
+        ]
+        for method in sorted(METHODS.keys() - {"AdminService/VerifyLog"}):  # which starts a process each time
+            for _ in range(self.n):
+                self.fuzzed += 1
+                message = arbitrary(METHODS[method].input_type, self.rng)
+                conversing(message, self.rng)
+                if "messages" in message.DESCRIPTOR.fields_by_name and self.rng.random() < 0.5:
+                    del message.messages[:]  # type: ignore[attr-defined]
+                    message.messages.add(**TURN)  # type: ignore[attr-defined]
+                who = self.rng.choice([*headers.values(), headers["admin"], headers["admin"], *odd])
+                try:
+                    replies = api.begin(method, who, message)
+                    reply = next(replies)
+                    if METHODS[method].server_streaming:
+                        replies.cancel()
+                    if getattr(reply, "secret", ""):
+                        canaries.add(reply.secret.split("_", 2)[2])
+                except StopIteration:
+                    continue
+                except grpc.RpcError as failed:
+                    ended = api.ended(failed)
+                    if ended[0] in ("INTERNAL", "UNKNOWN", "CANCELLED", "DATA_LOSS", "UNAVAILABLE"):
+                        self.failures.append(f"{transport}: {method} ended as {ended} for an arbitrary message")
 
     def _headers(self, keys: dict[str, str], canaries: set[str]) -> dict[str, Headers]:
         unknown, wrong = new_secret(new_id()).reveal(), altered(keys["admin"])
@@ -296,7 +340,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the bar and print its figures as JSON; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--n", type=int, default=60, help="keys ended on each transport")
+    parser.add_argument(
+        "--n", type=int, default=60, help="keys ended on each transport, and arbitrary messages to each RPC"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--mutant", choices=sorted(SABOTAGES), default="", help="a sabotage that the bar must catch")
     options = parser.parse_args(arguments)
@@ -305,10 +351,11 @@ def main(arguments: list[str] | None = None) -> int:
     asyncio.run(bar.run())
     caught = bool(bar.failures)
     report = {
-        "bar": "B10", "seed": options.seed, "trials": bar.cells + bar.revocations, "mutant": options.mutant,
-        "cells": bar.cells, "keys_ended": bar.revocations, "slowest_end_s": round(bar.slowest_s, 3),
-        "bytes_searched": bar.searched, "failures": len(bar.failures), "examples": bar.failures[:20],
-        "seconds": round(time.monotonic() - began, 1), "python": platform.python_version(), "grpc": grpc.__version__,
+        "bar": "B10", "seed": options.seed, "mutant": options.mutant,
+        "trials": bar.cells + bar.revocations + bar.fuzzed, "cells": bar.cells, "keys_ended": bar.revocations,
+        "arbitrary_messages": bar.fuzzed, "slowest_end_s": round(bar.slowest_s, 3), "bytes_searched": bar.searched,
+        "failures": len(bar.failures), "examples": bar.failures[:20], "seconds": round(time.monotonic() - began, 1),
+        "python": platform.python_version(), "grpc": grpc.__version__,
         "pass": caught if options.mutant else not caught,
     }  # fmt: skip
     print(json.dumps(report, indent=2))
