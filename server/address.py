@@ -32,10 +32,10 @@ def split_address(server: ServerSection, source: str = "") -> tuple[str, int]:
         raise ConfigError(f"{refusal}; an IPv6 address must stand in brackets, as [::1]:50051; {_FORM}")
     elif not _HOST.fullmatch(host):
         raise ConfigError(f"{refusal}; the host {host!r} must be an IP address or a name without spaces; {_FORM}")
-    if not _is_loopback(host) and not server.allow_plaintext_beyond_loopback:
+    if not is_loopback(host) and server.tls is None and not server.allow_plaintext_beyond_loopback:
         raise ConfigError(
-            f"{refusal}, which others can reach, and this version speaks plaintext: "
-            "prompts and answers could be read on the way; listen on 127.0.0.1, or accept the danger with "
+            f"{refusal}, which others can reach, in plaintext: prompts, answers and keys could be read on the way; "
+            "give a certificate in [server.tls], listen on 127.0.0.1, or accept the danger with "
             "--allow-plaintext-beyond-loopback"
         )
     return host, int(port)
@@ -53,7 +53,8 @@ def _is_address(text: str, version: int) -> bool:
         return False
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host can be reached from this machine only."""
     if host.lower() == "localhost":
         return True
     try:

@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import secrets
 import time
 from collections.abc import Callable
-from random import Random
+from pathlib import Path
 from typing import Any
 
 import grpc
-import msgspec
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from naiad.server import data_rules, providers, snapshot
-from naiad.server.address import CannotListen, address_of, check_free, split_address
-from naiad.server.arms_feed import ArmsFeed
-from naiad.server.audit import Auditor
-from naiad.server.budget_changes import BudgetChanges
-from naiad.server.completion import Completer
+from naiad.server import data_rules, snapshot
+from naiad.server.address import CannotListen, address_of, check_free, is_loopback, split_address
+from naiad.server.audit import Act
 from naiad.server.config import Config
 from naiad.server.decision_id import Signer
-from naiad.server.egress import Egress
-from naiad.server.engine import Engine, EngineSettings
-from naiad.server.feedback import Feedback
+from naiad.server.domain import Domain
+from naiad.server.engine import DEFAULT_TENANT, Engine, EngineSettings
+from naiad.server.errors import NaiadError
 from naiad.server.folding import fold
 from naiad.server.guard import MEBIBYTE, Guard
-from naiad.server.inventory import Inventory
+from naiad.server.identity import Identity
 from naiad.server.journal import Journal
-from naiad.server.pii import Detector
+from naiad.server.keyring import KeyRing
 from naiad.server.process import Ending
-from naiad.server.routing import Routing
-from naiad.server.rpc_admin import AdminServicer
-from naiad.server.rpc_catalog import CatalogServicer
-from naiad.server.rpc_feedback import FeedbackServicer
-from naiad.server.rpc_insight import InsightServicer
-from naiad.server.rpc_policy import PolicyServicer
-from naiad.server.rpc_router import RouterServicer
+from naiad.server.sections import ConfigError
 from naiad.server.store.base import Store
 from naiad.server.store.memory import MemoryStore
 from naiad.server.store.sqlite import SqliteStore
@@ -54,9 +45,14 @@ from naiad.v1 import (
 
 log = structlog.get_logger(__name__)
 
+_SERVICES: tuple[Any, ...] = (
+    router_service_pb2, feedback_service_pb2, catalog_service_pb2, policy_service_pb2, insight_service_pb2,
+    admin_service_pb2,
+)  # fmt: skip
 _LINGER_S = (
     0.25  # how long a drained server still refuses: callers learn of the drain, and come back elsewhere or later
 )
+_SAVE_USES_S = 60.0
 _PENDING = 100_000  # above our own limit: what gRPC sheds itself ends as a bare CANCELLED
 
 
@@ -79,8 +75,13 @@ async def signer_for(store: Store) -> Signer:
     return Signer(keys, max(keys))
 
 
-async def restored_engine(store: Store, config: Config, *, from_start: bool = False) -> Engine:
-    """Return the engine that the log folds to: from the newest good snapshot and its tail, or from event 0."""
+async def restored_engine(
+    store: Store, config: Config, *, from_start: bool = False, tenant: int = DEFAULT_TENANT
+) -> Engine:
+    """Return the engine that a tenant's log folds to: from the newest good snapshot and its tail, or from event 0.
+
+    store: of that tenant.
+    """
     signer = await signer_for(store)
     spending = config.file.spending
     settings = EngineSettings(
@@ -88,7 +89,7 @@ async def restored_engine(store: Store, config: Config, *, from_start: bool = Fa
         default_output_tokens=spending.default_output_tokens, hold_ms=round(spending.hold_s * 1000),
     )  # fmt: skip
     for sequence, payload in [] if from_start else await store.snapshots():
-        engine = Engine(settings, signer)
+        engine = Engine(settings, signer, tenant)
         try:
             snapshot.load(engine, payload)
         except snapshot.CorruptSnapshot as error:
@@ -96,34 +97,63 @@ async def restored_engine(store: Store, config: Config, *, from_start: bool = Fa
             continue
         await fold(store, engine, after=sequence)
         return engine
-    engine = Engine(settings, signer)
+    engine = Engine(settings, signer, tenant)
     await fold(store, engine)
     return engine
+
+
+def admit(config: Config, keys: KeyRing) -> None:
+    """Set how callers are told apart; raises ConfigError for a server that nobody could call, or anybody."""
+    host, _ = split_address(config.file.server)
+    section = config.file.keys
+    keys.defaults = (section.requests_per_minute, section.concurrent_calls)
+    keys.open_without_keys = config.tls is None and is_loopback(host)
+    if not keys.has_keys and not keys.open_without_keys:
+        where = "has TLS" if config.tls is not None else f"listens on {host}, which others can reach"
+        raise ConfigError(
+            f"{config.source}: the server {where}, and there is no key, so nobody could call it; make the first one "
+            f"with naiad keys create --data-dir {Path(config.file.storage.path).parent} --role admin"
+        )
 
 
 class Server:
     """A server that was started; `run` is the way to have one until a signal."""
 
-    def __init__(self, config: Config, store: Store, engine: Engine) -> None:
+    def __init__(self, config: Config, store: Store, keys: KeyRing) -> None:
         self.config = config
         self.store = store
-        self.engine = engine
-        self.egress = Egress(
-            engine.catalog,
-            engine.eligibility,
-            providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
-        )
-        self.journal = Journal(store, engine, wall_ms)
-        self.auditor = Auditor(self.journal, time.monotonic)
-        self.guard = Guard(config.limits, lambda: self.journal.backlog, self.auditor.audit)
-        self._feed = ArmsFeed(engine, self.journal.beyond, time.monotonic)
+        self.keys = keys
+        self._domains: dict[int, Domain] = {}
+        self.guard = Guard(
+            config.limits, lambda: sum(d.journal.backlog for d in self._domains.values()), Identity(keys, wall_ms),
+            self._audit,
+        )  # fmt: skip
         self._health = health.aio.HealthServicer()
+        self._saving: asyncio.Task[None] | None = None
         self._grpc: grpc.aio.Server | None = None
         self.address = ""
 
+    @property
+    def engine(self) -> Engine:
+        """The engine of the first tenant."""
+        return self._domains[DEFAULT_TENANT].engine
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of the first tenant."""
+        return self._domains[DEFAULT_TENANT].journal
+
+    @property
+    def journals(self) -> list[Journal]:
+        """The journals of all tenants."""
+        return [domain.journal for domain in self._domains.values()]
+
+    def __repr__(self) -> str:
+        return f"Server({self.address!r}, tenants={len(self._domains)})"
+
     @classmethod
     async def start(cls, config: Config) -> Server:
-        """Open the log, fold it, take over the configuration and listen.
+        """Open, fold, configure and serve.
 
         Raises StoreError, ConfigError or CannotListen; then, and when it is cancelled, everything is closed again.
         """
@@ -135,38 +165,30 @@ class Server:
             raise
         server = None
         try:
-            engine = await restored_engine(store, config)
-            server = cls(config, store, engine)
-            server.journal.start()
+            keys = await KeyRing.open(store, wall_ms)
+            admit(config, keys)
+            server = cls(config, store, keys)
             await server._serve()
         except BaseException:
             if server is not None:
                 if server._grpc is not None:
                     await server._grpc.stop(grace=None)
-                await server.journal.close()
+                await server._close_domains()
             await store.close()
             raise
         return server
 
     async def _serve(self) -> None:
-        inventory = Inventory(self.journal, self.engine, wall_ms)
-        await inventory.apply_configuration(self.config.models, self.config.task_classes)
-        await self._apply_policy()
-        completer = Completer(self.engine, self.journal, self.egress, wall_ms)
-        budgets = BudgetChanges(self.journal, self.engine, wall_ms, knows_key=lambda _: False)  # there are no keys yet
-        await budgets.apply_configuration(self.config.budgets)
-        routing = Routing(
-            self.engine,
-            self.journal,
-            inventory,
-            completer,
-            now_ms=wall_ms,
-            monotonic=time.monotonic,
-            uniform=Random(secrets.randbits(256)).random,  # noqa: S311 - draws a model, keeps no secret
-            create_task_classes=self.config.file.policy.create_task_classes,
-            decide_waits=self.config.file.storage.decide_waits,
-        )
-        await routing.remember_decisions(self.store)
+        for sentence in data_rules.empty_classes(self.config.policy.data_classes, self.config.usable):
+            log.warning("data_class_without_model", reason=sentence)
+        servicers = {}
+        for tenant in self.keys.tenants:
+            store = self.store.of(tenant)
+            engine = await restored_engine(store, self.config, tenant=tenant)
+            domain = self._domains[tenant] = Domain(self.config, store, engine, wall_ms)
+            domain.journal.start()
+            self.keys.writers[tenant] = domain.journal
+            servicers[tenant] = await domain.prepare(self.keys)
         limits = self.config.limits
         server = grpc.aio.server(
             options=[
@@ -177,48 +199,46 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ]
         )
-        for servicer, module, name in (
-            (RouterServicer(routing, limits.default_deadline_s, self._detector()), router_service_pb2, "RouterService"),
-            (
-                FeedbackServicer(routing, Feedback(self.journal, self.engine, wall_ms)),
-                feedback_service_pb2,
-                "FeedbackService",
-            ),
-            (CatalogServicer(self.engine.catalog, inventory), catalog_service_pb2, "CatalogService"),
-            (PolicyServicer(), policy_service_pb2, "PolicyService"),
-            (InsightServicer(routing, self.journal, self.store, self._feed), insight_service_pb2, "InsightService"),
-            (
-                AdminServicer(self.journal, self.engine, self.store, self.config, budgets, wall_ms),
-                admin_service_pb2,
-                "AdminService",
-            ),
-        ):
-            service = module.DESCRIPTOR.services_by_name[name]
-            self.guard.protect(servicer, name, [method.name for method in service.methods])
-            server.add_generic_rpc_handlers((handlers_of(servicer, service, limits.largest),))
+        for module in _SERVICES:
+            (service,) = module.DESCRIPTOR.services_by_name.values()
+            of_tenants = {tenant: found[service.name] for tenant, found in servicers.items()}
+            first = of_tenants.pop(DEFAULT_TENANT)
+            self.guard.protect(first, service.name, [method.name for method in service.methods], of_tenants)
+            server.add_generic_rpc_handlers((handlers_of(first, service, limits.largest),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host, port = split_address(self.config.file.server)
         check_free(host, port)
+        address, tls = address_of(host, port), self.config.tls
         try:
-            bound = server.add_insecure_port(address_of(host, port))
+            if tls is None:
+                bound = server.add_insecure_port(address)
+            else:
+                bound = server.add_secure_port(address, tls.credentials())
         except RuntimeError as error:  # gRPC's word for a port that is taken or forbidden
             raise CannotListen(f"port {port} is taken or may not be used") from error
         self._grpc = server
         await server.start()
         self.address = address_of(host, bound)
+        self._saving = asyncio.create_task(self._save_uses(), name="key uses")
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
 
-    def _detector(self) -> Detector | None:
-        raises_to = self.config.file.governance.pii.raises_to
-        return Detector(raises_to) if raises_to else None
+    def _audit(self, tenant: int | None, act: Act) -> None:
+        """Write an act into its tenant's trail; that of nobody known (None) into the first tenant's."""
+        self._domains[DEFAULT_TENANT if tenant is None else tenant].auditor.audit(act)
 
-    async def _apply_policy(self) -> None:
-        """Make the configuration's policy a new version if it differs from the one in force."""
-        wanted, present = self.config.policy, self.engine.policy
-        for sentence in data_rules.empty_classes(wanted.data_classes, self.config.usable):
-            log.warning("data_class_without_model", reason=sentence)
-        if wanted.digest != present.digest:
-            await self.journal.append(msgspec.structs.replace(wanted, at_ms=wall_ms(), version=present.version + 1))
+    async def _save_uses(self) -> None:
+        while True:
+            await asyncio.sleep(_SAVE_USES_S)
+            with contextlib.suppress(NaiadError):  # the log failed; the server ends by that
+                await self.keys.save_uses()
+
+    async def _close_domains(self) -> None:
+        if self._saving is not None:
+            self._saving.cancel()
+            with contextlib.suppress(NaiadError):
+                await self.keys.save_uses()
+        for domain in self._domains.values():
+            await domain.close()
 
     async def stop(self) -> bool:
         """Refuse new calls, finish those in flight, write everything, close; return whether all went well."""
@@ -227,10 +247,8 @@ class Server:
         if self._grpc is not None:
             await asyncio.sleep(_LINGER_S)  # what comes once gRPC itself stops ends as a bare CANCELLED
             await self._grpc.stop(grace=0.5)  # a health watch, which never ends by itself, is not waited for
-        failed = self.journal.failed.is_set()
-        self.auditor.flush()
-        await self.journal.close()
-        await self.egress.aclose()
+        failed = any(journal.failed.is_set() for journal in self.journals)
+        await self._close_domains()
         await self.store.close()
         log.info("stopped", sequence=self.engine.sequence, storage_failed=failed)
         return not failed
@@ -256,12 +274,18 @@ async def run(config: Config, ready: Callable[[str], None], ending: Ending) -> i
         _settle_interpreter()
         log.info(
             "serving", address=server.address, models=len(server.engine.catalog.live), sequence=server.engine.sequence,
-            configuration=config.source,
+            configuration=config.source, tenants=len(server.journals),
+            transport="plaintext" if config.tls is None else "mTLS" if config.tls.client_ca else "TLS",
         )  # fmt: skip
+        if server.keys.open_without_keys and not server.keys.has_keys:
+            log.warning(
+                "no_keys", address=server.address,
+                meaning="every program on this machine may do everything; naiad keys create --role admin ends that",
+            )  # fmt: skip
         ready(server.address)
-        failed = asyncio.ensure_future(server.journal.failed.wait())
-        await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
-        for waiting in (asked, failed):
+        failed = [asyncio.ensure_future(journal.failed.wait()) for journal in server.journals]
+        await asyncio.wait([asked, *failed], return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (asked, *failed):
             waiting.cancel()
         return 0 if await server.stop() else 1
     finally:

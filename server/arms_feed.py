@@ -88,7 +88,7 @@ class ArmsFeed:
         Raises NaiadError for a filter with a bad, unknown or deleted name, and for a cursor of another filter.
         """
         only = filter_of(self._engine, task_class, model)
-        scope = ("WatchArms", task_class, model)
+        scope = ("WatchArms", self._engine.tenant, task_class, model)
         position, restart = self._start(cursor, scope)
 
         def response(sequence: int, checkpoint: bool = False) -> WatchArmsResponse:
@@ -124,7 +124,7 @@ class ArmsFeed:
                     yield response(self._sequence if self._revision == target else sequence, checkpoint=True)
                     beats_s = self._monotonic() + self._heartbeat_s
 
-    def _start(self, text: str, scope: tuple[str, ...]) -> tuple[int, insight_pb2.WatchRestart]:
+    def _start(self, text: str, scope: tuple[str | int, ...]) -> tuple[int, insight_pb2.WatchRestart]:
         """Return the revision after which to begin, and why everything is sent if it is."""
         cursor = cursors.decode(text, *scope)
         if cursor is None:

@@ -1,7 +1,4 @@
-"""Which role each method asks for. A method without a row cannot be called; a test compares the table.
-
-Until there is identity, every caller is the admin of the tenant `default`; the table is what the identity will check.
-"""
+"""Which role each method asks for. A method without a row cannot be served; a test compares the table with the API."""
 
 from __future__ import annotations
 

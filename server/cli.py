@@ -1,4 +1,7 @@
-"""The command line: serve, check, replay, arms, explain, audit, demo. Exit codes: 0 well, 1 failed, 2 wrong usage."""
+"""The command line: serve, check, replay, arms, explain, keys, audit, demo.
+
+Exit codes: 0 well, 1 failed, 2 wrong usage.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import structlog
 from naiad.server.address import CannotListen
 from naiad.server.config import Config, load
 from naiad.server.logs import configure
+from naiad.server.options import add_options, digest, folder, interval_s, keys_parser, positive
 from naiad.server.process import Ending, OutputFailed, complain, failed_output, give_up
 from naiad.server.sections import ConfigError
 from naiad.server.store.base import StoreError
@@ -33,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     _config_options(serve)
     serve.add_argument("--listen", metavar="HOST:PORT", help="instead of [server] listen; port 0 takes a free one")
     serve.add_argument(
-        "--data-dir", metavar="DIR", type=_folder, help="folder of the database, instead of [storage] path"
+        "--data-dir", metavar="DIR", type=folder, help="folder of the database, instead of [storage] path"
     )
     serve.add_argument("--log", choices=("console", "json"), help="instead of [server] log")
     serve.add_argument(
@@ -56,9 +60,10 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _config_options(replay)
     replay.add_argument(
-        "--data-dir", metavar="DIR", type=_folder, help="folder of the database, instead of [storage] path"
+        "--data-dir", metavar="DIR", type=folder, help="folder of the database, instead of [storage] path"
     )
     replay.add_argument("--server", metavar="HOST:PORT", help="a running server")
+    add_options(replay)
     replay.add_argument("--from-stdin", action="store_true", help=argparse.SUPPRESS)
     replay.set_defaults(run=_replay)
 
@@ -69,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     arms.add_argument("--watch", action="store_true", help="go on drawing as they move, until Ctrl-C")
     arms.add_argument(
         "--interval",
-        type=_interval_s,
+        type=interval_s,
         default=1.0,
         metavar="SECONDS",
         help="with --watch: least time between changes",
@@ -81,18 +86,20 @@ def parser() -> argparse.ArgumentParser:
     _server_option(explain)
     explain.set_defaults(run=_explain)
 
+    keys_parser(commands.add_parser("keys", help="make, list, rotate and revoke API keys"), _keys)
+
     audit = commands.add_parser("audit", help="list or check the audit trail of a running server")
     steps = audit.add_subparsers(dest="step", required=True, metavar="STEP")
     listing = steps.add_parser("list", help="list the latest entries")
     _server_option(listing)
-    listing.add_argument("--count", type=_count, default=20, metavar="N", help="how many at most (default 20)")
+    listing.add_argument("--count", type=positive, default=20, metavar="N", help="how many at most (default 20)")
     listing.add_argument("--action", default="", metavar="METHOD", help="only this action")
     listing.add_argument("--key", default="", metavar="ID", help="only what this key did")
     listing.set_defaults(run=_audit_list)
     verifying = steps.add_parser("verify", help="check that no entry was changed, moved or left out")
     _server_option(verifying)
     verifying.add_argument(
-        "--digest", type=_digest, default=b"", metavar="HEX", help="of an entry that an earlier check ended with"
+        "--digest", type=digest, default=b"", metavar="HEX", help="of an entry that an earlier check ended with"
     )
     verifying.set_defaults(run=_audit_verify)
 
@@ -110,42 +117,7 @@ def _config_options(command: argparse.ArgumentParser) -> None:
 
 def _server_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT", help="default 127.0.0.1:50051")
-
-
-def _folder(text: str) -> Path:
-    """Return the path of a folder; raises ArgumentTypeError for what is none."""
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} names no folder; give the path of one, '.' for the present one")
-    return Path(text)
-
-
-def _count(text: str) -> int:
-    """Return a number of entries; raises ArgumentTypeError."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100000")
-    return int(text)
-
-
-def _digest(text: str) -> bytes:
-    """Return a digest written in hexadecimal; raises ArgumentTypeError."""
-    try:
-        digest = bytes.fromhex(text)
-    except ValueError:
-        digest = b""
-    if len(digest) != 32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a digest: 64 hexadecimal digits")
-    return digest
-
-
-def _interval_s(text: str) -> float:
-    """Return the least time between two changes, in seconds; raises ArgumentTypeError for one that no watch takes."""
-    try:
-        interval_s = float(text)
-    except ValueError:
-        interval_s = 0.0
-    if not 0.1 <= interval_s <= 3_600.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
-    return interval_s
+    add_options(command)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -209,7 +181,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _replay(options: argparse.Namespace) -> int:
     from naiad.server.replay import LogMismatch, fold_stream
-    from naiad.server.report import print_replay
+    from naiad.server.report import access_of, print_replay
 
     if options.from_stdin:
         try:
@@ -219,33 +191,39 @@ def _replay(options: argparse.Namespace) -> int:
             return FAILED
         sys.stdout.buffer.write(msgspec.json.encode(digests))
         return OK
-    return print_replay(None if options.server else _load(options), options.server)
+    return print_replay(None if options.server else _load(options), access_of(options) if options.server else None)
 
 
 def _arms(options: argparse.Namespace) -> int:
-    from naiad.server.report import print_arms, watch_arms
+    from naiad.server.report import access_of, print_arms, watch_arms
 
     if options.watch:
-        return watch_arms(options.server, options.task_class, options.model, options.interval)
-    return print_arms(options.server, options.task_class, options.model)
+        return watch_arms(access_of(options), options.task_class, options.model, options.interval)
+    return print_arms(access_of(options), options.task_class, options.model)
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from naiad.server.report import print_explanation
+    from naiad.server.report import access_of, print_explanation
 
-    return print_explanation(options.server, options.decision_id)
+    return print_explanation(access_of(options), options.decision_id)
+
+
+def _keys(options: argparse.Namespace) -> int:
+    from naiad.server.report import run_keys
+
+    return run_keys(options)
 
 
 def _audit_list(options: argparse.Namespace) -> int:
-    from naiad.server.report import print_audit
+    from naiad.server.report import access_of, print_audit
 
-    return print_audit(options.server, options.count, options.action, options.key)
+    return print_audit(access_of(options), options.count, options.action, options.key)
 
 
 def _audit_verify(options: argparse.Namespace) -> int:
-    from naiad.server.report import verify_audit
+    from naiad.server.report import access_of, verify_audit
 
-    return verify_audit(options.server, options.digest)
+    return verify_audit(access_of(options), options.digest)
 
 
 def _demo(options: argparse.Namespace) -> int:

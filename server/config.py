@@ -16,7 +16,7 @@ from naiad.bandit.belief import BeliefSettings
 from naiad.bandit.drift import DriftSettings
 from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import UNIT_WEIGHT
-from naiad.server import bounds, data_rules, providers
+from naiad.server import bounds, data_rules, providers, tls
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
 from naiad.server.endpoints import profiles_of
@@ -56,6 +56,7 @@ class Config:
     endpoints: dict[str, str]  # profile -> kind
     policy: PolicySet
     limits: Limits
+    tls: tls.Tls | None  # None is plaintext
     belief: BeliefSettings
     drift: DriftSettings
     networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
@@ -143,6 +144,8 @@ def _build(file: File, source: str) -> Config:
         rules.between(getattr(server, key), low, high, f"server.{key}", source)
     for key in ("default_deadline_s", "longest_deadline_s", "drain_s"):
         rules.between(getattr(server, key), 0.1, 86_400.0, f"server.{key}", source)
+    for key, high in (("requests_per_minute", 1_000_000), ("concurrent_calls", 100_000)):
+        rules.between(getattr(file.keys, key), 0, high, f"keys.{key}", source)
     rules.between(policy.temper, 0.0, 10.0, "policy.temper", source)
     rules.between(policy.exploration, 0.0, 1.0, "policy.exploration", source)
     rules.between(policy.allowance, 0.0, 1.0, "policy.allowance", source)
@@ -188,6 +191,7 @@ def _build(file: File, source: str) -> Config:
             default_deadline_s=server.default_deadline_s,
             longest_deadline_s=server.longest_deadline_s,
         ),
+        tls=None if server.tls is None else tls.load(server.tls, source),
         belief=belief_of(file.learning, source),
         drift=drift_of(file.learning, source),
         networks=networks,

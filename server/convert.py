@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from naiad.server.bounds import MOST_MONEY, MOST_TOKENS, plain
 from naiad.server.errors import NaiadError
+from naiad.server.identity import CALLER
 from naiad.server.journal import Request
 from naiad.server.objectives import check_objective
 from naiad.server.records import ObjectiveSpec
@@ -186,12 +187,14 @@ def time_ms(message: ProtoMessage, field: str, *, path: str = "") -> int | None:
 
 
 def request_of(method: str, message: Any) -> Request:
-    """Return the idempotency key of a request: its id, and a digest of everything in it."""
+    """Return the idempotency key of a request: its id, a digest of everything in it, and the key of who calls."""
     request_id = text_id(message.request_id, "request_id")
+    caller = CALLER.get(None)
+    key_id = "" if caller is None else caller.key_id
     if not request_id:
-        return Request(method)
+        return Request(method, key_id=key_id)
     body = message.SerializeToString(deterministic=True)
-    return Request(method, request_id, hashlib.sha256(body).hexdigest())
+    return Request(method, request_id, hashlib.sha256(body).hexdigest(), key_id)
 
 
 def objective_spec(message: objective_pb2.Objective, field: str = "objective") -> ObjectiveSpec:

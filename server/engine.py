@@ -50,7 +50,7 @@ from naiad.server.records import (
 from naiad.server.spending import Spending
 from naiad.server.traffic import Traffic
 
-DEFAULT_TENANT = 0  # the only tenant until there is identity; part of every key from the first schema on
+DEFAULT_TENANT = 0  # the first tenant; part of every key from the first schema on
 _SESSIONS = 100_000
 UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and lists by time are ranges
 NO_OVERRIDE = ObjectiveSpec()

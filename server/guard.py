@@ -1,4 +1,7 @@
-"""What every call passes before it reaches its method: authorization row, drain, deadline, size and admission.
+"""What every call passes before it reaches its method: who calls, drain, deadline, size and admission.
+
+Who calls, for which tenant and in what role, comes from the credential only, and is asked before anything of the
+request is looked at. A method without a row in the table of roles cannot be served.
 
 The limit is our own: gRPC's pending queue is raised above it, because what gRPC sheds ends as a bare CANCELLED that
 clients take for their own. Refusals carry RetryInfo.
@@ -11,7 +14,7 @@ import contextlib
 import inspect
 import types
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -20,10 +23,13 @@ import structlog
 from google.protobuf.message import Message
 
 from naiad.server.audit import REFUSALS, Act
-from naiad.server.authorization import REQUIRED
+from naiad.server.authorization import REQUIRED, Role
+from naiad.server.credentials import Caller
 from naiad.server.errors import NaiadError, not_implemented
+from naiad.server.identity import CALLER, Identity, unauthenticated
 from naiad.server.status import abort
-from naiad.server.wire import Unread
+from naiad.server.throttle import Throttle
+from naiad.server.wire import Received, Unread
 
 log = structlog.get_logger(__name__)
 
@@ -57,24 +63,37 @@ class Guard:
     """Counts the calls in flight and refuses what is too much, too large, too late or too early."""
 
     def __init__(
-        self, limits: Limits, backlog: Callable[[], int], audit: Callable[[Act], None] = lambda act: None
+        self,
+        limits: Limits,
+        backlog: Callable[[], int],
+        identity: Identity,
+        audit: Callable[[int | None, Act], None] = lambda tenant, act: None,
     ) -> None:
         self._limits = limits
+        self._identity = identity
+        identity.keys.changed = self.recheck
         self._backlog = backlog
-        self._audit = audit  # is told of refusals for want of rights
+        self._audit = audit  # is told of refusals for want of rights, and whose tenant asked; None is nobody known
         self.in_flight = 0
         self.streams = 0
         self.draining = False
-        self._open: set[asyncio.Timeout] = set()  # of the streams
+        self._open: dict[asyncio.Timeout, tuple[Caller, float | None]] = {}  # streams: whose, and their own end
         self._idle = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"Guard(in_flight={self.in_flight}, streams={self.streams}, draining={self.draining})"
 
-    def protect(self, servicer: Servicer, service: str, methods: list[str]) -> Servicer:
+    def protect(
+        self,
+        servicer: Servicer,
+        service: str,
+        methods: list[str],
+        others: Mapping[int, Servicer] = {},
+    ) -> Servicer:
         """Wrap the servicer's methods; those that it does not have answer UNIMPLEMENTED with an ErrorInfo.
 
-        A method that is an async generator streams its replies.
+        A method that is an async generator streams its replies. others: the servicers of the tenants but the first, 0;
+        a call reaches that of its caller's tenant, and no other.
         """
         for method in methods:
             name = f"{service}/{method}"
@@ -82,7 +101,12 @@ class Guard:
                 raise RuntimeError(f"{name} has no row in naiad.server.authorization: add the role that it asks for")
             own = type(servicer).__dict__.get(method)
             wrap = self._wrap_stream if inspect.isasyncgenfunction(own) else self._wrap
-            setattr(servicer, method, _unimplemented(name) if own is None else wrap(name, getattr(servicer, method)))
+            if own is None:
+                setattr(servicer, method, self._wrap_missing(name))
+                continue
+            handlers = {0: getattr(servicer, method)}
+            handlers.update((tenant, getattr(other, method)) for tenant, other in others.items())
+            setattr(servicer, method, wrap(name, handlers))
         return servicer
 
     async def drain(self, patience_s: float) -> None:
@@ -90,20 +114,62 @@ class Guard:
         self.draining = True
         now_s = asyncio.get_running_loop().time()
         for stream in self._open:
-            stream.reschedule(now_s)
+            if not stream.expired():
+                stream.reschedule(now_s)
         if self.in_flight or self.streams:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
                     await self._idle.wait()
 
-    def _wrap(self, name: str, handler: Method) -> Method:
+    def recheck(self) -> None:
+        """End the streams whose credential has ended, and set the end of those whose credential ends otherwise now."""
+        for stream, (caller, end_s) in self._open.items():
+            if not stream.expired() and not self.draining:
+                stream.reschedule(self._identity.end_s(caller, end_s))
+
+    def _caller(self, name: str, context: Any) -> Caller:
+        """Return who calls, whatever they may do; raises NaiadError for nobody known."""
+        caller = self._identity.caller(name, context.invocation_metadata())
+        CALLER.set(caller)
+        return caller
+
+    def _enter(self, name: str, role: Role, caller: Caller) -> Throttle | None:
+        """Count a call into the limits of the caller's key; raises NaiadError when the caller may not."""
+        self._identity.check(caller, name, role)
+        throttle = self._identity.keys.throttle(caller.key_id)
+        if throttle is not None:
+            throttle.enter(asyncio.get_running_loop().time())
+        return throttle
+
+    def _wrap_missing(self, name: str) -> Method:
+        role = REQUIRED[name]
+
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
+            caller = None
+            try:
+                caller = self._caller(name, context)
+                throttle = self._enter(name, role, caller)
+                if throttle is not None:
+                    throttle.leave()
+                error = not_implemented(name)
+            except NaiadError as refused:
+                error = refused
+            await self._refuse(context, name, error, caller)
+
+        return call
+
+    def _wrap(self, name: str, handlers: Mapping[int, Method]) -> Method:
+        role = REQUIRED[name]
         seldom_waits = name == "RouterService/Decide"  # only for a task class that is new, or where the setting says so
 
-        async def call(request: Message, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
+        async def call(request: Message | Received, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
             self.in_flight += 1
+            caller = throttle = None
             try:
-                left = self._admit(name, request, context)
-                work = handler(request, context)
+                caller = self._caller(name, context)
+                throttle = self._enter(name, role, caller)
+                left = self._admit(name, context)
+                work = handlers[caller.tenant](_read(request), context)
                 if seldom_waits:  # a timer would cost more than much of what Decide does
                     try:
                         pending = work.send(None)
@@ -116,75 +182,107 @@ class Guard:
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
             except Exception as error:
-                await self._refuse(context, name, _error_of(name, error, _passed_midway))
+                await self._refuse(context, name, _error_of(name, error, _passed_midway), caller)
             finally:
+                if throttle is not None:
+                    throttle.leave()
                 self.in_flight -= 1
                 self._left()
 
         return call
 
-    def _wrap_stream(self, name: str, handler: Stream) -> Callable[[Any, Any], Coroutine[Any, Any, None]]:
-        """Guard a method that streams its replies: it has the caller's deadline or none, and ends with the drain."""
+    def _wrap_stream(
+        self, name: str, handlers: Mapping[int, Stream]
+    ) -> Callable[[Any, Any], Coroutine[Any, Any, None]]:
+        """Guard a method that streams its replies: it has the caller's deadline or none.
 
-        async def call(request: Message, context: grpc.aio.ServicerContext) -> None:  # type: ignore[type-arg]
+        It ends with the drain, and with the credential that began it.
+        """
+        role = REQUIRED[name]
+
+        async def call(request: Message | Received, context: grpc.aio.ServicerContext) -> None:  # type: ignore[type-arg]
             self.streams += 1
-            scope = None
+            scope: asyncio.Timeout | None = None
+            throttle: Throttle | None = None
+            caller: Caller | None = None
             try:
-                self._admit_stream(name, request, context)
-                async with asyncio.timeout(context.time_remaining()) as scope:
-                    self._open.add(scope)
-                    async with contextlib.aclosing(handler(request, context)) as replies:
+                caller = self._caller(name, context)
+                throttle = self._enter(name, role, caller)
+                self._admit_stream(name, context)
+                wanted = _read(request)
+                left: float | None = context.time_remaining()
+                end_s = None if left is None else asyncio.get_running_loop().time() + left
+                async with asyncio.timeout_at(self._identity.end_s(caller, end_s)) as scope:
+                    self._open[scope] = caller, end_s
+                    async with contextlib.aclosing(handlers[caller.tenant](wanted, context)) as replies:
                         async for reply in replies:
                             await context.write(reply)
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
             except Exception as error:
-                passed = _draining if self.draining else _stream_passed
-                await self._refuse(context, name, _error_of(name, error, passed))
+                passed = _error_of(name, error, lambda name: self._stream_over(name, caller))
+                await self._refuse(context, name, passed, caller)
             finally:
                 if scope is not None:
-                    self._open.discard(scope)
+                    self._open.pop(scope, None)
+                if throttle is not None:
+                    throttle.leave()
                 self.streams -= 1
                 self._left()
 
         return call
 
-    async def _refuse(self, context: Any, name: str, error: NaiadError) -> NoReturn:
+    async def _refuse(self, context: Any, name: str, error: NaiadError, caller: Caller | None) -> NoReturn:
         if error.reason in REFUSALS:
-            self._audit(Act(action=f"naiad.v1.{name}", reason=error.reason, succeeded=False))
+            tenant, key = (None, "") if caller is None else (caller.tenant, caller.key_id)
+            self._audit(tenant, Act(action=f"naiad.v1.{name}", reason=error.reason, key=key, succeeded=False))
         await abort(context, error)
+
+    def _stream_over(self, name: str, caller: Caller | None) -> NaiadError:
+        """Return why the time of a stream is up."""
+        if self.draining:
+            return _draining(name)
+        if caller is not None and self._identity.over(caller):
+            return unauthenticated(given=True)
+        return _stream_passed(name)
 
     def _left(self) -> None:
         if self.draining and not self.in_flight and not self.streams:
             self._idle.set()
 
-    def _admit(self, name: str, request: Message | Unread, context: Any) -> float:
+    def _admit(self, name: str, context: Any) -> float:
         """Return how many seconds the call may take; raises NaiadError when it may not begin."""
         limits = self._limits
         if self.draining:
             raise _draining(name)
         if self.in_flight > limits.concurrent_calls or self._backlog() > limits.backlog:
             raise _overloaded(name, limits.concurrent_calls, "calls", "concurrent_calls")
-        left = _readable(name, request, context)
+        left = _time_left(name, context)
         return limits.default_deadline_s if left is None else min(left, limits.longest_deadline_s)
 
-    def _admit_stream(self, name: str, request: Message | Unread, context: Any) -> None:
+    def _admit_stream(self, name: str, context: Any) -> None:
         """Raise NaiadError when a stream may not begin."""
         if self.draining:
             raise _draining(name)
         if self.streams > self._limits.concurrent_streams:
             raise _overloaded(name, self._limits.concurrent_streams, "streams", "concurrent_streams")
-        _readable(name, request, context)
+        _time_left(name, context)
 
 
-def _readable(name: str, request: Message | Unread, context: Any) -> float | None:
-    """Return how many seconds the caller gives, None for no end; raises NaiadError for what cannot be served."""
+def _time_left(name: str, context: Any) -> float | None:
+    """Return how many seconds the caller gives, None for no end; raises NaiadError where there are none."""
     left: float | None = context.time_remaining()
     if left is not None and left <= 0.0:
         raise _too_late(name)
-    if isinstance(request, Unread):
-        raise request.error
     return left
+
+
+def _read(request: Message | Received) -> Message:
+    """Return the message of a request; raises NaiadError for one that cannot be read."""
+    message = request.read() if isinstance(request, Received) else request
+    if isinstance(message, Unread):
+        raise message.error
+    return message
 
 
 def _error_of(name: str, error: Exception, passed: Callable[[str], NaiadError]) -> NaiadError:
@@ -256,10 +354,3 @@ def _resumed(work: Coroutine[Any, Any, Message], pending: Any) -> Generator[Any,
     except StopIteration as done:
         answer: Message = done.value
         return answer
-
-
-def _unimplemented(name: str) -> Method:
-    async def call(request: Any, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
-        await abort(context, not_implemented(name))
-
-    return call

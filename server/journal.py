@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from naiad.server.folding import check_foldable, event_of, row_of
 from naiad.server.ledger import Entry
 from naiad.server.records import Decided, Event, Head, decode, head_of
 from naiad.server.snapshot import dump
-from naiad.server.store.base import AuditRow, Batch, EventRow, ReplyRow, Store
+from naiad.server.store.base import AuditRow, Batch, EventRow, KeyRow, ReplyRow, Store
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +73,7 @@ class _Item:
     request: Request | None = None
     reply: msgspec.Struct | None = None
     reply_type: type[msgspec.Struct] | None = None
+    keys: Sequence[KeyRow] = ()
     probe: Callable[[], Any] | None = None
     act: Act | None = None
     done: asyncio.Future[Any] | None = None
@@ -147,6 +148,12 @@ class Journal:
         """Write events and return the sequence of the last, once it is on disk and folded."""
         sequence: int = await self._submit(_Item(events=events, request=request, reply=reply))
         return sequence
+
+    async def keep(
+        self, keys: Sequence[KeyRow], act: Act | None, request: Request, reply: msgspec.Struct | None
+    ) -> None:
+        """Write API keys and the act that changed them; they are no events, and nothing is folded."""
+        await self._submit(_Item(keys=keys, act=act, request=request, reply=reply))
 
     async def amend(self, ticket: Ticket, request: Request, reply_type: type[Reply], work: Work) -> Reply:
         """Run work on a decision's ledger entry; return its reply, or the one given before for the same request."""
@@ -249,7 +256,7 @@ class Journal:
 
     async def _write(self, batch: Batch, items: list[_Item]) -> None:
         """Commit, then fold and answer: in this order, and no other."""
-        if batch.events or batch.entries or batch.replies or batch.audit:
+        if batch:
             await self._store.commit(batch)
         self._publish(items)
 
@@ -304,10 +311,6 @@ class Journal:
             batch.events.append(EventRow(self._sequence, *decided[1:]))
             item.committed.append((self._sequence, head))
             return
-        if item.act is not None:
-            row, self._trail = self._trail.sealed(item.act, self._now_ms())
-            batch.audit.append(row)
-            return
         request = item.request
         if request and request.request_id in known:
             if item.reply_type is None:
@@ -327,7 +330,7 @@ class Journal:
         kept = None
         if request and request.request_id and reply is not None:
             kept = ReplyRow(request.request_id, request.method, digest, msgspec.json.encode(reply), self._now_ms())
-        told, trail = self._told(events, rows, request)
+        told, trail = self._told(events, rows, item)
         if entry is not None and rows:
             batch.entries[entry.uid] = msgspec.json.encode(entry)
             self._keep(self._entries, entry.uid, entry)
@@ -335,6 +338,7 @@ class Journal:
         if kept is not None:
             batch.replies.append(kept)
             known[kept.request_id] = kept
+        batch.keys.extend(item.keys)
         self._sequence += len(rows)
         batch.events.extend(rows)
         batch.audit.extend(told)
@@ -342,11 +346,12 @@ class Journal:
         item.committed.extend((row.sequence, event) for row, event in zip(rows, events, strict=True))
         item.result = self._sequence if item.work is None else reply
 
-    def _told(
-        self, events: tuple[Event, ...], rows: list[EventRow], request: Request | None
-    ) -> tuple[list[AuditRow], Trail]:
-        """Return what the audit trail tells of events, and where it then stands."""
-        told, trail = [], self._trail
+    def _told(self, events: tuple[Event, ...], rows: list[EventRow], item: _Item) -> tuple[list[AuditRow], Trail]:
+        """Return what the audit trail tells of an item and its events, and where it then stands."""
+        told, trail, request = [], self._trail, item.request
+        if item.act is not None:
+            sealed, trail = trail.sealed(item.act, self._now_ms())
+            told.append(sealed)
         for event, row in zip(events, rows, strict=True):
             act = act_of(event, self._engine, request.method if request else None, request.key_id if request else "")
             if act is not None:

@@ -69,6 +69,7 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
         features=_features(message.features) if message.features else {},
         request_id=request.request_id,
         request_digest=request.digest,
+        key_id=request.key_id,
     )
     return query, messages
 

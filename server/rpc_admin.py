@@ -1,4 +1,4 @@
-"""AdminService: budgets, the audit trail, and proof that the log folds to what is served. The rest is not built."""
+"""AdminService: keys, budgets, the audit trail, and proof that the log folds to what is served; more is to come."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ from naiad.server.convert import number, request_of, text_id
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Journal
+from naiad.server.keyring import KeyRing
 from naiad.server.paging import slice_page
 from naiad.server.records import BudgetPut
 from naiad.server.replay import Digests, frame, settings_of
 from naiad.server.rpc_audit import digest, list_events
 from naiad.server.rpc_budgets import budget_changes, budget_from_proto, budget_to_proto
+from naiad.server.rpc_keys import Keys
 from naiad.server.store.base import Store, StoreCorrupt
 from naiad.v1 import admin_pb2, admin_service_pb2, admin_service_pb2_grpc
 
@@ -42,7 +44,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """Keys, budgets, audit, backups and proof."""
 
     def __init__(
-        self, journal: Journal, engine: Engine, store: Store, config: Config, budgets: BudgetChanges,
+        self, journal: Journal, engine: Engine, store: Store, config: Config, budgets: BudgetChanges, keys: KeyRing,
         now_ms: Callable[[], int],
     ) -> None:  # fmt: skip
         self._journal = journal
@@ -51,6 +53,23 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         self._config = config
         self._budgets = budgets
         self._now_ms = now_ms
+        self._keys = Keys(keys)
+
+    async def CreateKey(self, request: Any, context: Any) -> admin_service_pb2.CreateKeyResponse:
+        """Make a key."""
+        return await self._keys.create(request)
+
+    async def ListKeys(self, request: Any, context: Any) -> admin_service_pb2.ListKeysResponse:
+        """List keys."""
+        return self._keys.list(request)
+
+    async def RotateKey(self, request: Any, context: Any) -> admin_service_pb2.RotateKeyResponse:
+        """Give a key a new secret."""
+        return await self._keys.rotate(request)
+
+    async def RevokeKey(self, request: Any, context: Any) -> admin_service_pb2.RevokeKeyResponse:
+        """End a key."""
+        return await self._keys.revoke(request)
 
     async def CreateBudget(self, request: Any, context: Any) -> admin_service_pb2.CreateBudgetResponse:
         """Add a budget."""
@@ -66,7 +85,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     async def ListBudgets(self, request: Any, context: Any) -> admin_service_pb2.ListBudgetsResponse:
         """List the budgets by id."""
         entries = self._engine.ceilings.entries()
-        page, following = slice_page(entries, request.page_size, request.page_token, "budgets")
+        page, following = slice_page(entries, request.page_size, request.page_token, "budgets", self._engine.tenant)
         return admin_service_pb2.ListBudgetsResponse(budgets=self._shown(page), next_page_token=following)
 
     async def UpdateBudget(self, request: Any, context: Any) -> admin_service_pb2.UpdateBudgetResponse:
@@ -87,7 +106,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     async def ListAuditEvents(self, request: Any, context: Any) -> admin_service_pb2.ListAuditEventsResponse:
         """List the audit trail, the latest first."""
         await self._journal.written()
-        return await list_events(self._store, request)
+        return await list_events(self._store, request, self._engine.tenant)
 
     async def VerifyAudit(self, request: Any, context: Any) -> admin_service_pb2.VerifyAuditResponse:
         """Check the audit trail entry by entry."""

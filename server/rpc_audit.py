@@ -32,11 +32,11 @@ def digest(value: bytes, field: str) -> bytes:
     return value
 
 
-async def list_events(store: Store, request: Any) -> admin_service_pb2.ListAuditEventsResponse:
-    """Return a page of the trail, the latest first; raises NaiadError."""
+async def list_events(store: Store, request: Any, tenant: int) -> admin_service_pb2.ListAuditEventsResponse:
+    """Return a page of the tenant's trail, the latest first; raises NaiadError. store: of the tenant."""
     start_ms, end_ms = time_ms(request, "start_time"), time_ms(request, "end_time")
     key, action = text_id(request.key_id, "key_id"), text_id(request.action, "action", longest=LONG)
-    scope = ("audit", start_ms, end_ms, key, action)
+    scope = ("audit", tenant, start_ms, end_ms, key, action)
     wanted = page_size(request.page_size)
     before = decode(request.page_token, *scope)
     reply = admin_service_pb2.ListAuditEventsResponse()

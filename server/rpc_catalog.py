@@ -22,7 +22,8 @@ from naiad.v1 import catalog_service_pb2, catalog_service_pb2_grpc
 class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
     """Models and task classes."""
 
-    def __init__(self, catalog: Catalog, inventory: Inventory) -> None:
+    def __init__(self, catalog: Catalog, inventory: Inventory, tenant: int) -> None:
+        self._tenant = tenant
         self._catalog = catalog
         self._inventory = inventory
 
@@ -42,7 +43,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         provider = text_id(request.provider, "provider", longest=LONG)
         entries = [m for m in self._catalog.live if provider in ("", m.name.partition("/")[0])]
         entries.sort(key=lambda m: m.name)
-        page, following = slice_page(entries, request.page_size, request.page_token, "models", provider)
+        page, following = slice_page(entries, request.page_size, request.page_token, "models", self._tenant, provider)
         return catalog_service_pb2.ListModelsResponse(
             models=[render.model(entry) for entry in page], next_page_token=following
         )
@@ -80,7 +81,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
     async def ListTaskClasses(self, request: Any, context: Any) -> catalog_service_pb2.ListTaskClassesResponse:
         """List the task classes by name."""
         entries = sorted(self._catalog.live_task_classes(), key=lambda c: c.name)
-        page, following = slice_page(entries, request.page_size, request.page_token, "task_classes")
+        page, following = slice_page(entries, request.page_size, request.page_token, "task_classes", self._tenant)
         return catalog_service_pb2.ListTaskClassesResponse(
             task_classes=[render.task_class(entry) for entry in page], next_page_token=following
         )

@@ -44,7 +44,7 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
         """List what is known of every arm, by task class and model."""
         pairs = pairs_of(self._engine, request.task_class, request.model)
         page, following = slice_page(
-            pairs, request.page_size, request.page_token, "arms", request.task_class, request.model
+            pairs, request.page_size, request.page_token, "arms", self._engine.tenant, request.task_class, request.model
         )
         return insight_service_pb2.ListArmsResponse(
             arms=arms(self._engine, page), next_page_token=following, sequence=self._engine.sequence
@@ -96,7 +96,7 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
         catalog = self._engine.catalog
         start_ms, end_ms = time_ms(request, "start_time"), time_ms(request, "end_time")
         scope = (
-            "decisions", request.task_class, request.model, request.workflow, request.session_id,
+            "decisions", self._engine.tenant, request.task_class, request.model, request.workflow, request.session_id,
             start_ms, end_ms,
         )  # fmt: skip
         size = page_size(request.page_size)

@@ -19,6 +19,14 @@ class _Section(msgspec.Struct, kw_only=True, frozen=True):
     """Base of the sections; their fields are the keys."""
 
 
+class TlsSection(_Section, kw_only=True, frozen=True):
+    """[server.tls]: PEM files. With client_ca, callers must show a certificate that it signed (mTLS)."""
+
+    certificate: str
+    key: str
+    client_ca: str = ""
+
+
 class ServerSection(_Section, kw_only=True, frozen=True):
     """[server]: where to listen and how much to take on."""
 
@@ -33,6 +41,14 @@ class ServerSection(_Section, kw_only=True, frozen=True):
     drain_s: float = 30.0
     log: str = "console"
     log_level: str = "info"
+    tls: TlsSection | None = None
+
+
+class KeysSection(_Section, kw_only=True, frozen=True):
+    """[keys]: limits of the keys that do not say; 0 is unbounded."""
+
+    requests_per_minute: int = 0
+    concurrent_calls: int = 0
 
 
 class StorageSection(_Section, kw_only=True, frozen=True):
@@ -205,6 +221,7 @@ class File(_Section, kw_only=True, frozen=True):
 
     server: ServerSection = ServerSection()
     storage: StorageSection = StorageSection()
+    keys: KeysSection = KeysSection()
     policy: PolicySection = PolicySection()
     learning: LearningSection = LearningSection()
     governance: GovernanceSection = GovernanceSection()

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from naiad.client import Arm, Client
+from naiad.server.report.access import Access
 from naiad.server.report.bars import ASCII, LINES, Marks, axis, interval
 from naiad.server.report.screen import NANO, asking, clean, console, number, plural, share, table
 
@@ -23,7 +24,7 @@ NOTHING = "No arms yet: there is no task class. The first request of a task clas
 Key = tuple[str, str]  # task class, model
 
 
-def print_arms(server: str, task_class: str, model: str = "", screen: Console | None = None) -> int:
+def print_arms(server: str | Access, task_class: str, model: str = "", screen: Console | None = None) -> int:
     """Print a table of all arms, or of those of a task class, a model or both; return the exit code."""
     return asking(server, lambda client: _print(client, task_class, model, screen or console()))
 

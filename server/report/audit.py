@@ -9,17 +9,22 @@ import grpc
 from rich.console import Console
 
 from naiad.client.status import error_of
+from naiad.server.options import KEY_VARIABLE
+from naiad.server.report.access import Access, connected
 from naiad.server.report.screen import clean, complain, console, table, unreachable
 from naiad.v1 import admin_pb2, admin_service_pb2, admin_service_pb2_grpc
 
 _CALL_S = 60.0
 _LARGEST_PAGE = 1_000
+Metadata = tuple[tuple[str, str], ...]
 
 
-def print_audit(server: str, count: int, action: str = "", key: str = "", screen: Console | None = None) -> int:
+def print_audit(
+    server: str | Access, count: int, action: str = "", key: str = "", screen: Console | None = None
+) -> int:
     """Print the latest entries, the latest first; return the exit code."""
 
-    def step(stub: Any) -> int:
+    def step(stub: Any, metadata: Metadata) -> int:
         entries: list[admin_pb2.AuditEvent] = []
         token = ""
         while len(entries) < count:
@@ -28,6 +33,7 @@ def print_audit(server: str, count: int, action: str = "", key: str = "", screen
                     page_size=min(_LARGEST_PAGE, count - len(entries)), page_token=token, action=action, key_id=key
                 ),
                 timeout=_CALL_S,
+                metadata=metadata,
             )
             entries.extend(reply.events)
             token = reply.next_page_token
@@ -58,11 +64,12 @@ def _print(entries: list[admin_pb2.AuditEvent], out: Console) -> None:
     out.print(made)
 
 
-def verify_audit(server: str, digest: bytes = b"", screen: Console | None = None) -> int:
+def verify_audit(server: str | Access, digest: bytes = b"", screen: Console | None = None) -> int:
     """Check the trail; return 0 if it is whole, else 1. digest: of an entry that must still be there, b"" for none."""
 
-    def step(stub: Any) -> int:
-        reply = stub.VerifyAudit(admin_service_pb2.VerifyAuditRequest(known_digest=digest), timeout=_CALL_S)
+    def step(stub: Any, metadata: Metadata) -> int:
+        request = admin_service_pb2.VerifyAuditRequest(known_digest=digest)
+        reply = stub.VerifyAudit(request, timeout=_CALL_S, metadata=metadata)
         return _judge(reply, screen or console())
 
     return _asking(server, step)
@@ -92,12 +99,20 @@ def _entries(reply: admin_service_pb2.VerifyAuditResponse) -> str:
     return f"{reply.events_checked:,} {'entry' if reply.events_checked == 1 else 'entries'}"
 
 
-def _asking(server: str, step: Callable[[Any], int]) -> int:
-    with grpc.insecure_channel(server, [("grpc.enable_http_proxy", 0)]) as channel:
+def _asking(server: str | Access, step: Callable[[Any, Metadata], int]) -> int:
+    access = server if isinstance(server, Access) else Access(server)
+    try:
+        channel, metadata = connected(access)
+    except ValueError as wrong:
+        complain(f"--server {access.server!r}: {wrong}")
+        return 1
+    with channel:
         try:
-            return step(admin_service_pb2_grpc.AdminServiceStub(channel))
+            return step(admin_service_pb2_grpc.AdminServiceStub(channel), metadata)
         except grpc.RpcError as failure:
             error = error_of(failure)
             down = error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-            complain(unreachable(server, error) if down else error.message)
+            unknown = error.code is grpc.StatusCode.UNAUTHENTICATED
+            hint = f": give its file with --key-file, or the key itself in {KEY_VARIABLE}" if unknown else ""
+            complain(unreachable(access.server, error) if down else error.message + hint)
             return 1

@@ -11,6 +11,7 @@ from rich.text import Text
 from naiad.client import CandidateExplanation, Client, DecisionRecord
 from naiad.client.results import Feedback
 from naiad.client.values import Usage
+from naiad.server.report.access import Access
 from naiad.server.report.screen import (
     NARROW,
     PLAIN_WIDTH,
@@ -43,7 +44,7 @@ _REASONS = {
 }
 
 
-def print_explanation(server: str, decision_id: str, screen: Console | None = None) -> int:
+def print_explanation(server: str | Access, decision_id: str, screen: Console | None = None) -> int:
     """Print why a decision came out as it did and what became of it; return the exit code."""
     return asking(server, lambda client: _print(client, decision_id, screen or console()))
 

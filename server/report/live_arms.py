@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
 from naiad.client import Arm, ArmsUpdate, ArmTable, Client
+from naiad.server.report.access import Access
 from naiad.server.report.arms import NOTHING, Key, drifts, legend, summary, table_of
 from naiad.server.report.screen import asking, clean, console, plural
 
@@ -20,14 +21,14 @@ _DRIFTS = 2
 
 
 def watch_arms(
-    server: str, task_class: str, model: str = "", interval_s: float = 1.0, screen: Console | None = None
+    server: str | Access, task_class: str, model: str = "", interval_s: float = 1.0, screen: Console | None = None
 ) -> int:
     """Draw the arms until the watch ends with an error or by Ctrl-C; return the exit code.
 
     On a terminal the table is redrawn in its place, elsewhere it is printed again whenever arms moved.
     """
     out = screen or console()
-    view = View(out, server, time.monotonic)
+    view = View(out, str(server), time.monotonic)
 
     def follow(client: Client) -> int:
         next(client.list_arms(task_class=task_class, model=model, page_size=1), None)  # a watch would try for a minute

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from math import floor, isfinite, log10
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from rich import box
 from rich.console import Console
@@ -14,9 +14,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from naiad.client import Client, DeadlineExceeded, NaiadError, RetryPolicy, Timeouts, Unavailable
+from naiad.client import Client, DeadlineExceeded, NaiadError, RetryPolicy, Timeouts, Unauthenticated, Unavailable
 from naiad.client.settings import DEFAULT_TARGET
 from naiad.server import process
+from naiad.server.options import KEY_VARIABLE
+from naiad.server.report.access import Access
 
 PLAIN_WIDTH = 132  # columns where the output is a file or a pipe
 NARROW = 110  # columns below which tables leave out what can be missed
@@ -106,17 +108,21 @@ def complain(message: str) -> None:
     process.complain(clean(message))
 
 
-def asking(server: str, ask: Callable[[Client], int]) -> int:
+def asking(server: str | Access, ask: Callable[[Client], int]) -> int:
     """Return what `ask` returns when given a client of the server; 1 and a message when the call fails."""
+    access = server if isinstance(server, Access) else Access(server)
+    patience: dict[str, Any] = {"timeouts": Timeouts(insight_s=_INSIGHT_S), "retry": RetryPolicy(reconnect_s=0.0)}
     try:
-        with Client(server, timeouts=Timeouts(insight_s=_INSIGHT_S), retry=RetryPolicy(reconnect_s=0.0)) as client:
+        with Client(access.server, **access.options, **patience) as client:
             return ask(client)
     except (Unavailable, DeadlineExceeded) as error:
-        complain(unreachable(server, error))
+        complain(unreachable(access.server, error))
+    except Unauthenticated as error:
+        complain(f"{error.message}: give its file with --key-file, or the key itself in {KEY_VARIABLE}")
     except NaiadError as error:
         complain(error.message)
     except ValueError as error:
-        complain(f"--server {server!r}: {error}")
+        complain(f"--server {access.server!r}: {error}")
     return 1
 
 

@@ -15,7 +15,8 @@ from naiad.server.app import restored_engine
 from naiad.server.config import Config
 from naiad.server.folding import event_of
 from naiad.server.replay import Digests, LogMismatch, Replay
-from naiad.server.report.screen import complain, console, plural, table, unreachable
+from naiad.server.report.access import Access, connected
+from naiad.server.report.screen import clean, complain, console, plural, table, unreachable
 from naiad.server.store.base import Store, StoreLocked
 from naiad.server.store.sqlite import SqliteStore
 from naiad.v1 import admin_service_pb2, admin_service_pb2_grpc
@@ -41,14 +42,14 @@ class Comparison:
         return self.folded == self.held
 
 
-def print_replay(config: Config | None, server: str | None, screen: Console | None = None) -> int:
+def print_replay(config: Config | None, server: str | Access | None, screen: Console | None = None) -> int:
     """Compare and print; return 0 if all is equal, else 1. Exactly one of config and server is given.
 
     config names the database of a stopped server; server is asked to verify itself. Raises StoreError for a database
     that cannot be read.
     """
     if server is not None:
-        return _ask(server, screen)
+        return _ask(server if isinstance(server, Access) else Access(server), screen)
     if config is None:
         raise ValueError("neither a configuration nor a server is given")
     path = config.database
@@ -62,14 +63,14 @@ def print_replay(config: Config | None, server: str | None, screen: Console | No
         )
         return 1
     try:
-        compared = process.run(_compare(path, config))
+        compared = process.run(_compare_all(path, config))
     except StoreLocked as error:
         complain(f"{error}. A live file is never read: ask the server, naiad replay --server {_address(config)}")
         return 1
     except LogMismatch as error:
         complain(f"{path}: {error}")
         return 1
-    return _show(compared, screen or console())
+    return max(_show(one, screen or console()) for one in compared)
 
 
 def _address(config: Config) -> str:
@@ -77,16 +78,22 @@ def _address(config: Config) -> str:
     return "HOST:PORT" if listen.endswith(":0") else listen
 
 
-async def _compare(path: Path, config: Config) -> Comparison:
-    began = time.perf_counter()
+async def _compare_all(path: Path, config: Config) -> list[Comparison]:
     store = await SqliteStore.open(path)
     try:
-        folded = await _fold(store, config)
-        held = Digests.of(await restored_engine(store, config))
+        tenants = await store.tenants()
+        names = {number: f" of tenant {clean(name)}" if len(tenants) > 1 else "" for number, name in tenants.items()}
+        return [await _compare(store.of(number), config, number, whose) for number, whose in names.items()]
     finally:
         await store.close()
+
+
+async def _compare(store: Store, config: Config, tenant: int, whose: str) -> Comparison:
+    began = time.perf_counter()
+    folded = await _fold(store, config)
+    held = Digests.of(await restored_engine(store, config, tenant=tenant))
     return Comparison(
-        "snapshot and the events after it",
+        f"snapshot and the events after it{whose}",
         folded.events,
         folded.sequence,
         (folded.statistics, folded.beliefs, folded.budgets),
@@ -105,12 +112,17 @@ async def _fold(store: Store, config: Config) -> Digests:
     return replay.digests()
 
 
-def _ask(server: str, screen: Console | None) -> int:
-    options = [("grpc.enable_http_proxy", 0)]
-    with grpc.insecure_channel(server, options) as channel:
+def _ask(access: Access, screen: Console | None) -> int:
+    server = access.server
+    try:
+        channel, metadata = connected(access)
+    except ValueError as wrong:
+        complain(f"--server {server!r}: {wrong}")
+        return 1
+    with channel:
         stub = admin_service_pb2_grpc.AdminServiceStub(channel)
         try:
-            reply = stub.VerifyLog(admin_service_pb2.VerifyLogRequest(), timeout=_VERIFY_S)
+            reply = stub.VerifyLog(admin_service_pb2.VerifyLogRequest(), timeout=_VERIFY_S, metadata=metadata)
         except grpc.RpcError as failure:
             error = error_of(failure)
             down = error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)

@@ -56,8 +56,16 @@ class ReplyRow:
     at_ms: int
 
 
+class KeyRow(NamedTuple):
+    """An API key as it is kept: never its secret."""
+
+    key_id: str
+    tenant: int
+    payload: bytes
+
+
 class AuditRow(NamedTuple):
-    """One entry of the audit trail: its JSON, and the digest that chains it to the one before."""
+    """One entry of a tenant's audit trail: its JSON, and the digest that chains it to the one before."""
 
     number: int  # from 1, without a gap
     at_ms: int
@@ -72,7 +80,11 @@ class Batch:
     events: list[EventRow] = field(default_factory=list)
     entries: dict[int, bytes] = field(default_factory=dict)  # uid -> ledger entry
     replies: list[ReplyRow] = field(default_factory=list)
+    keys: list[KeyRow] = field(default_factory=list)  # new, or in the place of the one of the same id
     audit: list[AuditRow] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.entries or self.replies or self.keys or self.audit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +105,14 @@ CHANGES = ("model", "task_class", "policy", "budget")  # kinds of events that th
 
 
 class Store(Protocol):
-    """An event log, its ledger, replies, snapshots and signing keys, for one tenant."""
+    """An event log, its ledger, replies, snapshots and audit trail, for one tenant; and what all tenants share.
+
+    Shared are the signing keys, the server's secrets, the tenants and the API keys.
+    """
+
+    def of(self, tenant: int) -> Store:
+        """Return the same store for another tenant; only the one that was opened is closed."""
+        ...
 
     async def commit(self, batch: Batch) -> None:
         """Write a batch, all or nothing; on return it is on disk."""
@@ -149,6 +168,26 @@ class Store(Protocol):
 
     async def add_signing_key(self, key_id: int, secret: bytes) -> None:
         """Keep a new signing key."""
+        ...
+
+    async def secrets(self) -> dict[str, bytes]:
+        """Return the server's secrets by name."""
+        ...
+
+    async def add_secret(self, name: str, secret: bytes) -> None:
+        """Keep a secret of the server."""
+        ...
+
+    async def tenants(self) -> dict[int, str]:
+        """Return the names of all tenants by number; 0 is "default"."""
+        ...
+
+    async def add_tenant(self, tenant: int, name: str) -> None:
+        """Keep a new tenant."""
+        ...
+
+    async def keys(self) -> Sequence[KeyRow]:
+        """Return the API keys of all tenants by id; raises StoreCorrupt."""
         ...
 
     async def close(self) -> None:

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from itertools import pairwise
 
-from naiad.server.store.base import CHANGES, AuditRow, Batch, DecisionFilter, EventRow, ReplyRow, StoreError
+from naiad.server.store.base import CHANGES, AuditRow, Batch, DecisionFilter, EventRow, KeyRow, ReplyRow, StoreError
 
 
 class MemoryStore:
     """The Store protocol without a disk; acknowledgements mean nothing beyond this process."""
 
     def __init__(self) -> None:
+        self._begin(0)
+        self._keys: dict[int, bytes] = {}
+        self._secrets: dict[str, bytes] = {}
+        self._tenants = {0: "default"}
+        self._api_keys: dict[str, KeyRow] = {}
+        self._all = {0: self}
+
+    def _begin(self, tenant: int) -> None:
+        """Set up what belongs to one tenant."""
+        self._tenant = tenant
         self._events: list[EventRow] = []
         self._decisions: dict[int, EventRow] = {}
         self._entries: dict[int, bytes] = {}
         self._replies: dict[str, ReplyRow] = {}
         self._audit: list[AuditRow] = []
         self._snapshots: list[tuple[int, bytes]] = []
-        self._keys: dict[int, bytes] = {}
 
     def __repr__(self) -> str:
-        return f"MemoryStore(events={len(self._events)})"
+        return f"MemoryStore(tenant={self._tenant}, events={len(self._events)})"
+
+    def of(self, tenant: int) -> MemoryStore:
+        """Return the store of another tenant."""
+        if tenant not in self._all:
+            other = self._all[tenant] = copy(self)
+            other._begin(tenant)
+        return self._all[tenant]
 
     async def commit(self, batch: Batch) -> None:
         """Write a batch."""
@@ -45,6 +62,7 @@ class MemoryStore:
         self._entries.update(batch.entries)
         self._audit.extend(batch.audit)
         self._replies.update((reply.request_id, reply) for reply in batch.replies)
+        self._api_keys.update((key.key_id, key) for key in batch.keys)
 
     async def last_sequence(self) -> int:
         """Return the newest sequence."""
@@ -116,6 +134,30 @@ class MemoryStore:
         if key_id in self._keys:
             raise StoreError(f"signing key {key_id} exists already")
         self._keys[key_id] = secret
+
+    async def secrets(self) -> dict[str, bytes]:
+        """Return the server's secrets."""
+        return dict(self._secrets)
+
+    async def add_secret(self, name: str, secret: bytes) -> None:
+        """Keep a secret of the server."""
+        if name in self._secrets:
+            raise StoreError(f"the secret {name!r} exists already")
+        self._secrets[name] = secret
+
+    async def tenants(self) -> dict[int, str]:
+        """Return all tenants."""
+        return dict(self._tenants)
+
+    async def add_tenant(self, tenant: int, name: str) -> None:
+        """Keep a tenant."""
+        if tenant in self._tenants or name in self._tenants.values():
+            raise StoreError(f"tenant {name!r} exists already")
+        self._tenants[tenant] = name
+
+    async def keys(self) -> Sequence[KeyRow]:
+        """Return the API keys of all tenants by id."""
+        return [self._api_keys[key_id] for key_id in sorted(self._api_keys)]
 
     async def close(self) -> None:
         """Do nothing."""

@@ -52,7 +52,9 @@ _V1 = (
     "CREATE TABLE signing_keys (key_id INTEGER PRIMARY KEY, secret BLOB NOT NULL)",
 )
 
-_AUDIT = (
+# The audit trail, and who may call. Since then `seq` of an event is TENANT_STRIDE times its tenant plus its place in
+# the tenant's own log: the rowid stays the order of a log, and the rows of the first tenant, 0, are what they were.
+_V2 = (
     """
     CREATE TABLE audit (
         tenant INTEGER NOT NULL,
@@ -64,9 +66,21 @@ _AUDIT = (
     ) WITHOUT ROWID
     """,
     "CREATE INDEX events_changes ON events (tenant, seq) WHERE kind IN ('model', 'task_class', 'policy', 'budget')",
+    "CREATE TABLE tenants (tenant INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "INSERT INTO tenants (tenant, name) VALUES (0, 'default')",
+    """
+    CREATE TABLE api_keys (
+        key_id TEXT PRIMARY KEY,
+        tenant INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        checksum BLOB NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE TABLE server_secrets (name TEXT PRIMARY KEY, secret BLOB NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _AUDIT)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
+TENANT_STRIDE = 1 << 40  # places in the log of a tenant
 SCHEMA_VERSION = len(MIGRATIONS)
 _MADE = re.compile(r"\s*CREATE TABLE (\w+)")
 

@@ -7,11 +7,10 @@ two connections would reopen the way to SQLite's WAL-reset corruption (versions 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,22 +22,18 @@ from naiad.server.store.base import (
     Batch,
     DecisionFilter,
     EventRow,
+    KeyRow,
     ReplyRow,
     StoreCorrupt,
     StoreError,
-    StoreLocked,
     StoreTooNew,
     StoreUnwritable,
 )
-from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, tables_of
+from naiad.server.store.files import explained, real_path, take_lock
+from naiad.server.store.rows import AUDIT, EVENT, REPLY, checksum, event_of, marks, statements
+from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, TENANT_STRIDE, tables_of
 
-_TENANT = 0
-_EVENT = "seq, kind, at_ms, payload, uid, task_class, model, workflow, session, checksum"
-_REPLY = "request_id, method, digest, reply, at_ms"
-_AUDIT = "number, at_ms, payload, digest"
 _CHANGES = ", ".join(f"'{kind}'" for kind in CHANGES)  # as in the index, so that it is used
-_ROW = "(?,?,?,?,?,?,?,?,?,?,?)"
-_MAX_VARIABLES = 32_000  # SQLite's default limit is 32,766
 
 
 class _Connection(aiosqlite.Connection):
@@ -75,9 +70,16 @@ class SqliteStore:
         self._db = connection
         self._lock = lock
         self._whole = asyncio.Lock()  # readers on the same connection must not look into an open transaction
+        self._tenant = 0
 
     def __repr__(self) -> str:
-        return f"SqliteStore({self._path.name!r})"
+        return f"SqliteStore({self._path.name!r}, tenant={self._tenant})"
+
+    def of(self, tenant: int) -> SqliteStore:
+        """Return the same file for another tenant."""
+        other = copy(self)  # with the same connection, and the same lock around it
+        other._tenant = tenant
+        return other
 
     @classmethod
     async def open(cls, path: Path) -> SqliteStore:
@@ -85,9 +87,10 @@ class SqliteStore:
 
         Raises StoreLocked, StoreTooNew, StoreUnwritable or StoreError; nothing is changed then.
         """
-        real = _real(path)
-        lock = _lock(path, real)
+        real = real_path(path)
+        lock = take_lock(path, real)
         try:
+            os.close(os.open(real, os.O_CREAT | os.O_CLOEXEC, 0o600))  # a new one is its owner's; so are -wal and -shm
             sqlite3.connect(real).close()  # fails here, where no thread has begun, if it cannot be opened
             connection = _Connection(real)
             await connection
@@ -101,7 +104,7 @@ class SqliteStore:
             await store._prepare()
         except sqlite3.Error as error:
             await store.close()
-            raise _explained(path, error) from error
+            raise explained(path, error) from error
         except BaseException:
             await store.close()
             raise
@@ -152,7 +155,7 @@ class SqliteStore:
             async with self._whole:
                 return list(await self._db.execute_fetchall(sql, values))
         except sqlite3.Error as error:
-            raise _explained(self._path, error) from error
+            raise explained(self._path, error) from error
 
     async def _write(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
         async with self._whole:
@@ -161,31 +164,35 @@ class SqliteStore:
     async def commit(self, batch: Batch) -> None:
         """Write a batch; raises StoreError for what exists already, sqlite3.Error for a file that fails."""
         try:
-            await self._write(list(_statements(batch)))
+            await self._write(list(statements(batch, self._tenant)))
         except sqlite3.IntegrityError as error:
             raise StoreError(f"not written: {error}") from error
 
     async def last_sequence(self) -> int:
         """Return the newest sequence."""
-        return int(await self._scalar("SELECT coalesce(max(seq), 0) FROM events"))
+        first = self._tenant * TENANT_STRIDE
+        rows = await self._rows(
+            "SELECT coalesce(max(seq), ?) FROM events WHERE seq > ? AND seq < ?", (first, first, first + TENANT_STRIDE)
+        )
+        return int(rows[0][0]) - first
 
     async def events(self, after: int, limit: int) -> Sequence[EventRow]:
         """Return events in order, each checked against its checksum."""
         rows = await self._rows(
-            f"SELECT {_EVENT} FROM events WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
-            (_TENANT, after, limit),
+            f"SELECT {EVENT} FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",  # noqa: S608
+            (self._tenant * TENANT_STRIDE + after, (self._tenant + 1) * TENANT_STRIDE, limit),
         )
-        return [_event(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     async def entries(self, uids: Iterable[int]) -> dict[int, bytes]:
         """Return ledger entries."""
         wanted = list(uids)
         rows = await self._rows(
-            f"SELECT uid, payload, checksum FROM ledger WHERE tenant = ? AND uid IN ({_marks(wanted)})",  # noqa: S608
-            (_TENANT, *wanted),
+            f"SELECT uid, payload, checksum FROM ledger WHERE tenant = ? AND uid IN ({marks(wanted)})",  # noqa: S608
+            (self._tenant, *wanted),
         )
-        for uid, payload, checksum in rows:
-            if _checksum(payload) != checksum:
+        for uid, payload, kept in rows:
+            if checksum(payload) != kept:
                 raise StoreCorrupt(f"the ledger entry of decision {uid} does not match its checksum; restore a backup")
         return {row[0]: row[1] for row in rows}
 
@@ -193,14 +200,14 @@ class SqliteStore:
         """Return decisions."""
         wanted = list(uids)
         rows = await self._rows(
-            f"SELECT {_EVENT} FROM events WHERE tenant = ? AND kind = 'decided' AND uid IN ({_marks(wanted)})",  # noqa: S608
-            (_TENANT, *wanted),
+            f"SELECT {EVENT} FROM events WHERE tenant = ? AND kind = 'decided' AND uid IN ({marks(wanted)})",  # noqa: S608
+            (self._tenant, *wanted),
         )
-        return {row[4]: _event(row) for row in rows}
+        return {row[4]: event_of(row) for row in rows}
 
     async def list_decisions(self, wanted: DecisionFilter, limit: int) -> Sequence[EventRow]:
         """Return decisions, newest first."""
-        conditions, values = ["tenant = ?", "kind = 'decided'"], [_TENANT]
+        conditions, values = ["tenant = ?", "kind = 'decided'"], [self._tenant]
         for condition, value in (
             ("uid < ?", wanted.before_uid),
             ("task_class = ?", wanted.task_class),
@@ -215,43 +222,44 @@ class SqliteStore:
                 conditions.append(condition)
                 values.append(value)  # type: ignore[arg-type]
         rows = await self._rows(
-            f"SELECT {_EVENT} FROM events WHERE {' AND '.join(conditions)} ORDER BY uid DESC LIMIT ?",  # noqa: S608
+            f"SELECT {EVENT} FROM events WHERE {' AND '.join(conditions)} ORDER BY uid DESC LIMIT ?",  # noqa: S608
             (*values, limit),
         )
-        return [_event(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     async def replies(self, request_ids: Iterable[str]) -> dict[str, ReplyRow]:
         """Return kept replies."""
         wanted = list(request_ids)
         rows = await self._rows(
-            f"SELECT {_REPLY} FROM requests WHERE tenant = ? AND request_id IN ({_marks(wanted)})",  # noqa: S608
-            (_TENANT, *wanted),
+            f"SELECT {REPLY} FROM requests WHERE tenant = ? AND request_id IN ({marks(wanted)})",  # noqa: S608
+            (self._tenant, *wanted),
         )
         return {row[0]: ReplyRow(*row) for row in rows}
 
     async def audit(self, after: int, limit: int) -> Sequence[AuditRow]:
         """Return entries of the audit trail in order."""
         rows = await self._rows(
-            f"SELECT {_AUDIT} FROM audit WHERE tenant = ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
-            (_TENANT, after, limit),
+            f"SELECT {AUDIT} FROM audit WHERE tenant = ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            (self._tenant, after, limit),
         )
         return [AuditRow(*row) for row in rows]
 
     async def latest_audit(self, before: int | None, limit: int) -> Sequence[AuditRow]:
         """Return entries of the audit trail, newest first."""
         rows = await self._rows(
-            f"SELECT {_AUDIT} FROM audit WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?",  # noqa: S608
-            (_TENANT, (1 << 63) - 1 if before is None else before, limit),
+            f"SELECT {AUDIT} FROM audit WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?",  # noqa: S608
+            (self._tenant, (1 << 63) - 1 if before is None else before, limit),
         )
         return [AuditRow(*row) for row in rows]
 
     async def changes(self, after: int, limit: int) -> Sequence[int]:
         """Return sequences of changes."""
+        first = self._tenant * TENANT_STRIDE
         rows = await self._rows(
             f"SELECT seq FROM events WHERE tenant = ? AND kind IN ({_CHANGES}) AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
-            (_TENANT, after, limit),
+            (self._tenant, first + after, limit),
         )
-        return [row[0] for row in rows]
+        return [row[0] - first for row in rows]
 
     async def save_snapshot(self, sequence: int, payload: bytes) -> None:
         """Keep a snapshot and the one before it."""
@@ -259,19 +267,21 @@ class SqliteStore:
             [
                 (
                     "INSERT OR REPLACE INTO snapshots (tenant, seq, payload) VALUES (?,?,?)",
-                    (_TENANT, sequence, payload),
+                    (self._tenant, sequence, payload),
                 ),
                 (
                     "DELETE FROM snapshots WHERE tenant = ? AND seq NOT IN "
                     "(SELECT seq FROM snapshots WHERE tenant = ? ORDER BY seq DESC LIMIT 2)",
-                    (_TENANT, _TENANT),
+                    (self._tenant, self._tenant),
                 ),
             ]
         )
 
     async def snapshots(self) -> Sequence[tuple[int, bytes]]:
         """Return the snapshots, newest first."""
-        rows = await self._rows("SELECT seq, payload FROM snapshots WHERE tenant = ? ORDER BY seq DESC", (_TENANT,))
+        rows = await self._rows(
+            "SELECT seq, payload FROM snapshots WHERE tenant = ? ORDER BY seq DESC", (self._tenant,)
+        )
         return [(row[0], row[1]) for row in rows]
 
     async def signing_keys(self) -> dict[int, bytes]:
@@ -285,113 +295,39 @@ class SqliteStore:
         except sqlite3.IntegrityError as error:
             raise StoreError(f"signing key {key_id} exists already") from error
 
+    async def secrets(self) -> dict[str, bytes]:
+        """Return the server's secrets."""
+        return {row[0]: row[1] for row in await self._rows("SELECT name, secret FROM server_secrets", ())}
+
+    async def add_secret(self, name: str, secret: bytes) -> None:
+        """Keep a secret of the server."""
+        await self._add("INSERT INTO server_secrets (name, secret) VALUES (?,?)", name, secret)
+
+    async def tenants(self) -> dict[int, str]:
+        """Return all tenants."""
+        return {row[0]: row[1] for row in await self._rows("SELECT tenant, name FROM tenants ORDER BY tenant", ())}
+
+    async def add_tenant(self, tenant: int, name: str) -> None:
+        """Keep a tenant."""
+        await self._add("INSERT INTO tenants (tenant, name) VALUES (?,?)", tenant, name)
+
+    async def _add(self, sql: str, *values: object) -> None:
+        try:
+            await self._write([(sql, values)])
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"not written: {error}") from error
+
+    async def keys(self) -> Sequence[KeyRow]:
+        """Return the API keys of all tenants by id, each checked against its checksum."""
+        rows = await self._rows("SELECT key_id, tenant, payload, checksum FROM api_keys ORDER BY key_id", ())
+        for key_id, _, payload, kept in rows:
+            if checksum(payload) != kept:
+                raise StoreCorrupt(f"the API key {key_id} does not match its checksum; restore a backup")
+        return [KeyRow(row[0], row[1], row[2]) for row in rows]
+
     async def close(self) -> None:
         """Close the file and release its lock."""
         try:
             await self._db.close()
         finally:
             self._lock.close()
-
-
-def _real(path: Path) -> Path:
-    """Return the file itself: SQLite would take "file:x" for a URI, and follow links and ".." in its own way."""
-    return Path(os.path.realpath(path))
-
-
-def _lock(path: Path, real: Path) -> IO[str]:
-    """Take the lock file beside the store; raises StoreLocked with the holder's pid, or StoreUnwritable.
-
-    real: the file itself; a link leads to it, so it must lead to the same lock.
-    """
-    if real.is_dir():
-        raise StoreUnwritable(f"{path} is a folder; give [storage] path a file in it, as {path / 'naiad.db'}")
-    name = real.with_name(real.name + ".lock")
-    try:
-        real.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(name, "a+", encoding="ascii")  # noqa: SIM115
-    except OSError as error:
-        file = next((above for above in real.parents if above.exists() and not above.is_dir()), None)
-        if file is not None:
-            raise StoreUnwritable(
-                f"cannot make {path}: {file} is a file, and no folder; give [storage] path or --data-dir another one"
-            ) from error
-        raise StoreUnwritable(
-            f"cannot write {name}: {error.strerror}; give [storage] path a folder that this user may write"
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.seek(0)
-        holder = handle.read(20).strip() or "unknown"
-        handle.close()
-        raise StoreLocked(
-            f"{path} is in use by the server with process id {holder}; stop it, or give this one another [storage] path"
-        ) from error
-    handle.seek(0)
-    handle.truncate()
-    handle.write(str(os.getpid()))
-    handle.flush()
-    return handle
-
-
-def _explained(path: Path, error: sqlite3.Error) -> StoreError:
-    text = str(error)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return StoreUnwritable(f"{path} cannot be written ({text}); check the permissions of the file and its folder")
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreLocked(f"{path} is locked by another program ({text}); close it, then start again")
-    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return StoreCorrupt(f"{path} is not a healthy SQLite database ({text}); restore a backup or give another path")
-    return StoreError(f"{path} cannot be used: {text}")
-
-
-def _checksum(payload: bytes) -> bytes:
-    return hashlib.blake2b(payload, digest_size=8).digest()
-
-
-def _event(row: sqlite3.Row) -> EventRow:
-    payload = row[3]
-    if not isinstance(payload, bytes) or _checksum(payload) != row[9]:
-        raise StoreCorrupt(f"event {row[0]} ({row[1]}) does not match its checksum; restore a backup")
-    return EventRow(row[0], row[1], row[2], payload, row[4], row[5], row[6], row[7], row[8])
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ",".join("?" * len(values))
-
-
-def _statements(batch: Batch) -> Iterable[tuple[str, list[object]]]:
-    """Yield multi-row inserts: one statement is one trip to the thread and one hand-over of the interpreter lock."""
-    rows: list[list[object]] = [
-        [
-            _TENANT, e.sequence, e.kind, e.at_ms, e.payload, e.uid, e.task_class, e.model, e.workflow, e.session,
-            _checksum(e.payload),
-        ]
-        for e in batch.events
-    ]  # fmt: skip
-    yield from _inserts(f"INSERT INTO events (tenant, {_EVENT}) VALUES ", _ROW, rows)  # noqa: S608
-    yield from _inserts(
-        "INSERT OR REPLACE INTO ledger (tenant, uid, payload, checksum) VALUES ",
-        "(?,?,?,?)",
-        [[_TENANT, uid, payload, _checksum(payload)] for uid, payload in batch.entries.items()],
-    )
-    yield from _inserts(
-        f"INSERT INTO requests (tenant, {_REPLY}) VALUES ",  # noqa: S608
-        "(?,?,?,?,?,?)",
-        [[_TENANT, r.request_id, r.method, r.digest, r.reply, r.at_ms] for r in batch.replies],
-    )
-    yield from _inserts(
-        f"INSERT INTO audit (tenant, {_AUDIT}) VALUES ",  # noqa: S608
-        "(?,?,?,?,?)",
-        [[_TENANT, *row] for row in batch.audit],
-    )
-
-
-def _inserts(head: str, row: str, rows: list[list[object]]) -> Iterable[tuple[str, list[object]]]:
-    if not rows:
-        return
-    step = _MAX_VARIABLES // len(rows[0])
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        yield head + ",".join([row] * len(part)), [value for values in part for value in values]

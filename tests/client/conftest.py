@@ -98,5 +98,5 @@ async def connected(kind: str, target: str, **options: Any) -> AsyncIterator[Fac
 
 @pytest.fixture
 async def naiad(kind: str, fake: FakeNaiad) -> AsyncIterator[Face]:
-    async with connected(kind, fake.target, api_key="secret-key") as face:
+    async with connected(kind, fake.target, key="secret-key") as face:
         yield face

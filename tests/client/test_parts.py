@@ -235,14 +235,14 @@ def test_settings_that_contradict_are_refused() -> None:
     with pytest.raises(ValueError, match="target is empty"):
         Client("")
     with pytest.raises(ValueError, match="line end") as caught:
-        Client(api_key="s3cret\n")
+        Client(key="s3cret\n")
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_tls_client_does_not_speak_plaintext(fake: FakeNaiad) -> None:
     tls = grpc.ssl_channel_credentials()
     with (
-        Client(fake.target, credentials=tls, api_key="k", retry=RetryPolicy(max_attempts=1)) as client,
+        Client(fake.target, credentials=tls, key="k", retry=RetryPolicy(max_attempts=1)) as client,
         pytest.raises(Unavailable),
     ):
         client.get_model("acme/small")
@@ -265,7 +265,7 @@ def surface(cls: type) -> dict[str, inspect.Signature]:
 def test_both_clients_have_the_same_surface() -> None:
     assert surface(Client) == surface(AsyncClient)
     assert surface(BoundDecision) == surface(AsyncBoundDecision)
-    assert len(surface(Client)) == 20
+    assert len(surface(Client)) == 24
 
 
 def test_methods_look_written_by_hand() -> None:

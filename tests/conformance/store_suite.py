@@ -22,6 +22,7 @@ from naiad.server.store.base import (
     Batch,
     DecisionFilter,
     EventRow,
+    KeyRow,
     ReplyRow,
     Store,
     StoreCorrupt,
@@ -363,3 +364,81 @@ class StoreSuite(ABC):
             assert await store.last_sequence() == 3
         finally:
             await store.close()
+
+    # -- tenants and keys ------------------------------------------------------------------------------------------
+
+    async def test_tenants_share_no_row(self, store: Store) -> None:
+        """The same sequences, decisions, request ids and snapshots, in each tenant with a content of its own."""
+        others = [store.of(1), store.of(70_000)]
+        for which, one in enumerate([store, *others]):
+            body = b"tenant %d" % which
+            rows = [EventRow(s, "decided", 5, body, s + 6, 1, 1, "w") for s in range(1, which + 3)]
+            rows.append(EventRow(which + 3, "model", 5, body))
+            await one.commit(Batch(rows, {7: body}, [reply("r1", body)], audit=[AuditRow(1, 5, body, b"digest")]))
+            await one.save_snapshot(2, body)
+        for which, one in enumerate([store, *others]):
+            body = b"tenant %d" % which
+            assert await one.last_sequence() == which + 3
+            found = await one.events(0, 1_000)
+            assert [(row.sequence, row.payload) for row in found] == [(s, body) for s in range(1, which + 4)]
+            assert await one.events(which + 3, 1_000) == []
+            assert await one.entries([7, 8]) == {7: body}
+            assert {uid: row.payload for uid, row in (await one.decisions([7])).items()} == {7: body}
+            assert {r.payload for r in await one.list_decisions(DecisionFilter(workflow="w"), 100)} == {body}
+            assert (await one.replies(["r1"]))["r1"].reply == body
+            assert await one.snapshots() == [(2, body)]
+            assert await one.audit(0, 10) == [AuditRow(1, 5, body, b"digest")]
+            assert await one.latest_audit(None, 10) == [AuditRow(1, 5, body, b"digest")]
+            assert list(await one.changes(0, 10)) == [which + 3]
+            assert list(await one.changes(which + 3, 10)) == []
+        nobody = store.of(2)
+        assert await contents(nobody) == (0, [], {}, {}, {})
+        assert (await nobody.snapshots(), await nobody.latest_audit(None, 9), await nobody.changes(0, 9)) == (
+            [],
+            [],
+            [],
+        )
+
+    async def test_what_tenants_share(self, store: Store) -> None:
+        assert await store.tenants() == {0: "default"}
+        await store.add_tenant(3, "acme")
+        await store.add_secret("s", b"\x00\xff")
+        await store.add_signing_key(1, b"k")
+        await store.of(3).commit(Batch(keys=[KeyRow("b", 3, b"one"), KeyRow("a", 0, b"two")]))
+        await store.commit(Batch(keys=[KeyRow("b", 3, b"three")]))
+        for one in (store, store.of(3)):
+            assert await one.tenants() == {0: "default", 3: "acme"}
+            assert await one.secrets() == {"s": b"\x00\xff"}
+            assert await one.signing_keys() == {1: b"k"}
+            assert await one.keys() == [KeyRow("a", 0, b"two"), KeyRow("b", 3, b"three")]
+        for refused in (store.add_tenant(3, "other"), store.add_tenant(4, "acme"), store.add_secret("s", b"")):
+            with pytest.raises(StoreError):
+                await refused
+        assert await store.tenants() == {0: "default", 3: "acme"}
+
+    async def test_keys_and_their_trail_are_written_all_or_nothing(self, store: Store) -> None:
+        first = AuditRow(1, 5, b"entry", b"digest")
+        await store.commit(Batch(keys=[KeyRow("a", 0, b"1")], audit=[first]))
+        with pytest.raises(self.refusals):
+            await store.commit(Batch(keys=[KeyRow("a", 0, b"2")], replies=[reply("r1")], audit=[first]))
+        assert await store.keys() == [KeyRow("a", 0, b"1")]
+        assert await store.replies(["r1"]) == {}
+        assert await store.audit(0, 10) == [first]
+
+    async def test_keys_tenants_and_trail_survive_reopening(self, tmp_path: Any) -> None:
+        if self.cannot_reopen:
+            pytest.skip(self.cannot_reopen)
+        open_ = self.opener(tmp_path)
+        store = await open_()
+        await store.add_tenant(1, "other")
+        entry = AuditRow(1, 5, b"e", b"d")
+        await store.of(1).commit(Batch([decided(1, 7)], keys=[KeyRow("a", 1, b"k")], audit=[entry]))
+        await store.close()
+        again = await open_()
+        try:
+            assert await again.tenants() == {0: "default", 1: "other"}
+            assert await again.keys() == [KeyRow("a", 1, b"k")]
+            assert await again.of(1).audit(0, 9) == [entry]
+            assert (await again.last_sequence(), await again.of(1).last_sequence()) == (0, 1)
+        finally:
+            await again.close()

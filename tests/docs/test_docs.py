@@ -22,6 +22,7 @@ from naiad.server import cli, process, providers, sections
 from naiad.server import config as configuration
 from naiad.server.app import Server
 from naiad.server.governance import Governance
+from tests.certificates import Certificates
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:50051"
@@ -29,6 +30,8 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 WRITTEN = [path for path in DOCUMENTS if path.name != "api.md"]  # by hand
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[server]": sections.ServerSection,
+    "[server.tls]": sections.TlsSection,
+    "[keys]": sections.KeysSection,
     "[storage]": sections.StorageSection,
     "[policy]": sections.PolicySection,
     "[learning]": sections.LearningSection,
@@ -106,7 +109,8 @@ def test_links_resolve(path: Path) -> None:
 def commands(text: str) -> list[str]:
     """Return the command lines of a document: lines of shell blocks, and code inside of sentences."""
     lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
-    return [line.split(" #")[0].strip() for line in [*lines, *re.findall(r"`([^`\n]+)`", prose(text))] if line.strip()]
+    lines += re.findall(r"`([^`\n]+)`", prose(text))
+    return [re.split(r" [#>]", line)[0].strip() for line in lines if line.strip()]
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=label)
@@ -234,9 +238,9 @@ def keys(data: dict[str, Any], where: str = "") -> set[str]:
     """Return the keys of a TOML document with their sections, as the headings name them."""
     found: set[str] = set()
     for key, value in data.items():
-        if isinstance(value, dict) and (not where or key in ("pii", "objective", "trust", "influence")):
+        if isinstance(value, dict) and (not where or key in ("pii", "objective", "trust", "influence", "tls")):
             name = "[endpoints.NAME]" if key == "endpoints" else f"[{key}]"
-            name = f"[{where.strip('[]')}.{key}]" if where in ("[learning]", "[governance]") else name
+            name = f"{where[:-1]}.{key}]" if where in ("[learning]", "[governance]", "[server]") else name
             name = f"[{where.strip('[]')}.objective]" if key == "objective" else name
             inner = value.values() if key == "endpoints" else [value]
             found |= {key_ for part in inner for key_ in keys(part, name)}
@@ -248,7 +252,9 @@ def keys(data: dict[str, Any], where: str = "") -> set[str]:
     return found
 
 
-def test_the_complete_example_is_complete_and_loads(tmp_path: Path) -> None:
+def test_the_complete_example_is_complete_and_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Certificates.make(tmp_path)
+    monkeypatch.chdir(tmp_path)
     (example,) = blocks(text_of("docs/configuration.md"), "toml")
     path = tmp_path / "naiad.toml"
     path.write_text(example, encoding="utf-8")

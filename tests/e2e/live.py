@@ -102,9 +102,14 @@ def build(method: str, fields: Message | dict[str, Any]) -> Message:
 class Caller:
     """Calls methods by name over a channel of its own."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: str = "", credentials: grpc.ChannelCredentials | None = None) -> None:
         self.address = address
-        self._channel = grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)])
+        self.metadata = (("authorization", f"Bearer {key}"),) if key else ()
+        options = [("grpc.max_send_message_length", -1)]
+        if credentials is None:
+            self._channel = grpc.insecure_channel(address, options=options)
+        else:
+            self._channel = grpc.secure_channel(address, credentials, options=options)
 
     def close(self) -> None:
         """Close the channel."""
@@ -120,7 +125,7 @@ class Caller:
         """Call a unary method; raises Refusal."""
         message = build(method, fields if request is None else request)
         try:
-            return self._callable(method)(message, timeout=timeout_s)
+            return self._callable(method)(message, timeout=timeout_s, metadata=self.metadata)
         except grpc.RpcError as error:
             raise refusal_of(error) from error
 
@@ -237,11 +242,14 @@ class Live:
 
 
 @contextmanager
-def live(folder: Path, config: str | None = BASE, *arguments: str) -> Iterator[Live]:
+def live(
+    folder: Path, config: str | None = BASE, *arguments: str, key: str = "",
+    credentials: grpc.ChannelCredentials | None = None,
+) -> Iterator[Live]:  # fmt: skip
     """Serve for the length of a block; asserts that the server ends well."""
     folder.mkdir(parents=True, exist_ok=True)
     process = Process(folder, config, *arguments)
-    caller = Caller(process.address)
+    caller = Caller(process.address, key, credentials)
     try:
         yield Live(process, caller)
     finally:

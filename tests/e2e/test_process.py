@@ -137,7 +137,7 @@ def test_lines_that_were_dropped_are_told_of_once_logs_can_be_written_again(tmp_
     assert process.wait(PATIENCE_S) == 0
     told, stopped = text.splitlines()
     assert "log_lines_dropped" in told
-    assert "lines=2" in told, "of serving, and of the budget"
+    assert "lines=3" in told, "of serving, of the keys that are not there, and of the budget"
     assert "stopped" in stopped
 
 

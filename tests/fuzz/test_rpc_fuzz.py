@@ -16,9 +16,11 @@ import pytest
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
+from naiad.server.authorization import Role
 from tests.e2e.live import METHODS, Live, live, path_of, refusal_of
 from tests.e2e.test_unimplemented import BUILT
 from tests.fuzz.messages import arbitrary, conversing, crowd, deep, mutant, plausible
+from tests.keys import Wanted, make_keys
 from tests.server.reasons import check
 
 SEED = int(os.environ.get("FUZZ_SEED", "20260101"))
@@ -31,7 +33,10 @@ FUZZED = sorted(BUILT - {"AdminService/VerifyLog"})  # it takes nothing, and sta
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """Return a server; at the end it must still decide, and its log must fold to what it serves."""
-    with live(tmp_path_factory.mktemp("fuzz")) as running:
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "data").mkdir()
+    admin = make_keys(folder / "data" / "naiad.db", {"admin": Wanted(Role.ADMIN)})["admin"]
+    with live(folder, key=admin) as running:
         yield running
         running.caller.decide("after.fuzz")
         running.caller.verify()
@@ -88,12 +93,12 @@ def without_budgets(fuzzed: Live) -> Iterator[None]:
         fuzzed.caller.call("AdminService/DeleteBudget", budget_id=budget.budget_id)
 
 
-def call(channel: grpc.Channel, method: str, data: bytes) -> str:
+def call(fuzzed: Live, channel: grpc.Channel, method: str, data: bytes) -> str:
     """Send bytes and return the code of the reply, of the first of a stream; asserts that it is no defect."""
     streams = METHODS[method].server_streaming
     send: Any = channel.unary_stream(path_of(method)) if streams else channel.unary_unary(path_of(method))
     try:
-        reply = send(data, timeout=20.0)
+        reply = send(data, timeout=20.0, metadata=fuzzed.caller.metadata)
         if streams:
             replies, reply = reply, next(reply)
             replies.cancel()
@@ -118,7 +123,7 @@ def test_arbitrary_messages(fuzzed: Live, known: dict[str, Any], method: str) ->
             message = plausible(arbitrary(METHODS[method].input_type, rng), known, rng)
             if rng.random() < 0.7:
                 conversing(message, rng)
-            seen[call(channel, method, message.SerializeToString())] += 1
+            seen[call(fuzzed, channel, method, message.SerializeToString())] += 1
     assert len(seen) > 1, f"seed {SEED}: all ended as {seen}, so little was tried"
 
 
@@ -138,7 +143,7 @@ def test_mutated_bytes(fuzzed: Live, known: dict[str, Any], method: str) -> None
         for _ in range(MUTANTS):
             message = plausible(arbitrary(METHODS[method].input_type, rng), known, rng)
             data = mutant(message.SerializeToString(), rng)
-            ended = call(channel, method, data)
+            ended = call(fuzzed, channel, method, data)
             if unreadable(method, data):
                 assert ended == "INVALID_FORMAT"
 
@@ -152,10 +157,10 @@ def test_crowds(fuzzed: Live, known: dict[str, Any], method: str) -> None:
             message = plausible(GetMessageClass(METHODS[method].input_type)(), known, rng)
             if not crowd(message, rng, count):
                 return
-            call(channel, method, message.SerializeToString())
+            call(fuzzed, channel, method, message.SerializeToString())
 
 
 @pytest.mark.parametrize(("levels", "ended"), [(1, "OK"), (2, "INVALID_COMBINATION"), (60, "INVALID_FORMAT")])
 def test_deep_nesting(fuzzed: Live, levels: int, ended: str) -> None:
     with grpc.insecure_channel(fuzzed.process.address) as channel:
-        assert call(channel, "RouterService/Decide", deep(levels).SerializeToString()) == ended
+        assert call(fuzzed, channel, "RouterService/Decide", deep(levels).SerializeToString()) == ended

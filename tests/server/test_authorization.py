@@ -8,8 +8,9 @@ import pytest
 
 from naiad.server import authorization
 from naiad.server.authorization import REQUIRED, Role
-from naiad.server.guard import Guard, Limits
+from naiad.server.guard import Limits
 from tests.fuzz.messages import methods
+from tests.server.test_guard import open_guard
 
 
 def test_one_row_for_each_method() -> None:
@@ -30,4 +31,4 @@ def test_what_changes_the_service_asks_for_more_than_a_client() -> None:
 
 def test_a_method_without_a_row_cannot_be_served() -> None:
     with pytest.raises(RuntimeError, match="RouterService/Extra"):
-        Guard(Limits(), lambda: 0).protect(object(), "RouterService", ["Extra"])
+        open_guard(Limits()).protect(object(), "RouterService", ["Extra"])

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 import structlog
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
+from naiad.server.audit import Act
+from naiad.server.authorization import Role
+from naiad.server.credentials import Caller, Key
 from naiad.server.errors import NaiadError
 from naiad.server.guard import Guard, Limits
-from naiad.server.wire import Unread
+from naiad.server.identity import Identity
+from naiad.server.journal import Request
+from naiad.server.keyring import Direct, KeyRing
+from naiad.server.store.memory import MemoryStore
+from naiad.server.wire import Received, Unread
 from naiad.v1 import insight_service_pb2, router_service_pb2
 from tests.server.reasons import check
 
@@ -39,9 +48,13 @@ class Context:
 
     def __init__(self, left_s: float | None = 10.0) -> None:
         self._left_s = left_s
+        self.metadata: tuple[tuple[str, str], ...] = ()
         self.replies: list[Any] = []  # of a stream
         self.reads = asyncio.Event()  # whether the caller reads them
         self.reads.set()
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self.metadata
 
     def time_remaining(self) -> float | None:
         return self._left_s
@@ -54,6 +67,13 @@ class Context:
     async def write(self, reply: Any) -> None:
         self.replies.append(reply)
         await self.reads.wait()
+
+
+def open_guard(limits: Limits, backlog: Callable[[], int] = lambda: 0) -> Guard:
+    """Return a guard of a server that has no keys, so that anybody may call."""
+    keys = KeyRing(MemoryStore(), b"p" * 32, (), {0: "default"}, lambda: 0)
+    keys.open_without_keys = True
+    return Guard(limits, backlog, Identity(keys, lambda: 0))
 
 
 class Waiting:
@@ -92,7 +112,7 @@ class Servicer:
 
 def protected(servicer: Servicer, limits: Limits = Limits(), backlog: int = 0) -> tuple[Guard, Any]:  # noqa: B008
     """Return a guard and the servicer behind it."""
-    guard = Guard(limits, lambda: backlog)
+    guard = open_guard(limits, lambda: backlog)
     return guard, guard.protect(servicer, "RouterService", ["Decide", "BatchDecide"])
 
 
@@ -126,7 +146,7 @@ async def test_a_deadline_that_is_past(left_s: float) -> None:
 async def test_a_deadline_that_passes_meanwhile(method: str) -> None:
     """Decide seldom waits, but where it does it ends as all others do; the caller learns that the fate is open."""
     servicer = Waiting()
-    guard = Guard(Limits(default_deadline_s=0.05), lambda: 0)
+    guard = open_guard(Limits(default_deadline_s=0.05))
     guarded: Any = guard.protect(servicer, "RouterService", ["Decide", "BatchDecide"])
     with pytest.raises(Aborted) as caught:
         await getattr(guarded, method)(REQUEST, Context(None))
@@ -139,7 +159,7 @@ async def test_a_deadline_that_passes_meanwhile(method: str) -> None:
 @pytest.mark.parametrize("method", ["Decide", "BatchDecide"])
 async def test_a_call_that_waits_and_goes_on_or_is_cancelled(method: str) -> None:
     servicer = Waiting()
-    guard = Guard(Limits(), lambda: 0)
+    guard = open_guard(Limits())
     guarded: Any = guard.protect(servicer, "RouterService", ["Decide", "BatchDecide"])
     calls = [asyncio.ensure_future(getattr(guarded, method)(REQUEST, Context())) for _ in range(2)]
     await asyncio.sleep(0.01)
@@ -230,7 +250,7 @@ WATCH = insight_service_pb2.WatchArmsRequest()
 
 def streaming(servicer: Streamer, limits: Limits = Limits()) -> tuple[Guard, Any]:  # noqa: B008
     """Return a guard and the streaming servicer behind it; the backlog of decisions is no business of streams."""
-    guard = Guard(limits, lambda: 1_000_000)
+    guard = open_guard(limits, lambda: 1_000_000)
     return guard, guard.protect(servicer, "InsightService", ["WatchArms"])
 
 
@@ -324,3 +344,165 @@ async def test_a_stream_s_own_refusal_and_a_request_that_was_not_read() -> None:
     assert (await ended(guarded.WatchArms(WATCH, Context()))).reason == "CURSOR_INVALID"
     assert (await ended(guarded.WatchArms(UNREAD, Context()))).reason == "INVALID_FORMAT"
     assert servicer.calls == 1
+
+
+# -- who calls ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Doors:
+    """A guard with an admin's and a client's key, on a clock of its own."""
+
+    guard: Guard
+    keys: KeyRing
+    now: list[int]  # ms
+    secrets: dict[str, str]
+    ids: dict[str, str]
+    told: list[tuple[int | None, Act]]  # refusals: whose tenant, and what
+
+    def context(self, name: str = "", left_s: float | None = 10.0) -> Context:
+        """Return the context of a call with a key, "" for none."""
+        context = Context(left_s)
+        if name:
+            context.metadata = (("user-agent", "x"), ("authorization", f"Bearer {self.secrets[name]}"))
+        return context
+
+
+async def doors(limits: Limits = Limits(), **client: Any) -> Doors:  # noqa: B008
+    """Make the keys; client: what is wanted of the client's and the reviewer's."""
+    now, store = [1_000], MemoryStore()
+    await store.add_tenant(1, "other")
+    keys = await KeyRing.open(store, lambda: now[0])
+    keys.writers = {tenant: Direct(store.of(tenant), keys.now_ms) for tenant in (0, 1)}
+    told: list[tuple[int | None, Act]] = []
+    guard = Guard(limits, lambda: 0, Identity(keys, lambda: now[0]), lambda *refusal: told.append(refusal))
+    secrets, ids = {}, {}
+    for name, tenant, role in (
+        ("admin", 0, Role.ADMIN), ("client", 0, Role.CLIENT), ("reviewer", 0, Role.REVIEWER), ("other", 1, Role.ADMIN),
+    ):  # fmt: skip
+        wanted = Key(key_id="", tenant=0, secret_hash=b"", created_ms=0, role=role)
+        if role < Role.ADMIN:
+            wanted = msgspec.structs.replace(wanted, **client)
+        key, secret = await keys.create(Caller(tenant, Role.ADMIN), wanted, Request("AdminService/CreateKey"))
+        assert secret is not None
+        secrets[name], ids[name] = secret.reveal(), key.key_id
+    return Doors(guard, keys, now, secrets, ids, told)
+
+
+async def test_who_calls_is_asked_before_anything_else() -> None:
+    """Not even that the server drains, or what the request holds, is told to a stranger."""
+    here = await doors(Limits(concurrent_calls=1))
+    servicer, looked = Servicer(), list[bytes]()
+    guarded: Any = here.guard.protect(servicer, "RouterService", ["Decide"])
+
+    def read(data: bytes) -> Unread:
+        looked.append(data)
+        return UNREAD
+
+    request = Received(b"", read)
+    here.guard.draining = True
+    here.guard.in_flight = 5
+    assert (await refused(guarded, here.context(left_s=0.0), request)).reason == "UNAUTHENTICATED"
+    assert (await refused(guarded, here.context("client"), request)).reason == "DRAINING"
+    here.guard.draining = False
+    assert (await refused(guarded, here.context("client"), request)).reason == "OVERLOADED"
+    assert looked == []
+    here.guard.in_flight = 0
+    assert (await refused(guarded, here.context("client"), request)).reason == "INVALID_FORMAT"
+    assert (servicer.calls, here.guard.in_flight, looked) == (0, 0, [b""])
+
+
+async def test_refusals_for_want_of_rights_are_told_with_their_tenant_and_key() -> None:
+    here = await doors()
+    servicer: Any = here.guard.protect(Servicer(), "RouterService", ["Decide"], {1: Servicer()})
+    admin: Any = here.guard.protect(Servicer(), "AdminService", ["CreateBackup"])
+    watch: Any = here.guard.protect(Streamer(), "InsightService", ["WatchArms"])
+    await refused(servicer, here.context())
+    stranger = here.context()
+    stranger.metadata = (("authorization", "Bearer naiad_x"),)
+    with pytest.raises(Aborted):
+        await watch.WatchArms(WATCH, stranger)
+    with pytest.raises(Aborted):
+        await admin.CreateBackup(REQUEST, here.context("client"))
+    await refused(servicer, here.context("client"), UNREAD)  # for another reason: not told
+    with pytest.raises(Aborted):
+        await admin.CreateBackup(REQUEST, here.context("admin"))  # may, and is told that it is not built
+    await servicer.Decide(REQUEST, here.context("other"))
+    assert here.told == [
+        (None, Act(action="naiad.v1.RouterService/Decide", reason="UNAUTHENTICATED", succeeded=False)),
+        (None, Act(action="naiad.v1.InsightService/WatchArms", reason="UNAUTHENTICATED", succeeded=False)),
+        (0, Act(action="naiad.v1.AdminService/CreateBackup", reason="PERMISSION_DENIED", key=here.ids["client"],
+                succeeded=False)),
+    ]  # fmt: skip
+
+
+async def test_a_call_reaches_its_tenants_servicer_and_no_other() -> None:
+    here = await doors()
+    first, second = Servicer(), Servicer()
+    guarded: Any = here.guard.protect(first, "RouterService", ["Decide"], {1: second})
+    for name, counts in (("client", (1, 0)), ("other", (1, 1)), ("admin", (2, 1))):
+        await guarded.Decide(REQUEST, here.context(name))
+        assert (first.calls, second.calls) == counts
+
+
+async def test_a_key_s_calls_at_a_time_are_counted_out_however_they_end() -> None:
+    here = await doors(Limits(default_deadline_s=0.05), concurrent_calls=1)
+    servicer = Waiting()
+    guarded: Any = here.guard.protect(servicer, "RouterService", ["Decide", "BatchDecide", "Complete"])
+    throttle = here.keys.throttle(here.ids["client"])
+    assert throttle is not None
+    call = asyncio.ensure_future(guarded.Decide(REQUEST, here.context("client", None)))
+    await asyncio.sleep(0)
+    assert throttle.in_flight == 1
+    assert (await refused(guarded, here.context("client"))).reason == "RATE_LIMITED"
+    with pytest.raises(Aborted):  # by its deadline
+        await call
+    assert throttle.in_flight == 0
+    with pytest.raises(Aborted):  # not built
+        await guarded.Complete(REQUEST, here.context("client"))
+    with pytest.raises(Aborted):  # not readable
+        await guarded.Decide(UNREAD, here.context("client"))
+    assert throttle.in_flight == 0
+
+
+@pytest.mark.parametrize("way", ["revoked", "rotated", "expired"])
+async def test_a_stream_ends_with_the_credential_that_began_it(way: str) -> None:
+    here = await doors(expires_ms=1_030 if way == "expired" else None)
+    streamer = Streamer(endless=True)
+    guarded: Any = here.guard.protect(streamer, "InsightService", ["WatchArms"])
+    admin = Caller(0, Role.ADMIN, here.ids["admin"])
+    call = asyncio.ensure_future(guarded.WatchArms(WATCH, here.context("reviewer", None)))
+    other = asyncio.ensure_future(guarded.WatchArms(WATCH, here.context("admin", None)))
+    context = here.context("reviewer")
+    await until(lambda: here.guard.streams == 2)
+    if way == "revoked":
+        await here.keys.revoke(admin, here.ids["reviewer"], "", Request("AdminService/RevokeKey"))
+    elif way == "rotated":
+        await here.keys.rotate(admin, here.ids["reviewer"], 0, Request("AdminService/RotateKey"))
+    else:
+        here.now[0] = 1_030
+    assert (await ended(call)).reason == "UNAUTHENTICATED"
+    assert (await ended(guarded.WatchArms(WATCH, context))).reason == "UNAUTHENTICATED"
+    assert not other.done()
+    other.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await other
+    assert here.guard.streams == 0
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        [("authorization", "")], [("authorization", "Bearer")], [("authorization", "Bearer ")],
+        [("authorization", b"\xff\xfe")], [("authorization-bin", b"Bearer x")], [("authorization", "Bearer \udcff")],
+        [("authorization", "Bearer " + "x" * 8_000)], [("Authorization", "Bearer x")],
+    ],
+)  # fmt: skip
+async def test_odd_metadata_opens_nothing_and_ends_nothing(metadata: Any) -> None:
+    here = await doors()
+    guarded: Any = here.guard.protect(Servicer(), "RouterService", ["Decide"])
+    context = here.context()
+    context.metadata = tuple(metadata)
+    assert (await refused(guarded, context)).reason == "UNAUTHENTICATED"
+    context.metadata = (("authorization", f"bEaReR {here.secrets['client']}"),)
+    assert await guarded.Decide(REQUEST, context) == "answered"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import signal
@@ -29,7 +28,7 @@ from naiad.server.store.base import (
     StoreTooNew,
     StoreUnwritable,
 )
-from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION
+from naiad.server.store.schema import SCHEMA_VERSION
 from naiad.server.store.sqlite import SqliteStore
 from tests.e2e.live import live
 
@@ -275,29 +274,6 @@ async def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     store = await SqliteStore.open(path)
     assert await store.last_sequence() == 0
     await store.close()
-
-
-async def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = tmp_path / "naiad.db"
-    connection = sqlite3.connect(path)
-    for statement in MIGRATIONS[0]:
-        connection.execute(statement)
-    connection.execute("PRAGMA user_version = 1")
-    row = EventRow(1, "model", 5, b"x")
-    connection.execute(
-        "INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-        (row[0], 0, *row[1:], hashlib.blake2b(row.payload, digest_size=8).digest()),
-    )
-    connection.commit()
-    connection.close()
-    store = await SqliteStore.open(path)
-    try:
-        assert list(await store.events(0, 9)) == [row]
-        assert list(await store.changes(0, 9)) == [1]
-        assert list(await store.audit(0, 9)) == []
-        assert await store._scalar("PRAGMA user_version") == SCHEMA_VERSION
-    finally:
-        await store.close()
 
 
 async def test_a_store_without_its_tables_is_damaged(tmp_path: Path) -> None:

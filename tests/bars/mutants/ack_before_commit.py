@@ -18,7 +18,7 @@ _BEHIND_S = 0.01  # as a write-behind store would; a commit that follows at once
 async def _write(self: Journal, batch: Any, items: Any) -> None:
     self._publish(items)
     await asyncio.sleep(_BEHIND_S)
-    if batch.events or batch.entries or batch.replies:
+    if batch:
         await self._store.commit(batch)
 
 

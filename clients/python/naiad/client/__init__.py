@@ -70,6 +70,7 @@ from naiad.client.insight import (
     RemovedArm,
     TaskClassInference,
 )
+from naiad.client.keys import Key, NewKey, RotatedKey
 from naiad.client.messages import Conversation, Generation, Tool, ToolCall
 from naiad.client.money import NanoUsd
 from naiad.client.objective import Objective
@@ -128,10 +129,12 @@ __all__ = [
     "Generation",
     "Internal",
     "InvalidArgument",
+    "Key",
     "Message",
     "Model",
     "NaiadError",
     "NanoUsd",
+    "NewKey",
     "NoEligibleModel",
     "NotFound",
     "Notice",
@@ -147,6 +150,7 @@ __all__ = [
     "ResourceExhausted",
     "Retraction",
     "RetryPolicy",
+    "RotatedKey",
     "TaskClass",
     "TaskClassInference",
     "Timeouts",

@@ -15,7 +15,7 @@ from naiad.client.calls import Call, Listing
 from naiad.client.convert import read
 from naiad.client.errors import DeadlineExceeded, NaiadError, Unavailable
 from naiad.client.loops import home, log_failure
-from naiad.client.operations import catalog, feedback, insight, router
+from naiad.client.operations import catalog, feedback, insight, keys, router
 from naiad.client.recording import Progress, Recorder, TrackedDecision
 from naiad.client.results import Completion, Decision, OutcomeReceipt
 from naiad.client.status import error_of
@@ -107,6 +107,8 @@ class AsyncClient(ClientBase):
     watch_arms = _watching(insight.watch_arms)
     get_decision = _method(insight.get_decision)
     list_decisions = _listing(insight.list_decisions)
+    create_key, rotate_key = _method(keys.create_key), _method(keys.rotate_key)
+    revoke_key, list_keys = _method(keys.revoke_key), _listing(keys.list_keys)
 
     _default_sleep = staticmethod(asyncio.sleep)
     _channel: grpc.aio.Channel | None = None

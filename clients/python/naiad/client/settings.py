@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -29,7 +30,9 @@ class Settings:
     """
 
     target: str
-    api_key: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
+    ca: bytes | None = field(default=None, repr=False)  # PEM
+    certificate: tuple[bytes, bytes] | None = field(default=None, repr=False)  # PEM: certificate, private key
     credentials: grpc.ChannelCredentials | None = field(default=None, repr=False)
     insecure_plaintext: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -41,25 +44,31 @@ class Settings:
     uniform: Callable[[], float] = field(default=random.random, repr=False)
 
     def __post_init__(self) -> None:
-        if self.credentials is not None and self.insecure_plaintext:
-            raise ValueError("got credentials and insecure_plaintext=True; give one of them")
+        own = self.ca is not None or self.certificate is not None
+        if (self.credentials is not None or own) and self.insecure_plaintext:
+            raise ValueError("got credentials, ca or certificate and insecure_plaintext=True; give one of them")
+        if self.credentials is not None and own:
+            raise ValueError("got credentials and ca or certificate; give one of them")
         if not self.target:
             raise ValueError(f"target is empty; give HOST:PORT, for example {DEFAULT_TARGET}")
-        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ValueError("api_key holds characters that a header cannot; was it read with its line end?")
+        if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
+            raise ValueError("key holds characters that a header cannot; was it read with its line end?")
 
     @property
     def channel_credentials(self) -> grpc.ChannelCredentials | None:
         """The credentials of the channel; None is plaintext. Without any, only this machine is plaintext."""
         if self.credentials is not None:
             return self.credentials
+        if self.ca is not None or self.certificate is not None:
+            certificate, key = self.certificate or (None, None)
+            return grpc.ssl_channel_credentials(self.ca, key, certificate)
         plaintext = self.insecure_plaintext or is_loopback(self.target)
         return None if plaintext else grpc.ssl_channel_credentials()
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The metadata of every call."""
-        return (("authorization", f"Bearer {self.api_key}"),) if self.api_key else ()
+        return (("authorization", f"Bearer {self.key}"),) if self.key else ()
 
     @property
     def options(self) -> list[ChannelOption]:
@@ -86,6 +95,28 @@ class Settings:
         """Return the attempts of a call that begins now."""
         timeout_s = call.timeout_s(self.timeouts)
         return Attempts(self.retry, deadline_s=self.clock() + timeout_s)
+
+
+def read_pem(path: str | Path, what: str) -> bytes:
+    """Return the content of a PEM file; `what` is for the message.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{what} {str(path)!r} cannot be read: {error}; give the path of a PEM file") from error
+
+
+def pem_pair(paths: tuple[str | Path, str | Path]) -> tuple[bytes, bytes]:
+    """Return the content of two PEM files, a certificate and its private key.
+
+    Raises:
+        ValueError: one cannot be read.
+    """
+    certificate, key = paths
+    return read_pem(certificate, "certificate"), read_pem(key, "the key of the certificate")
 
 
 def is_loopback(target: str) -> bool:

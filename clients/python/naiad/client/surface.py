@@ -8,6 +8,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -16,7 +17,7 @@ from naiad.client.calls import Page, Timeouts
 from naiad.client.errors import Internal, NaiadError
 from naiad.client.recording import Progress
 from naiad.client.retry import RetryPolicy
-from naiad.client.settings import DEFAULT_TARGET, ChannelOption, Settings
+from naiad.client.settings import DEFAULT_TARGET, ChannelOption, Settings, pem_pair, read_pem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,9 +29,12 @@ class ClientBase:
 
     Args:
         target: HOST:PORT of the server, or another gRPC target.
-        api_key: sent with every call as "authorization: Bearer KEY".
-        credentials: of the TLS channel. None is plaintext on this machine, and else TLS with the system's
-            roots.
+        key: sent with every call as "authorization: Bearer KEY"; over plaintext on this machine only.
+        ca: PEM file of the authority that signed the server's certificate; with it the channel is TLS. None
+            takes the system's authorities, and plaintext on this machine.
+        certificate: PEM files of the client's own certificate and its private key, where the server asks for
+            one (mTLS).
+        credentials: of the TLS channel, in the place of ca and certificate.
         insecure_plaintext: do without TLS although the target is another machine: everyone in between can
             read the prompts and the key.
         timeouts: how long calls may take unless they say otherwise.
@@ -44,14 +48,16 @@ class ClientBase:
         uniform: draws from [0, 1), for the waits between attempts.
 
     Raises:
-        ValueError: the settings contradict each other.
+        ValueError: the settings contradict each other, or a PEM file cannot be read.
     """
 
     def __init__(
         self,
         target: str = DEFAULT_TARGET,
         *,
-        api_key: str | None = None,
+        key: str | None = None,
+        ca: str | Path | None = None,
+        certificate: tuple[str | Path, str | Path] | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         insecure_plaintext: bool = False,
         timeouts: Timeouts | None = None,
@@ -65,7 +71,9 @@ class ClientBase:
     ) -> None:
         self._settings = Settings(
             target=target,
-            api_key=api_key,
+            key=key,
+            ca=None if ca is None else read_pem(ca, "ca"),
+            certificate=None if certificate is None else pem_pair(certificate),
             credentials=credentials,
             insecure_plaintext=insecure_plaintext,
             timeouts=timeouts or Timeouts(),

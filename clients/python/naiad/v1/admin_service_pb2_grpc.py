@@ -133,7 +133,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeKey(self, request, context):
-        """Ends a key. It is refused within a second, everywhere.
+        """Ends a key. From the answer on it is refused everywhere, and streams that it opened have ended. The last admin's key
+        of a tenant is not ended: ERROR_REASON_LAST_ADMIN_KEY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,14 +183,15 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEvents(self, request, context):
-        """Lists the audit trail, the latest first.
+        """Lists the tenant's audit trail, the latest first: changes of models, task classes, policy, budgets and keys, and calls
+        refused for want of rights. Calls by nobody known are in the first tenant's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAudit(self, request, context):
-        """Checks that no entry of the audit trail was changed or left out.
+        """Checks that no entry of the tenant's audit trail was changed or left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,9 @@ class AdminServiceStub:
     RotateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _admin_service_pb2.RotateKeyResponse]
     """Makes a new secret for a key; the old one holds for a while longer."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.RevokeKeyResponse]
-    """Ends a key. It is refused within a second, everywhere."""
+    """Ends a key. From the answer on it is refused everywhere, and streams that it opened have ended. The last admin's key
+    of a tenant is not ended: ERROR_REASON_LAST_ADMIN_KEY.
+    """
     CreateBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateBudgetRequest, _admin_service_pb2.CreateBudgetResponse]
     """Adds a budget. It counts from now on."""
     GetBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetBudgetRequest, _admin_service_pb2.GetBudgetResponse]
@@ -54,9 +56,11 @@ class AdminServiceStub:
     RevokeSource: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeSourceRequest, _admin_service_pb2.RevokeSourceResponse]
     """Masks all feedback of a source or rater. Beliefs become, to the bit, those of a server that never saw it."""
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEventsRequest, _admin_service_pb2.ListAuditEventsResponse]
-    """Lists the audit trail, the latest first."""
+    """Lists the tenant's audit trail, the latest first: changes of models, task classes, policy, budgets and keys, and calls
+    refused for want of rights. Calls by nobody known are in the first tenant's.
+    """
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.VerifyAuditRequest, _admin_service_pb2.VerifyAuditResponse]
-    """Checks that no entry of the audit trail was changed or left out."""
+    """Checks that no entry of the tenant's audit trail was changed or left out."""
     CreateBackup: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateBackupRequest, _admin_service_pb2.CreateBackupResponse]
     """Writes a consistent copy of the database while the server runs."""
     VerifyLog: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.VerifyLogRequest, _admin_service_pb2.VerifyLogResponse]
@@ -74,7 +78,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     RotateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _admin_service_pb2.RotateKeyResponse]  # type: ignore[assignment]
     """Makes a new secret for a key; the old one holds for a while longer."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
-    """Ends a key. It is refused within a second, everywhere."""
+    """Ends a key. From the answer on it is refused everywhere, and streams that it opened have ended. The last admin's key
+    of a tenant is not ended: ERROR_REASON_LAST_ADMIN_KEY.
+    """
     CreateBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateBudgetRequest, _admin_service_pb2.CreateBudgetResponse]  # type: ignore[assignment]
     """Adds a budget. It counts from now on."""
     GetBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetBudgetRequest, _admin_service_pb2.GetBudgetResponse]  # type: ignore[assignment]
@@ -88,9 +94,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     RevokeSource: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeSourceRequest, _admin_service_pb2.RevokeSourceResponse]  # type: ignore[assignment]
     """Masks all feedback of a source or rater. Beliefs become, to the bit, those of a server that never saw it."""
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEventsRequest, _admin_service_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
-    """Lists the audit trail, the latest first."""
+    """Lists the tenant's audit trail, the latest first: changes of models, task classes, policy, budgets and keys, and calls
+    refused for want of rights. Calls by nobody known are in the first tenant's.
+    """
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.VerifyAuditRequest, _admin_service_pb2.VerifyAuditResponse]  # type: ignore[assignment]
-    """Checks that no entry of the audit trail was changed or left out."""
+    """Checks that no entry of the tenant's audit trail was changed or left out."""
     CreateBackup: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateBackupRequest, _admin_service_pb2.CreateBackupResponse]  # type: ignore[assignment]
     """Writes a consistent copy of the database while the server runs."""
     VerifyLog: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.VerifyLogRequest, _admin_service_pb2.VerifyLogResponse]  # type: ignore[assignment]
@@ -125,7 +133,9 @@ class AdminServiceServicer:
         request: _admin_service_pb2.RevokeKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.RevokeKeyResponse, _abc.Awaitable[_admin_service_pb2.RevokeKeyResponse]]:
-        """Ends a key. It is refused within a second, everywhere."""
+        """Ends a key. From the answer on it is refused everywhere, and streams that it opened have ended. The last admin's key
+        of a tenant is not ended: ERROR_REASON_LAST_ADMIN_KEY.
+        """
 
     def CreateBudget(
         self,
@@ -174,14 +184,16 @@ class AdminServiceServicer:
         request: _admin_service_pb2.ListAuditEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListAuditEventsResponse, _abc.Awaitable[_admin_service_pb2.ListAuditEventsResponse]]:
-        """Lists the audit trail, the latest first."""
+        """Lists the tenant's audit trail, the latest first: changes of models, task classes, policy, budgets and keys, and calls
+        refused for want of rights. Calls by nobody known are in the first tenant's.
+        """
 
     def VerifyAudit(
         self,
         request: _admin_service_pb2.VerifyAuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.VerifyAuditResponse, _abc.Awaitable[_admin_service_pb2.VerifyAuditResponse]]:
-        """Checks that no entry of the audit trail was changed or left out."""
+        """Checks that no entry of the tenant's audit trail was changed or left out."""
 
     def CreateBackup(
         self,

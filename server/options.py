@@ -1,0 +1,102 @@
+"""Options that several commands have, and the checks of their values; imports little, on purpose."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+KEY_VARIABLE = "NAIAD_KEY"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say who calls, and over what."""
+    command.add_argument("--key-file", metavar="FILE", type=Path, help=f"file of the key; else {KEY_VARIABLE} is taken")
+    command.add_argument("--ca", metavar="FILE", type=Path, help="PEM file of the server's authority; speaks TLS")
+    command.add_argument(
+        "--certificate", metavar=("CERT", "KEY"), nargs=2, type=Path, help="PEM files of the client's own certificate"
+    )
+
+
+def keys_parser(keys: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    """Add the commands of `naiad keys`."""
+    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key and print it, once")
+    create.add_argument("--role", choices=("client", "reviewer", "operator", "admin"), default="client")
+    create.add_argument("--name", default="", metavar="NAME", help="for people; default the role")
+    create.add_argument("--requests-per-minute", type=positive, metavar="N", help="default the configuration's")
+    create.add_argument("--concurrent-calls", type=positive, metavar="N", help="default the configuration's")
+    create.add_argument("--expire-days", type=days, metavar="DAYS", help="default never")
+    listing = actions.add_parser("list", help="list the keys")
+    listing.add_argument("--ended", action="store_true", help="also those that are revoked or expired")
+    rotate = actions.add_parser("rotate", help="make a new secret for a key and print it, once")
+    rotate.add_argument("key_id", metavar="ID")
+    rotate.add_argument("--grace", type=grace_s, metavar="SECONDS", help="how long the old one holds; default a day")
+    revoke = actions.add_parser("revoke", help="end a key")
+    revoke.add_argument("key_id", metavar="ID")
+    revoke.add_argument("--reason", default="", metavar="TEXT", help="for the audit trail")
+    for action in (create, listing, rotate, revoke):
+        where = action.add_mutually_exclusive_group()
+        where.add_argument("--server", metavar="HOST:PORT", help="a running server; default 127.0.0.1:50051")
+        where.add_argument(
+            "--data-dir", metavar="DIR", type=folder, help="folder of a stopped server's database: asks for no key"
+        )
+        action.add_argument(
+            "--tenant", default="default", metavar="NAME", help="with --data-dir; create makes one that is new"
+        )
+        add_options(action)
+        action.set_defaults(run=run)
+
+
+def folder(text: str) -> Path:
+    """Return the path of a folder; raises ArgumentTypeError for what is none."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} names no folder; give the path of one, '.' for the present one")
+    return Path(text)
+
+
+def positive(text: str) -> int:
+    """Return a whole number from 1 to 100,000; raises ArgumentTypeError."""
+    return int(_within(text, 1, 100_000, "a whole number", whole=True))
+
+
+def days(text: str) -> float:
+    """Return days; raises ArgumentTypeError."""
+    return _within(text, 0.001, 36_500, "a number of days")
+
+
+def grace_s(text: str) -> float:
+    """Return how long an old secret holds, in seconds; raises ArgumentTypeError."""
+    return _within(text, 0, 30 * 86_400, "a number of seconds")
+
+
+def _within(text: str, low: float, high: float, what: str, *, whole: bool = False) -> float:
+    try:
+        value = float(int(text) if whole else float(text))
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {low:g} to {high:g}")
+    return value
+
+
+def digest(text: str) -> bytes:
+    """Return a digest written in hexadecimal; raises ArgumentTypeError."""
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) != 32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a digest: 64 hexadecimal digits")
+    return found
+
+
+def interval_s(text: str) -> float:
+    """Return the least time between two changes, in seconds; raises ArgumentTypeError for one that no watch takes."""
+    try:
+        interval_s = float(text)
+    except ValueError:
+        interval_s = 0.0
+    if not 0.1 <= interval_s <= 3_600.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
+    return interval_s
