@@ -30,6 +30,7 @@ from naiad.server.store.base import (
     StoreTooNew,
     StoreUnwritable,
 )
+from naiad.server.store.inode import hold_file
 from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, tables_of
 
 _TENANT = 0
@@ -70,10 +71,11 @@ class _Connection(aiosqlite.Connection):
 class SqliteStore:
     """The Store protocol on one SQLite file; open it with `SqliteStore.open`."""
 
-    def __init__(self, path: Path, connection: _Connection, lock: IO[str]) -> None:
+    def __init__(self, path: Path, connection: _Connection, lock: IO[str], held: int) -> None:
         self._path = path
         self._db = connection
         self._lock = lock
+        self._held = held  # the file itself, locked
         self._whole = asyncio.Lock()  # readers on the same connection must not look into an open transaction
 
     def __repr__(self) -> str:
@@ -87,16 +89,22 @@ class SqliteStore:
         """
         real = _real(path)
         lock = _lock(path, real)
+        held: int | None = None
         try:
             sqlite3.connect(real).close()  # fails here, where no thread has begun, if it cannot be opened
+            held = hold_file(path, real)
             connection = _Connection(real)
             await connection
-        except (sqlite3.Error, OSError) as error:
+        except BaseException as error:
+            if held is not None:
+                os.close(held)
             lock.close()
-            raise StoreUnwritable(
-                f"cannot open {path}: {error}; check that the file and its folder are writable"
-            ) from error
-        store = cls(path, connection, lock)
+            if isinstance(error, sqlite3.Error | OSError):
+                raise StoreUnwritable(
+                    f"cannot open {path}: {error}; check that the file and its folder are writable"
+                ) from error
+            raise
+        store = cls(path, connection, lock, held)
         try:
             await store._prepare()
         except sqlite3.Error as error:
@@ -290,6 +298,7 @@ class SqliteStore:
         try:
             await self._db.close()
         finally:
+            os.close(self._held)
             self._lock.close()
 
 
