@@ -145,6 +145,15 @@ class ConnectionFailed(ProviderError):
     retryable = True
 
 
+class EgressRefused(ConnectionFailed):
+    """We refuse the connection: the name leads to an address that is not permitted, or the certificate does not hold.
+
+    Next model, never the same again: it is for the operator, of the endpoint or of the name, to put this right.
+    """
+
+    retryable = False
+
+
 class Truncated(ProviderError):
     """A stream ended before its finish reason: a failure, never a short success.
 

@@ -15,8 +15,7 @@ import msgspec
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from naiad.adapters.base import Adapter
-from naiad.server import providers, snapshot
+from naiad.server import data_rules, providers, snapshot
 from naiad.server.address import CannotListen, address_of, check_free, split_address
 from naiad.server.arms_feed import ArmsFeed
 from naiad.server.audit import Auditor
@@ -24,12 +23,14 @@ from naiad.server.budget_changes import BudgetChanges
 from naiad.server.completion import Completer
 from naiad.server.config import Config
 from naiad.server.decision_id import Signer
+from naiad.server.egress import Egress
 from naiad.server.engine import Engine, EngineSettings
 from naiad.server.feedback import Feedback
 from naiad.server.folding import fold
 from naiad.server.guard import MEBIBYTE, Guard
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Journal
+from naiad.server.pii import Detector
 from naiad.server.process import Ending
 from naiad.server.routing import Routing
 from naiad.server.rpc_admin import AdminServicer
@@ -103,11 +104,12 @@ async def restored_engine(store: Store, config: Config, *, from_start: bool = Fa
 class Server:
     """A server that was started; `run` is the way to have one until a signal."""
 
-    def __init__(self, config: Config, store: Store, engine: Engine, adapters: dict[str, Adapter]) -> None:
+    def __init__(self, config: Config, store: Store, engine: Engine) -> None:
         self.config = config
         self.store = store
         self.engine = engine
-        self._adapters = adapters
+        adapters = providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks)
+        self.egress = Egress(engine.catalog, engine.eligibility, adapters)
         self.journal = Journal(store, engine, wall_ms)
         self.auditor = Auditor(self.journal, time.monotonic)
         self.guard = Guard(config.limits, lambda: self.journal.backlog, self.auditor.audit)
@@ -131,7 +133,7 @@ class Server:
         server = None
         try:
             engine = await restored_engine(store, config)
-            server = cls(config, store, engine, providers.build(config.endpoints))
+            server = cls(config, store, engine)
             server.journal.start()
             await server._serve()
         except BaseException:
@@ -149,7 +151,7 @@ class Server:
         await self._apply_policy()
         budgets = BudgetChanges(self.journal, self.engine, wall_ms, knows_key=lambda _: False)  # there are no keys yet
         await budgets.apply_configuration(self.config.budgets)
-        completer = Completer(self.engine, self.journal, self._adapters, wall_ms)
+        completer = Completer(self.engine, self.journal, self.egress, wall_ms)
         routing = Routing(
             self.engine,
             self.journal,
@@ -173,7 +175,7 @@ class Server:
             ]
         )
         for servicer, module, name in (
-            (RouterServicer(routing, limits.default_deadline_s), router_service_pb2, "RouterService"),
+            (RouterServicer(routing, limits.default_deadline_s, self._detector()), router_service_pb2, "RouterService"),
             (
                 FeedbackServicer(routing, Feedback(self.journal, self.engine, wall_ms)),
                 feedback_service_pb2,
@@ -203,9 +205,15 @@ class Server:
         self.address = address_of(host, bound)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
 
+    def _detector(self) -> Detector | None:
+        raises_to = self.config.file.governance.pii.raises_to
+        return Detector(raises_to) if raises_to else None
+
     async def _apply_policy(self) -> None:
         """Make the configuration's policy a new version if it differs from the one in force."""
         wanted, present = self.config.policy, self.engine.policy
+        for sentence in data_rules.empty_classes(wanted.data_classes, self.config.usable):
+            log.warning("data_class_without_model", reason=sentence)
         if wanted.digest != present.digest:
             await self.journal.append(msgspec.structs.replace(wanted, at_ms=wall_ms(), version=present.version + 1))
 
@@ -219,8 +227,7 @@ class Server:
         failed = self.journal.failed.is_set()
         self.auditor.flush()
         await self.journal.close()
-        for adapter in self._adapters.values():
-            await adapter.aclose()
+        await self.egress.aclose()
         await self.store.close()
         log.info("stopped", sequence=self.engine.sequence, storage_failed=failed)
         return not failed

@@ -283,7 +283,7 @@ class Budgets:
             if scope.uid == 0:
                 scope.pacer.bank = record.budget.bank
             strategy, *parameters = record.objective
-            needs = Needs(record.input_tokens, record.max_output_tokens)
+            needs = Needs(record.input_tokens, record.max_output_tokens, data_class=record.data_class)
             scope.take(record.task_class, Objective(Strategy(int(strategy)), *parameters), needs)
             scope.pacer.price = record.budget.price
         self._book(scope, record)

@@ -1,21 +1,21 @@
 """Calling the provider: walk the ranking, record every attempt, answer with the first success.
 
-Eligibility is checked again before each call leaves. Every attempt is recorded, a failure as well: it teaches
-availability, never quality. The reply waits until everything is on disk.
+Every call goes through `egress`, which checks it again as it leaves. Every attempt is recorded, a failure as well: it
+teaches availability, never quality. The reply waits until everything is on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import msgspec
 import structlog
 
 from naiad.adapters import errors as provider
-from naiad.adapters.base import Adapter, Answer, FinishReason
+from naiad.adapters.base import Answer, FinishReason
 from naiad.adapters.base import Request as ProviderRequest
 from naiad.adapters.base import Usage as ProviderUsage
 from naiad.server import render
@@ -23,7 +23,8 @@ from naiad.server.attempt_error import REJECTIONS, AttemptError, kind_of
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Shortage, exhausted
 from naiad.server.decision_id import Ticket
-from naiad.server.eligibility import Needs, Reason, none_left, refusal
+from naiad.server.egress import Egress, Kind, NotPermitted
+from naiad.server.eligibility import Needs, Reason, none_left
 from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Amended, Journal, Request
@@ -82,13 +83,13 @@ class Completer:
         self,
         engine: Engine,
         journal: Journal,
-        adapters: Mapping[str, Adapter],
+        egress: Egress,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._journal = journal
-        self._adapters = adapters
+        self._egress = egress
         self._now_ms = now_ms
         self._monotonic = monotonic
 
@@ -107,7 +108,7 @@ class Completer:
             if len(attempts) == task.max_attempts:
                 break
             model = self._engine.catalog.models[record.models[position]]
-            excluded = self._refusal(model, task, spent + record.cost[position])
+            excluded = self._refusal(decision, model, task, spent + record.cost[position])
             if excluded is not None:
                 passed_over.append(excluded)
                 continue
@@ -123,13 +124,20 @@ class Completer:
             if hold is not None:  # time has passed since it was asked
                 model = self._engine.catalog.models[model.model]
                 left = deadline - self._monotonic()
-                excluded = self._refusal(model, task, spent + record.cost[position])
+                excluded = self._refusal(decision, model, task, spent + record.cost[position])
                 if excluded is not None or left <= 0.0:
                     self._give_back(record, name)
                     passed_over.extend(() if excluded is None else (excluded,))
                     continue
             called = _bounded(task, None if hold is None else self._engine.ceilings.output_bound(model, task.needs))
-            answer, outcome, error = await self._attempt(decision, name, model, called, left, request, hold)
+            kind = Kind.FALLBACK if attempts or passed_over else Kind.PRIMARY
+            try:
+                answer, outcome, error = await self._attempt(decision, name, kind, model, called, left, request, hold)
+            except NotPermitted as refused:
+                if hold is not None:
+                    self._give_back(record, name)
+                passed_over.append(refused.exclusion)
+                continue
             attempts.append((name, outcome))
             spent += outcome.cost.total if outcome.cost else 0
             if answer is not None:
@@ -145,16 +153,14 @@ class Completer:
             raise none_left(catalog, [*record.excluded, *passed_over], catalog.task_classes[record.task_class].name)
         raise _all_failed(catalog, decision, attempts, past=past)
 
-    def _refusal(self, model: ModelPut, task: Task, expected: float) -> Exclusion | None:
+    def _refusal(self, decision: Decision, model: ModelPut, task: Task, expected: float) -> Exclusion | None:
         """Return why a model of the ranking may not be called now, None if it may.
 
-        The one function is asked again: the catalogue may have changed since the decision. expected: what all
-        attempts will have cost after this one, nano-USD.
+        The one function is asked again: the rules may have changed since the decision. expected: what all attempts will
+        have cost after this one, nano-USD.
         """
-        if model.deleted:
-            return Exclusion(model.model, Reason.DISABLED, "deleted from the catalogue")
-        engine, most = self._engine, task.max_cost_nano_usd
-        found = refusal(model, task.needs, frozenset(engine.policy.models), engine.settings.endpoints)
+        most = task.max_cost_nano_usd
+        found = self._egress.refusal(decision.permit, model.model)
         if found is None and most is not None and expected > most:
             detail = f"would bring the expected cost to {expected:.0f} nano-USD; max_cost_nano_usd is {most}"
             return Exclusion(model.model, Reason.BUDGET, detail)
@@ -185,10 +191,9 @@ class Completer:
         self._journal.note(Released(at_ms=self._now_ms(), uid=record.uid, attempt=name))
 
     async def _attempt(
-        self, decision: Decision, name: str, model: ModelPut, task: Task, left: float, request: Request,
+        self, decision: Decision, name: str, kind: Kind, model: ModelPut, task: Task, left: float, request: Request,
         hold: Hold | None,
     ) -> tuple[Answer | None, Outcome, provider.ProviderError | None]:  # fmt: skip
-        adapter = self._adapters[model.endpoint]
         record = decision.record
         blank = Outcome(
             model=model.model,
@@ -197,7 +202,7 @@ class Completer:
         )
         began = self._monotonic()
         try:
-            answer = await adapter.complete(replace(task.request, model=model.upstream_model), timeout_s=left)
+            answer = await self._egress.call(decision.permit, kind, model.model, task.request, timeout_s=left)
         except provider.ProviderError as error:
             log.warning("attempt_failed", model=model.name, error=type(error).__name__, attempt=name)
             return None, _failed(blank, error, self._monotonic() - began), error
@@ -233,7 +238,7 @@ class Completer:
         def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
             after, event = take_outcome(entry, name, outcome, self._now_ms())
             event = msgspec.structs.replace(event, workflow=record.workflow, hold=hold)
-            return Amended(after, event, reply)
+            return Amended(after, event, reply, record.no_store)
 
         try:
             await self._journal.amend(ticket, request, Done, work)

@@ -5,25 +5,27 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from naiad.adapters.endpoint import Endpoint
 from naiad.bandit.belief import BeliefSettings
 from naiad.bandit.drift import DriftSettings
 from naiad.bandit.influence import Caps
 from naiad.bandit.statistics import UNIT_WEIGHT
-from naiad.server import bounds, providers
+from naiad.server import bounds, data_rules, providers
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
+from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
 from naiad.server.inventory import UNCLASSIFIED, completed
 from naiad.server.objectives import check_objective
 from naiad.server.periods import Period
-from naiad.server.records import BudgetPut, ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
+from naiad.server.records import BudgetPut, DataClass, ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
 from naiad.server.sections import (
     BudgetSection,
     ConfigError,
@@ -31,7 +33,6 @@ from naiad.server.sections import (
     LearningSection,
     ModelSection,
     ObjectiveSection,
-    PolicySection,
     TaskClassSection,
     WorkflowSection,
     check_values,
@@ -57,12 +58,22 @@ class Config:
     limits: Limits
     belief: BeliefSettings
     drift: DriftSettings
+    networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
     budgets: tuple[BudgetPut, ...] = ()
 
     @property
     def database(self) -> Path | None:
         """The database's path; None keeps nothing."""
         return None if self.file.storage.path == ":memory:" else Path(self.file.storage.path)
+
+    @property
+    def usable(self) -> list[ModelPut]:
+        """The models that some request may use."""
+        return [m for m in self.models if self._usable(m)]
+
+    def _usable(self, model: ModelPut) -> bool:
+        listed = not self.policy.models or model.name in self.policy.models
+        return not model.disabled and model.prices is not None and model.endpoint in self.endpoints and listed
 
 
 def load(path: Path | None, options: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
@@ -142,12 +153,7 @@ def _build(file: File, source: str) -> Config:
     if spending.default_output_tokens is not None:
         rules.between(spending.default_output_tokens, 1, bounds.MOST_TOKENS, "spending.default_output_tokens", source)
     rules.between(spending.hold_s, 1.0, 86_400.0, "spending.hold_s", source)
-    endpoints = providers.default_profiles()
-    for name, section in (file.endpoints or {}).items():
-        kind = endpoints[name] = rules.choice(section.kind, providers.KINDS, f"endpoints.{name}.kind", source)
-        missing = providers.missing(kind)
-        if missing:
-            raise ConfigError(f"{source}: endpoints.{name}.kind is {kind!r}, but {missing}")
+    endpoints, networks = profiles_of(file.endpoints or {}, source)
     if file.models is None:
         models = tuple(_digested(m) for m in providers.default_models())
     else:
@@ -161,17 +167,19 @@ def _build(file: File, source: str) -> Config:
             near = nearest(name, names)
             hint = f"; did you mean {near!r}?" if near else ""
             raise ConfigError(f"{source}: policy.models names {name!r}, which is not in [[models]]{hint}")
-    classes = tuple(_task_class(section, i, source) for i, section in enumerate(file.task_classes))
+    data = data_rules.data_classes(file, models, source)
+    data_rules.check_pii(file, data, source)
+    classes = tuple(_task_class(section, i, data, source) for i, section in enumerate(file.task_classes))
     for name in (c.name for c in classes):
         if sum(c.name == name for c in classes) > 1:
             raise ConfigError(f"{source}: [[task_classes]] names {name!r} twice; names must be unique")
-    return Config(
+    config = Config(
         file=file,
         source=source,
         models=models,
         task_classes=classes,
         endpoints=endpoints,
-        policy=_policy(policy, file.workflows, source),
+        policy=_policy(file, models, data, source),
         limits=Limits(
             concurrent_calls=server.concurrent_calls,
             concurrent_streams=server.concurrent_streams,
@@ -182,8 +190,13 @@ def _build(file: File, source: str) -> Config:
         ),
         belief=belief_of(file.learning, source),
         drift=drift_of(file.learning, source),
+        networks=networks,
         budgets=_budgets(file.budgets, frozenset(c.name for c in classes), source),
     )
+    if file.governance.refuse_empty_classes:
+        for sentence in data_rules.empty_classes(data, config.usable):
+            raise ConfigError(f"{source}: {sentence}; permit one, or leave out governance.refuse_empty_classes")
+    return config
 
 
 def objective(section: ObjectiveSection, where: str, source: str) -> ObjectiveSpec:
@@ -233,8 +246,14 @@ def drift_of(section: LearningSection, source: str) -> DriftSettings:
     return DriftSettings(drift.enabled, drift.sensitivity, drift.evidence_kept)
 
 
-def _policy(section: PolicySection, workflows: list[WorkflowSection], source: str) -> PolicySet:
+def _policy(file: File, models: tuple[ModelPut, ...], data: tuple[DataClass, ...], source: str) -> PolicySet:
+    section = file.policy
     spec = objective(section, "policy", source)
+    said = {
+        flow.name: data_rules.known_class(flow.data_class, data, f"workflows ({flow.name!r}).data_class", source)
+        for flow in file.workflows
+        if flow.data_class
+    }
     content = PolicySet(
         version=0,
         objective=spec,
@@ -242,11 +261,14 @@ def _policy(section: PolicySection, workflows: list[WorkflowSection], source: st
         exploration=section.exploration,
         allowance=section.allowance,
         models=tuple(section.models),
-        workflows=_workflows(workflows, source),
+        workflows=_workflows(file.workflows, source),
         newcomer_calls=section.newcomer_calls,
         newcomer_share=section.newcomer_share,
         newcomer_nano_usd=rules.nano(section.newcomer_usd, bounds.MOST_MONEY, "policy.newcomer_usd", source),
         allowance_nano_usd=rules.nano(section.allowance_usd, bounds.MOST_MONEY, "policy.allowance_usd", source),
+        data_classes=data,
+        data_zones=data_rules.zones(file, models, source) if data else (),
+        workflow_data=said,
     )
     return msgspec.structs.replace(content, digest=_digest(content))
 
@@ -352,7 +374,7 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
     return _digested(model)
 
 
-def _task_class(section: TaskClassSection, index: int, source: str) -> TaskClassPut:
+def _task_class(section: TaskClassSection, index: int, data: tuple[DataClass, ...], source: str) -> TaskClassPut:
     where = f"task_classes[{index}] ({section.name!r})"
     rules.name(section.name, 128, where, source)
     spec = objective(section.objective, f"{where}.objective", source)
@@ -361,6 +383,7 @@ def _task_class(section: TaskClassSection, index: int, source: str) -> TaskClass
         name=section.name,
         description=rules.description(section.description, f"{where}.description", source),
         objective=None if spec == ObjectiveSpec() else spec,
+        data_class=data_rules.known_class(section.data_class, data, f"{where}.data_class", source),
         labels=rules.labels(section.labels, f"{where}.labels", source),
     )
     return msgspec.structs.replace(entry, config_digest=_digest(entry))

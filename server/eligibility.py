@@ -1,17 +1,22 @@
 """The one function that says which models a request may use, and why not the others.
 
-Every call that leaves the process asks it, at decide time and again before each attempt. It fails closed: what is
-unknown about a model counts against it where a rule needs it.
+It is asked at decide time, which gives the request its permit: an immutable value that travels with it. `egress` asks
+again before each call leaves the process. It fails closed: what is unknown about a model counts against it where a rule
+needs it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+import msgspec
+
 from naiad.server.catalog import Catalog
 from naiad.server.errors import NaiadError
+from naiad.server.governance import Claims, Governance
 from naiad.server.records import Exclusion, ModelPut
 
 
@@ -20,6 +25,7 @@ class Reason(IntEnum):
 
     POLICY = 1
     NOT_ALLOWED = 2
+    DATA_ZONE = 3
     CONTEXT_WINDOW = 4
     CAPABILITY = 5
     DISABLED = 6
@@ -54,17 +60,36 @@ class Needs(NamedTuple):
     explicit_output: bool = False  # the caller set max_output_tokens, so the model must be able to write that much
     allowed: frozenset[str] = frozenset()  # empty: all
     capabilities: frozenset[int] = frozenset()
+    data_class: str = ""  # that it is treated as; where there are rules, "" is the strictest
+
+
+class Permit(msgspec.Struct, frozen=True, gc=False):
+    """What one request may use. Only `Eligibility.permit` makes one, and nothing changes it."""
+
+    models: frozenset[int]
+    epoch: int  # of the rules that it was made under
+    needs: Needs
+    claims: Claims  # with "" as the task class's: that is looked up anew
+    task_class: int
 
 
 def refusal(
-    model: ModelPut, needs: Needs, policy_models: frozenset[str], endpoints: frozenset[str]
+    model: ModelPut,
+    needs: Needs,
+    policy_models: frozenset[str],
+    endpoints: frozenset[str],
+    governance: Governance,
 ) -> Exclusion | None:
     """Return why a model may not be used for a request, or None if it may.
 
     policy_models: the policy's list, empty for all; endpoints: profiles that have an adapter.
     """
+    if model.deleted:
+        return Exclusion(model.model, Reason.DISABLED, "deleted from the catalogue")
     if model.disabled:
         return Exclusion(model.model, Reason.DISABLED, "disabled in the catalogue")
+    if governance.enforced and (objection := governance.objection(model, needs.data_class)):
+        return Exclusion(model.model, Reason.DATA_ZONE, objection)
     if policy_models and model.name not in policy_models:
         return Exclusion(model.model, Reason.POLICY, "not in the policy's models")
     if needs.allowed and model.name not in needs.allowed:
@@ -101,17 +126,67 @@ class Eligibility:
     def __init__(self, catalog: Catalog, endpoints: frozenset[str]) -> None:
         self._catalog = catalog
         self._endpoints = endpoints
-        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int]], _Kept] = {}
+        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int], str], _Kept] = {}
+        self._grounds: dict[str, dict[int, str]] = {}  # data class -> model -> the entry that permits it
         self._version = -1
+        self._policy_models: frozenset[str] = frozenset()
+        self.governance = Governance()
+        self.epoch = 0  # place in the log of the last change of what this depends on
+
+    def __repr__(self) -> str:
+        return f"Eligibility(epoch={self.epoch}, models={len(self._catalog.live)}, {self.governance!r})"
+
+    def changed(self, sequence: int) -> None:
+        """Begin another epoch: the event of this sequence changed the catalogue or the policy."""
+        self.epoch = max(self.epoch + 1, sequence)
+
+    def govern(self, policy_models: frozenset[str], governance: Governance) -> None:
+        """Put another policy's rules in force."""
+        self._policy_models, self.governance = policy_models, governance
+        self._version = -1
+
+    def permit(self, eligible: Iterable[int], needs: Needs, claims: Claims, task_class: int) -> Permit:
+        """Return the permit of a request for which `split` returned these models.
+
+        needs: with the data class that the request is treated as.
+        """
+        return Permit(frozenset(eligible), self.epoch, needs, claims._replace(task_class=""), task_class)
+
+    def recheck(self, permit: Permit, model: int) -> Exclusion | None:
+        """Return why a model may not be called under a permit at this moment, None if it may.
+
+        The model must be in the permit, and the present rules must let the request go there, whatever they were when
+        the permit was made. The request is classified anew, and never as more open than before.
+        """
+        if model not in permit.models:
+            return Exclusion(model, Reason.NOT_ALLOWED, "not among the models that the request was permitted")
+        claims = permit.claims._replace(task_class=self._catalog.task_classes[permit.task_class].data_class)
+        needs = permit.needs
+        if self.governance.enforced:
+            needs = needs._replace(data_class=self.governance.treat(claims, at_least=needs.data_class).data_class)
+        return refusal(self._catalog.models[model], needs, self._policy_models, self._endpoints, self.governance)
+
+    def grounds(self, data_class: str, models: Iterable[int]) -> list[str]:
+        """Return the entry of the rules by which each of these eligible models may see a data class."""
+        self._refresh()
+        kept = self._grounds.get(data_class)
+        if kept is None:
+            kept = {m.model: self.governance.ground(m, data_class) for m in self._catalog.live}
+            self._grounds[data_class] = kept
+        return [kept[model] for model in models]
+
+    def _refresh(self) -> None:
+        if self._version != self._catalog.version or len(self._kept) > 1_000:
+            self._kept.clear()
+            self._grounds.clear()
+            self._version = self._catalog.version
 
     def split(
         self, needs: Needs, policy_models: frozenset[str], task_class: str = ""
     ) -> tuple[list[int], list[Exclusion]]:
         """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left."""
-        if self._version != self._catalog.version or len(self._kept) > 1_000:
-            self._kept.clear()
-            self._version = self._catalog.version
-        key = (policy_models, needs.allowed, needs.capabilities)
+        self._refresh()
+        key = (policy_models, needs.allowed, needs.capabilities, needs.data_class)
         kept = self._kept.get(key)
         if kept is None:
             kept = self._small(needs, policy_models)
@@ -130,7 +205,7 @@ class Eligibility:
         eligible: list[int] = []
         excluded: list[Exclusion] = []
         for model in self._catalog.live:
-            reason = refusal(model, needs, policy_models, self._endpoints)
+            reason = refusal(model, needs, policy_models, self._endpoints, self.governance)
             if reason is None:
                 eligible.append(model.model)
             else:

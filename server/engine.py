@@ -23,9 +23,10 @@ from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Ceilings, Shortage
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.drift import Drift
-from naiad.server.eligibility import Eligibility, Needs
+from naiad.server.eligibility import Eligibility, Needs, Permit
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
+from naiad.server.governance import Claims, Treated, governance_of
 from naiad.server.ledger import Entry
 from naiad.server.limits import Judged, Limits, limits_of
 from naiad.server.objectives import Objectives
@@ -61,7 +62,9 @@ class Query(msgspec.Struct, frozen=True):
     task_class: str
     workflow: str = ""
     session: str = ""
-    data_class: str = ""
+    data_class: str = ""  # as the request says
+    caller_data_class: str = ""  # the least that the caller's identity stands for: from its key, never from a request
+    content_data_class: str = ""  # the least that its messages call for
     objective: ObjectiveSpec = NO_OVERRIDE
     named: tuple[str, ...] = ()  # models that the objective lists, for strategies that are not built yet
     needs: Needs = Needs(0, 0)
@@ -77,6 +80,7 @@ class Decision(NamedTuple):
 
     decision_id: str
     record: Decided
+    permit: Permit | None = None  # without one nothing can be called: of a decision that is only read again
 
     @property
     def order(self) -> list[int]:
@@ -146,18 +150,19 @@ class Engine:
         if query.named:
             self._check_named(query)
         objective, level = self._objectives.chosen(task_class, query.workflow, query.objective)
-        models, excluded = self.eligibility.split(query.needs, self._policy_models, query.task_class)
+        claims = _claims(query, task_class)
+        treated, needs = self._treated(query, claims)
+        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
+        permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
         if self.ceilings.active:
             models, dear = self.ceilings.permitted(
-                query.workflow, task_class.task_class, query.key_id, query.needs, models, at_ms
+                query.workflow, task_class.task_class, query.key_id, needs, models, at_ms
             )
             excluded = excluded + dear if dear else excluded
-        seen = self.predictor.predict(
-            task_class.task_class, models, query.needs.input_tokens, query.needs.max_output_tokens
-        )
+        seen = self.predictor.predict(task_class.task_class, models, needs.input_tokens, needs.max_output_tokens)
         budget = pace = bound = None
         if self._limits is not None:
-            bound, models, excluded, seen = self._limits.begin(objective, query.needs, models, excluded, seen, at_ms)
+            bound, models, excluded, seen = self._limits.begin(objective, needs, models, excluded, seen, at_ms)
         if level is None:
             if bound is None:
                 serving = serve(objective, seen, self._exploration)
@@ -166,7 +171,7 @@ class Engine:
                 serving = serve(objective, seen, self._exploration, bound.barred(models), temper)
         else:
             models, excluded, seen, serving, budget, pace = self.budgets.steer(
-                level, objective, self._exploration, task_class.task_class, query.needs, self._policy_models,
+                level, objective, self._exploration, task_class.task_class, needs, self._policy_models,
                 models, excluded, seen,
             )  # fmt: skip
             if bound is not None and (temper := bound.temper(models, pace.temper)) is not None:
@@ -199,11 +204,16 @@ class Engine:
             policy=self.policy.version,
             workflow=query.workflow,
             session=query.session,
-            data_class=query.data_class or task_class.data_class,
+            data_class=treated.data_class if treated else query.data_class or task_class.data_class,
+            class_source=treated.source if treated else "",
+            class_named=query.data_class if treated and treated.data_class != query.data_class else "",
+            no_store=treated is not None and treated.no_store,
+            epoch=permit.epoch,
+            grounds=self.eligibility.grounds(treated.data_class, models) if treated else [],
             objective=objective.numbers,
-            input_tokens=query.needs.input_tokens,
-            max_output_tokens=query.needs.max_output_tokens,
-            features=query.features,
+            input_tokens=needs.input_tokens,
+            max_output_tokens=needs.max_output_tokens,
+            features={} if treated is not None and treated.no_store else query.features,
             models=models,
             ordinals=ordinals,
             probabilities=probabilities,
@@ -223,7 +233,7 @@ class Engine:
             budget=budget,
             limits=None if bound is None else bound.record(models, serving, chosen),
             request_id=query.request_id,
-            request_digest=query.request_digest,
+            request_digest="" if treated is not None and treated.no_store else query.request_digest,
         )  # fmt: skip
         if query.key_id:
             msgspec.structs.force_setattr(record, "key", query.key_id)
@@ -233,7 +243,15 @@ class Engine:
             self.budgets.decided(level, record)
         if record.limits is not None:
             self.spending.folded(record)
-        return Decision(self.decision_id(record), record)
+        return Decision(self.decision_id(record), record, permit)
+
+    def _treated(self, query: Query, claims: Claims) -> tuple[Treated | None, Needs]:
+        """Return the data class that a request is treated as, and its needs with that; None without rules."""
+        governance = self.eligibility.governance
+        if not governance.enforced:
+            return None, query.needs
+        treated = governance.classify(claims)
+        return treated, query.needs._replace(data_class=treated.data_class)
 
     def _hold(self, query: Query, record: Decided) -> None:
         """Hold what the chosen model's call may cost, where a hard budget asks for it; nobody saw the record yet."""
@@ -263,7 +281,8 @@ class Engine:
         check_features(query.features, (), query.task_class)
         self._check_named(query)
         self._objectives.check_override(query.objective)
-        self.eligibility.split(query.needs, self._policy_models, query.task_class)
+        _, needs = self._treated(query, _claims(query, None))
+        self.eligibility.split(needs, self._policy_models, query.task_class)
 
     def _check_named(self, query: Query) -> None:
         for name in query.named:
@@ -329,10 +348,13 @@ class Engine:
                 self._apply_drift(event)
             case TaskClassPut():
                 self._apply_task_class(event)
+                self.eligibility.changed(sequence)
             case ModelPut():
                 self._apply_model(event)
+                self.eligibility.changed(sequence)
             case PolicySet():
                 self._apply_policy(event)
+                self.eligibility.changed(sequence)
             case BudgetPut():
                 self.ceilings.put(event)
             case Reserved():
@@ -353,6 +375,7 @@ class Engine:
         self.policy = event
         self._exploration = Exploration(event.temper, event.exploration, event.allowance)
         self._policy_models = frozenset(event.models)
+        self.eligibility.govern(self._policy_models, governance_of(event))
         self._objectives = Objectives(event)
         self._limits = limits_of(event, self.catalog, self._judged, self.spending)
         self.budgets.reprice()
@@ -434,6 +457,12 @@ class Engine:
     def belief_digest(self) -> str:
         """Return a digest of every posterior mean and sd, bit for bit."""
         return self.belief.digest(len(self.catalog.task_classes))
+
+
+def _claims(query: Query, task_class: TaskClassPut | None) -> Claims:
+    """Return what is said about the data of a request; task_class: None for one that is new."""
+    default = "" if task_class is None else task_class.data_class
+    return Claims(query.data_class, default, query.workflow, query.caller_data_class, query.content_data_class)
 
 
 def _rank(serving: Serving, chosen: int) -> list[int]:

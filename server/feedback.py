@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -126,8 +127,10 @@ class Feedback:
         def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
             attempt = report.attempt or _next_attempt(entry)
             model, ordinal = self._called(ticket, decision_id, report.model, decided)
+            private = self._private(decided)
             outcome = msgspec.structs.replace(
                 report.outcome,
+                error_detail="" if private else report.outcome.error_detail,
                 model=model.model,
                 ordinal=ordinal,
                 cost=cost_of(report.outcome.usage, model.prices, report.billed),
@@ -148,7 +151,7 @@ class Feedback:
                 event, workflow=decided.workflow if decided else "", hold=_held(entry, decided)
             )
             _check_room(after, entry)
-            return Amended(after, event, OutcomeReceipt(attempt, outcome.cost, sequence))
+            return Amended(after, event, OutcomeReceipt(attempt, outcome.cost, sequence), private)
 
         return await self._journal.amend(ticket, request, OutcomeReceipt, work)
 
@@ -172,23 +175,34 @@ class Feedback:
             )
         return model, decided.ordinals[decided.models.index(model.model)]
 
+    def _private(self, decided: Decided | None) -> bool:
+        """Return whether free text about a decision is not to be written, then or by now.
+
+        Of a decision whose row a crash took nothing is known: it may have been of any class.
+        """
+        governance = self._engine.eligibility.governance
+        if decided is None:
+            return governance.ever_no_store
+        return decided.no_store or governance.no_store(decided.data_class)
+
     async def report_feedback(
         self, ticket: Ticket, decision_id: str, judgement: Judgement, request: Request
     ) -> FeedbackReceipt:
         """Record a judgement, or revise the rater's earlier one; raises NaiadError."""
 
         def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
-            now = self._now_ms()
+            now, private = self._now_ms(), self._private(decided)
+            given = dataclasses.replace(judgement, comment="") if private else judgement
             if judgement.preferred:
                 attempts: tuple[str, ...] = (judgement.preferred, judgement.other)
                 for attempt in attempts:
                     if not entry.made(attempt):
                         raise unknown_attempt(decision_id, attempt)
-                ratings = tuple(_rating(judgement, value, now) for value in _compared(entry, decided, attempts))
+                ratings = tuple(_rating(given, value, now) for value in _compared(entry, decided, attempts))
             else:
                 attempts = (_judged(entry, decision_id, judgement.attempt),)
                 early = not judgement.attempt and entry.takes_early(judgement.source, judgement.rater)
-                ratings = (_rating(judgement, judgement.value or 0.0, now, early=early),)
+                ratings = (_rating(given, judgement.value or 0.0, now, early=early),)
             after, event = take_ratings(entry, attempts, ratings, now)
             _check_room(after, entry)
             rated, kept = after.find(attempts[0]), event.ratings[0]
@@ -201,7 +215,7 @@ class Feedback:
                 kept.revisions > 0,
                 sequence,
             )
-            return Amended(after, event, receipt)
+            return Amended(after, event, receipt, private)
 
         return await self._journal.amend(ticket, request, FeedbackReceipt, work)
 
@@ -219,16 +233,18 @@ class Feedback:
             if rating.retracted:
                 score = score_of(entry, entry.find(attempt))
                 return Amended(entry, None, RetractionReceipt(attempt, rating, entry, score, sequence - 1))
-            now = self._now_ms()
+            now, private = self._now_ms(), self._private(decided)
             gone = tuple(
-                msgspec.structs.replace(r, retracted=True, updated_ms=now, comment=comment or r.comment)
+                msgspec.structs.replace(
+                    r, retracted=True, updated_ms=now, comment="" if private else comment or r.comment
+                )
                 for _, r in found
             )
             after, event = take_ratings(entry, tuple(name for name, _ in found), gone, now)
             receipt = RetractionReceipt(
                 attempt, event.ratings[0], after, score_of(after, after.find(attempt)), sequence
             )
-            return Amended(after, event, receipt)
+            return Amended(after, event, receipt, private)
 
         nobody = Ticket(self._engine.tenant, 0, 0, 0, 0, 0.0, 0, uid)
         return await self._journal.amend(nobody, request, RetractionReceipt, work)

@@ -33,6 +33,7 @@ class Inventory:
     def __init__(self, journal: Journal, engine: Engine, now_ms: Callable[[], int]) -> None:
         self._journal = journal
         self._catalog = engine.catalog
+        self._eligibility = engine.eligibility
         self._now_ms = now_ms
         self._alone = Turns().take  # two changes must not both start from the same entry
 
@@ -53,6 +54,7 @@ class Inventory:
                     code="ALREADY_EXISTS",
                     metadata={"model": wanted.name, "revision": known.revision},
                 )
+            self._eligibility.governance.check_zones(wanted, "model.data_zone")
             now = self._now_ms()
             entry = msgspec.structs.replace(
                 completed(wanted),
@@ -79,9 +81,12 @@ class Inventory:
                 return earlier
             known = self._catalog.model(name, "model.name")
             check_revision("model " + name, revision, known.revision)
+            changed = changes(known)
             entry = completed(
-                msgspec.structs.replace(known, **changes(known), revision=known.revision + 1, at_ms=self._now_ms())
+                msgspec.structs.replace(known, **changed, revision=known.revision + 1, at_ms=self._now_ms())
             )
+            if "data_zone" in changed:
+                self._eligibility.governance.check_zones(entry, "model.data_zone")
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 
@@ -123,6 +128,7 @@ class Inventory:
                     code="ALREADY_EXISTS",
                     metadata={"task_class": wanted.name, "revision": known.revision},
                 )
+            self._eligibility.governance.check_class(wanted.data_class, "task_class.default_data_class")
             return await self._add_task_class(wanted, known, request)
 
         return await self._alone(change)
@@ -170,7 +176,11 @@ class Inventory:
             self._check_named(named)
             known = self._catalog.task_class(name)
             check_revision("task class " + name, revision, known.revision)
-            entry = msgspec.structs.replace(known, **changes(known), revision=known.revision + 1, at_ms=self._now_ms())
+            changed = changes(known)
+            if "data_class" in changed:
+                field = "task_class.default_data_class"
+                self._eligibility.governance.check_class(changed["data_class"], field)
+            entry = msgspec.structs.replace(known, **changed, revision=known.revision + 1, at_ms=self._now_ms())
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 

@@ -58,6 +58,7 @@ class Amended:
     entry: Entry
     event: Event | None
     reply: msgspec.Struct
+    no_store: bool = False  # what was said in the request leaves no trace, not even a digest
 
 
 Work = Callable[[Entry, Decided | None, int], Amended]  # (entry, the decision if its row is there, sequence)
@@ -313,10 +314,11 @@ class Journal:
                 raise request_id_reused(request.request_id, request.method)
             item.result = _replayed(known[request.request_id], request, item.reply_type)
             return
-        reply, events, entry = item.reply, item.events, None
+        reply, events, entry, digest = item.reply, item.events, None, request.digest if request else ""
         if item.ticket is not None and item.work is not None:
             amended = item.work(self._entry(item.ticket), self._recent(item.ticket.uid), self._sequence + 1)
             reply, entry = amended.reply, amended.entry
+            digest = "" if amended.no_store else digest
             events = () if amended.event is None else (amended.event,)
             for event in events:
                 check_foldable(self._engine, event)
@@ -324,9 +326,7 @@ class Journal:
         rows = [row_of(self._sequence + 1 + i, event) for i, event in enumerate(events)]
         kept = None
         if request and request.request_id and reply is not None:
-            kept = ReplyRow(
-                request.request_id, request.method, request.digest, msgspec.json.encode(reply), self._now_ms()
-            )
+            kept = ReplyRow(request.request_id, request.method, digest, msgspec.json.encode(reply), self._now_ms())
         told, trail = self._told(events, rows, request)
         if entry is not None and rows:
             batch.entries[entry.uid] = msgspec.json.encode(entry)
@@ -417,6 +417,6 @@ class Journal:
 
 
 def _replayed(row: ReplyRow, request: Request, reply_type: type[Reply]) -> Reply:
-    if row.method != request.method or row.digest != request.digest:
+    if row.method != request.method or row.digest not in ("", request.digest):  # "": none was kept
         raise request_id_reused(request.request_id, request.method)
     return msgspec.json.decode(row.reply, type=reply_type)

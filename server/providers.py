@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from naiad.adapters.base import Adapter
 from naiad.adapters.echo import Echo
+from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.replay import RECORDED_PRICES, Replay, ReplayDataMissing, load_records, replay_available
 from naiad.adapters.replay_records import recorded_files
 from naiad.server.money import from_price, listed_prices
@@ -13,12 +14,23 @@ from naiad.server.records import ModelPut, Prices
 
 ECHO, REPLAY = "echo", "replay"
 KINDS = (ECHO, REPLAY)
+NETWORKED: dict[str, Callable[[Endpoint], Adapter]] = {}
+"""Kinds that reach a provider over the network: each makes its adapter, and imports what it needs only then."""
 _SYSTEM_PROMPT = 6
 
 
 def build(profiles: Mapping[str, str]) -> dict[str, Adapter]:
-    """Return an adapter for each profile; profiles: name -> kind, one of KINDS."""
-    return {name: Echo() if kind == ECHO else Replay(load_records()) for name, kind in profiles.items()}
+    """Return an adapter for each profile that needs no network; profiles: name -> kind, one of KINDS or NETWORKED."""
+    return {
+        name: Echo() if kind == ECHO else Replay(load_records())
+        for name, kind in profiles.items()
+        if kind not in NETWORKED
+    }
+
+
+def connect(profiles: Mapping[str, str], networks: Mapping[str, Endpoint]) -> dict[str, Adapter]:
+    """Return an adapter for each profile that reaches a provider; nothing is connected before the first call."""
+    return {name: NETWORKED[profiles[name]](endpoint) for name, endpoint in networks.items()}
 
 
 def missing(kind: str) -> str:

@@ -104,6 +104,15 @@ class TaskClassPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="t
     config_digest: str = ""
 
 
+class DataClass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How sensitive data is, and where such data may go: see `governance`."""
+
+    name: str
+    description: str = ""
+    allow: tuple[str, ...] = ()  # "any", zones, "vendor:PROVIDER", models
+    no_store: bool = False
+
+
 class PolicySet(Record, frozen=True, kw_only=True, omit_defaults=True, tag="policy"):
     """Another version of the policy decides from here on."""
 
@@ -119,6 +128,9 @@ class PolicySet(Record, frozen=True, kw_only=True, omit_defaults=True, tag="poli
     newcomer_share: float = 0.1  # of a task class's traffic, for all newcomers together
     newcomer_nano_usd: int | None = None  # what each may cost while it is new
     allowance_nano_usd: int | None = None  # what exploring below the quality floor may cost in a day
+    data_classes: tuple[DataClass, ...] = ()  # from open to strict; empty: no rules
+    data_zones: tuple[str, ...] = ()  # that models may declare
+    workflow_data: dict[str, str] = {}  # workflow -> data class
 
 
 class BudgetPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="budget"):
@@ -189,12 +201,17 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     policy: int
     workflow: str = ""
     session: str = ""
-    data_class: str = ""
+    data_class: str = ""  # as it was treated
+    class_source: str = ""  # which claim set it; "" where there were no rules, and it is only what was said
+    class_named: str = ""  # by the request, where it was treated as a stricter one
+    no_store: bool = False  # free text about it is not written
+    epoch: int = 0  # place in the log of the last change of the catalogue or the policy that it rested on
     objective: tuple[float, ...] = ()  # strategy and parameters in full, in the order of bandit.objective.Objective
     input_tokens: int = 0
     max_output_tokens: int = 0
     features: dict[str, float] = {}
     models: list[int] = []
+    grounds: list[str] = []  # the entry of the rules by which its data may go to each model; empty without rules
     ordinals: list[int] = []  # each model's decision ordinal: where evidence from a fallback to it belongs
     probabilities: list[float] = []
     thompson: list[float] = []

@@ -142,12 +142,21 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
         )
     if record.limits is not None:
         found += _limited(catalog, record.limits)
-    if record.data_class:
+    if record.class_named or record.class_source in ("caller", "content"):
+        found.append(
+            decision_pb2.Notice(
+                code=decision_pb2.NOTICE_CODE_DATA_CLASS_RAISED,
+                message=f"the request was treated as data class {record.data_class!r}, which its "
+                f"{record.class_source.replace('_', ' ')} sets",
+                metadata={"data_class": record.data_class, "source": record.class_source},
+            )
+        )
+    if record.data_class and not record.class_source:
         found.append(
             decision_pb2.Notice(
                 code=decision_pb2.NOTICE_CODE_DATA_CLASS_NOT_ENFORCED,
-                message="data_class is recorded but no rule restricts it yet; use allowed_models to keep data on "
-                "certain models",
+                message="data_class is recorded and not enforced: the configuration has no [[data_classes]]; add them, "
+                "or use allowed_models to keep data on certain models",
                 metadata={"data_class": record.data_class},
             )
         )

@@ -141,6 +141,9 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
         workflow=record.workflow,
         session_id=record.session,
         data_class=record.data_class,
+        data_class_source=record.class_source,
+        policy_epoch=record.epoch,
+        no_store=record.no_store,
         policy_version=record.policy,
         objective=render.objective(
             ObjectiveSpec(
@@ -182,6 +185,7 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
             utility=record.utility[i],
             utility_sd=record.utility_sd[i],
             budget_price_nano_usd=min(MOST_INT64, round(money * record.cost[i])),
+            permitted_by=record.grounds[i] if record.grounds else "",
         )
         alarm = engine.drift.latest(record.models[i], record.at_ms)
         if alarm is not None:

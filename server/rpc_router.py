@@ -6,11 +6,13 @@ from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import FinishReason, TextPart, ToolCallPart
+from naiad.adapters.base import FinishReason, Message, TextPart, ToolCallPart
 from naiad.server import render
 from naiad.server.completion import Completion
+from naiad.server.engine import Query
 from naiad.server.generation import task_from_proto
 from naiad.server.journal import Request
+from naiad.server.pii import Detector
 from naiad.server.query import query_from_proto
 from naiad.server.routing import Routing
 from naiad.v1 import content_pb2, decision_pb2, router_service_pb2, router_service_pb2_grpc
@@ -27,21 +29,22 @@ _FINISH = {
 class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     """Choosing a model, and calling it."""
 
-    def __init__(self, routing: Routing, default_timeout_s: float) -> None:
+    def __init__(self, routing: Routing, default_timeout_s: float, detector: Detector | None = None) -> None:
         self._routing = routing
+        self._detector = detector
         self._default_timeout_s = default_timeout_s
 
     async def Decide(self, request: Any, context: Any) -> router_service_pb2.DecideResponse:
         """Choose a model."""
         catalog = self._routing.engine.catalog
-        query, _ = query_from_proto(request, "RouterService/Decide", catalog)
+        query, _ = await self._asked(request, "RouterService/Decide")
         decision = await self._routing.decide(query)
         return render.decision_to_proto(catalog, decision, render.notices_of(catalog, decision.record))
 
     async def Complete(self, request: Any, context: Any) -> router_service_pb2.CompleteResponse:
         """Choose a model, call it, fall back where that helps, and answer."""
         method = "RouterService/Complete"
-        query, messages = query_from_proto(request, method, self._routing.engine.catalog)
+        query, messages = await self._asked(request, method)
         task = task_from_proto(request, query, messages)
         left = context.time_remaining()
         completion = await self._routing.complete(
@@ -50,6 +53,13 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             timeout_s=self._default_timeout_s if left is None else left,
         )  # fmt: skip
         return self._completed(completion)
+
+    async def _asked(self, request: Any, method: str) -> tuple[Query, tuple[Message, ...]]:
+        """Return a request's query and messages, the query with what the messages call for."""
+        query, messages = query_from_proto(request, method, self._routing.engine.catalog)
+        if self._detector is not None and messages:
+            query = msgspec.structs.replace(query, content_data_class=await self._detector.raises(messages))
+        return query, messages
 
     def _completed(self, completion: Completion) -> router_service_pb2.CompleteResponse:
         catalog = self._routing.engine.catalog

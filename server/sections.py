@@ -130,6 +130,7 @@ class TaskClassSection(_Section, kw_only=True, frozen=True):
 
     name: str
     description: str = ""
+    data_class: str = ""
     objective: ObjectiveSection = ObjectiveSection()
     labels: dict[str, str] = {}
 
@@ -138,6 +139,7 @@ class WorkflowSection(_Section, kw_only=True, frozen=True):
     """[[workflows]]: what counts as best in one use of the models, across its task classes."""
 
     name: str
+    data_class: str = ""
     objective: ObjectiveSection = ObjectiveSection()
 
 
@@ -159,10 +161,43 @@ class BudgetSection(_Section, kw_only=True, frozen=True):
     task_class: str = ""
 
 
+class DataClassSection(_Section, kw_only=True, frozen=True):
+    """[[data_classes]]: how sensitive data is and where it may go; from open to strict."""
+
+    name: str
+    description: str = ""
+    allow: list[str] = []
+    no_store: bool = False
+
+
+class PiiSection(_Section, kw_only=True, frozen=True):
+    """[governance.pii]: what personal data in a prompt makes of the data class; "" does not look."""
+
+    raises_to: str = ""
+
+
+class GovernanceSection(_Section, kw_only=True, frozen=True):
+    """[governance]: what goes with the data classes."""
+
+    zones: list[str] = []
+    refuse_empty_classes: bool = False
+    pii: PiiSection = PiiSection()
+
+
 class EndpointSection(_Section, kw_only=True, frozen=True):
-    """[endpoints.NAME]: how to reach models. kind is "echo" or "replay"."""
+    """[endpoints.NAME]: how to reach models; all but kind is for kinds that reach a provider over the network."""
 
     kind: str
+    base_url: str = ""
+    api_key_env: str = ""
+    api_key_file: str = ""
+    private: bool = False
+    ca: str = ""
+    connections: int = 100
+    connect_s: float = 5.0
+    first_byte_s: float = 120.0
+    idle_s: float = 60.0
+    response_mib: int = 16
 
 
 class File(_Section, kw_only=True, frozen=True):
@@ -172,6 +207,8 @@ class File(_Section, kw_only=True, frozen=True):
     storage: StorageSection = StorageSection()
     policy: PolicySection = PolicySection()
     learning: LearningSection = LearningSection()
+    governance: GovernanceSection = GovernanceSection()
+    data_classes: list[DataClassSection] = []
     models: list[ModelSection] | None = None
     task_classes: list[TaskClassSection] = []
     workflows: list[WorkflowSection] = []

@@ -94,13 +94,32 @@ def asked(record: DecisionRecord) -> Iterator[str]:
         f"A task of class {clean(record.task_class)}{flow}, with {plural(record.input_tokens, 'token')} of input and "
         f"up to {record.max_output_tokens:,} of output{when}, under policy version {record.policy_version}."
     )
-    if record.data_class:
-        yield f"Its data class was {clean(record.data_class)}."
+    yield from _data(record)
     if record.features:
         listed = ", ".join(f"{clean(name)} = {number(value)}" for name, value in sorted(record.features.items()))
         yield f"Features: {listed}."
     if record.session_id:
         yield f"It was a turn of session {clean(record.session_id)}."
+
+
+def _data(record: DecisionRecord) -> Iterator[str]:
+    """Yield how sensitive its data was, who said so, and by which rule it may go where it may."""
+    if not record.data_class:
+        return
+    name = clean(record.data_class)
+    if not record.data_class_source:
+        yield f"Its data class was {name}, which nothing enforced."
+        return
+    said = {"unstated": "nobody said, and so it is the strictest", "request": "the request said so"}
+    by = f"its {record.data_class_source.replace('_', ' ')} sets that"
+    yield f"Its data class was {name}: {said.get(record.data_class_source, by)}."
+    grounds: dict[str, list[str]] = {}
+    for one in record.candidates:
+        grounds.setdefault(one.permitted_by, []).append(clean(one.candidate.model))
+    for entry, models in grounds.items():
+        yield f"The rule's {clean(entry)!r} lets it go to {', '.join(models)}."
+    if record.no_store:
+        yield "Free text about it is not kept."
 
 
 def budget(record: DecisionRecord) -> Iterator[str]:

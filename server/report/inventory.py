@@ -9,8 +9,9 @@ from rich.table import Table
 
 from naiad.adapters.replay_records import INSTALL, replay_available
 from naiad.bandit.objective import PACED
-from naiad.server import providers
+from naiad.server import data_rules, providers
 from naiad.server.config import CAPABILITIES, Config
+from naiad.server.governance import Governance
 from naiad.server.objectives import resolve
 from naiad.server.periods import Period
 from naiad.server.records import ModelPut, ObjectiveSpec, Prices
@@ -46,6 +47,11 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
     out.print()
     out.print("Policy", style="bold")
     out.print(_policy(config))
+    out.print()
+    if config.policy.data_classes:
+        out.print(_data_classes(config))
+    else:
+        out.print("Data classes: none; data_class is recorded and not enforced")
     out.print()
     where = "beyond this machine" if server.allow_plaintext_beyond_loopback else "on this machine only"
     out.print(f"Listens on {server.listen} in plaintext, {where}; {plural(server.concurrent_calls, 'call')} at a time")
@@ -145,6 +151,16 @@ def _budgets(config: Config) -> Table:
     return made
 
 
+def _data_classes(config: Config) -> Table:
+    made = table("Data classes, from open to strict", "data class", "may go to", "models", "free text")
+    governance = Governance(config.policy.data_classes)
+    for entry in config.policy.data_classes:
+        models = ", ".join(clean(m.name) for m in config.usable if governance.ground(m, entry.name)) or "none"
+        kept = "not written" if governance.no_store(entry.name) else "written"
+        made.add_row(clean(entry.name), ", ".join(map(clean, entry.allow)) or "nowhere", models, kept)
+    return made
+
+
 def _in_words(*levels: ObjectiveSpec) -> str:
     """Return the objective of the last level in words, with the budget that holds there."""
     budgets = [spec.usd_per_request for spec in levels if spec.usd_per_request is not None]
@@ -185,7 +201,7 @@ def advise(config: Config) -> Iterator[str]:
                 f"{clean(model.name)} has endpoint {clean(model.endpoint)!r}, which is not configured: it cannot be "
                 f"chosen; set its endpoint to one of {known}, or add [endpoints.{clean(model.endpoint)}]"
             )
-    usable = [m for m in config.models if _usable(m, config)]
+    usable = config.usable
     if not usable:
         yield "no model can be chosen: every request will be refused with NO_ELIGIBLE_MODEL"
     elif len(usable) == 1:
@@ -204,6 +220,8 @@ def advise(config: Config) -> Iterator[str]:
     if resolve(config.policy.objective).usd_per_quality == 0.0:
         yield "policy.usd_per_quality is 0: quality counts nothing, so the cheapest model always wins"
     yield from _unused_budgets(config)
+    yield from map(clean, data_rules.empty_classes(config.policy.data_classes, usable))
+    yield from map(clean, data_rules.widened(config.policy.data_classes, usable))
     if not policy.create_task_classes and not config.task_classes:
         yield "no task class is configured and none is created on first use: only requests without one are served"
     if config.database is None:
@@ -212,8 +230,3 @@ def advise(config: Config) -> Iterator[str]:
         yield f"the folder {config.database.parent} does not exist yet; the server will create it"
     if file.server.allow_plaintext_beyond_loopback:
         yield "plaintext beyond this machine is allowed: prompts and answers can be read on the way"
-
-
-def _usable(model: ModelPut, config: Config) -> bool:
-    listed = not config.policy.models or model.name in config.policy.models
-    return not model.disabled and model.prices is not None and model.endpoint in config.endpoints and listed

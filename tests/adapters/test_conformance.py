@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
+import pytest
+
 from naiad.adapters.base import Adapter, Request, ToolCallPart, user
 from naiad.adapters.echo import Echo
 from naiad.adapters.errors import Overloaded, ProviderError, UnrecordedPrompt
 from naiad.adapters.replay import RecordedArm, Replay, ReplayRecord
+from naiad.adapters.transport import Transport
+from tests.adapters.peer import KEY, Peer, endpoint, peer_elsewhere
 from tests.adapters.scripted import Fail, Reply, Scripted, reply
+from tests.adapters.wired import Wired, provider
 from tests.conformance.adapter_suite import AdapterSuite
 
 LLAMA = "meta-llama/llama-3.1-8b-instruct"
@@ -67,3 +74,35 @@ class TestReplay(AdapterSuite):
 
     def failing(self) -> tuple[Adapter, Request, type[ProviderError]]:
         return self.make(), Request(LLAMA, (user("This was never asked."),)), UnrecordedPrompt
+
+
+class TestWired(AdapterSuite):
+    """An adapter over the transport and a real socket."""
+
+    secrets = (KEY,)
+
+    @pytest.fixture(autouse=True)
+    async def there(self) -> AsyncIterator[Peer]:
+        self.made: list[Wired] = []
+        with peer_elsewhere(provider()) as self.peer:
+            yield self.peer
+            for adapter in self.made:
+                assert adapter.out.open_exchanges == 0
+                await adapter.aclose()
+
+    def make(self) -> Adapter:
+        self.made.append(Wired(Transport(endpoint(self.peer.url()))))
+        return self.made[-1]
+
+    def request(self) -> Request:
+        return Request("any", (user(PROMPT),))
+
+    def slow(self) -> tuple[Adapter, Request]:
+        return self.make(), Request("any", (user("hang"),))
+
+    def failing(self) -> tuple[Adapter, Request, type[ProviderError]]:
+        return self.make(), Request("any", (user("overload"),)), Overloaded
+
+    def open_calls(self, adapter: Adapter) -> int:
+        assert isinstance(adapter, Wired)
+        return adapter.out.open_exchanges

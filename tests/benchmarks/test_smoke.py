@@ -39,7 +39,7 @@ def read(path: Path, keys: set[str]) -> dict[str, Any]:
         assert isinstance(figure["reach"], str), key
         assert isinstance(figure["pass"], bool), key
     assert content["machine"]["cpus"] >= 1
-    assert {"python", "naiad", "numpy"} <= content["versions"].keys()
+    assert {"python", "naiad"} <= content["versions"].keys()
     assert content["raw"]
     return content
 
@@ -93,6 +93,18 @@ def test_serving(tmp_path: Path) -> None:
     assert rows["pass"], rows
     assert rows["value"]["decide_replies"] > 300
     assert content["raw"]["replies"]["server"]["FeedbackService/ReportFeedback 0"] > 0
+
+
+def test_transport(tmp_path: Path) -> None:
+    """A process of its own: it pins itself to cores."""
+    file = tmp_path / "transport.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.transport", "--runs", "1", "--seconds", "0.05", "--json", str(file)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    content = read(file, {"transport_p50_ratio_to_httpx", "transport_per_s_ratio_to_httpx", "transport_p50_ms"})
+    assert {"httpx", "httpx over aiohttp", "aiohttp", "transport"} <= content["raw"]["runs"].keys()
 
 
 def test_rows_are_counted_from_the_log(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from naiad.bandit.objective import Objective
 from naiad.server import cli, process, providers, sections
 from naiad.server import config as configuration
 from naiad.server.app import Server
+from naiad.server.governance import Governance
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:50051"
@@ -33,6 +34,9 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[learning]": sections.LearningSection,
     "[learning.trust]": sections.TrustSection,
     "[learning.influence]": sections.InfluenceSection,
+    "[governance]": sections.GovernanceSection,
+    "[governance.pii]": sections.PiiSection,
+    "[[data_classes]]": sections.DataClassSection,
     "[[models]]": sections.ModelSection,
     "[[task_classes]]": sections.TaskClassSection,
     "[task_classes.objective]": sections.ObjectiveSection,
@@ -230,9 +234,9 @@ def keys(data: dict[str, Any], where: str = "") -> set[str]:
     """Return the keys of a TOML document with their sections, as the headings name them."""
     found: set[str] = set()
     for key, value in data.items():
-        if isinstance(value, dict) and (not where or key in ("objective", "trust", "influence")):
+        if isinstance(value, dict) and (not where or key in ("pii", "objective", "trust", "influence")):
             name = "[endpoints.NAME]" if key == "endpoints" else f"[{key}]"
-            name = f"[learning.{key}]" if where == "[learning]" else name
+            name = f"[{where.strip('[]')}.{key}]" if where in ("[learning]", "[governance]") else name
             name = f"[{where.strip('[]')}.objective]" if key == "objective" else name
             inner = value.values() if key == "endpoints" else [value]
             found |= {key_ for part in inner for key_ in keys(part, name)}
@@ -256,7 +260,23 @@ def test_the_complete_example_is_complete_and_loads(tmp_path: Path) -> None:
         for table in ("task_classes", "workflows")
         for field in msgspec.structs.fields(sections.ObjectiveSection)
     }
+    optional |= {  # refused with the kinds that this version has
+        f"[endpoints.NAME] {field.name}"
+        for field in msgspec.structs.fields(sections.EndpointSection)
+        if field.name != "kind"
+    }
     assert known - optional <= keys(tomllib.loads(example)) <= known
+
+
+def test_the_rules_in_the_text_on_governance_load_and_mean_what_it_says() -> None:
+    (file,) = blocks(text_of("docs/governance.md"), "toml")
+    config = configuration.parse(tomllib.loads(file), "docs")
+    rules = Governance(config.policy.data_classes)
+    assert {name: [m.name for m in config.models if rules.ground(m, name)] for name in rules.names} == {
+        "public": ["acme/large", "openai/small", "local/small"],
+        "internal": ["acme/large", "openai/small", "local/small"],
+        "customer": ["acme/large", "local/small"],
+    }
 
 
 def test_the_sections_are_those_of_the_file() -> None:
@@ -282,7 +302,7 @@ def test_every_key_is_documented_with_its_default(section: str) -> None:
         elif default is None:
             assert written == ("the policy's" if "objective" in section else "none"), name
         elif isinstance(default, msgspec.Struct):
-            assert written == ("below" if section == "[learning]" else "the policy's"), name
+            assert written == ("below" if section in ("[learning]", "[governance]") else "the policy's"), name
         else:
             assert tomllib.loads(f"x = {written.strip('`')}")["x"] == default, name
 

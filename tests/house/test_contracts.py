@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAWFUL = {
-    "adapters/transport.py": "import httpx",
+    "adapters/transport.py": "import httpx\nfrom naiad.adapters import dialling",
+    "adapters/dialling.py": "import aiohttp",
     "adapters/openai.py": "from naiad.adapters import transport",
     "bandit/belief.py": "import numpy",
     "client/sync.py": "import naiad.v1.api",
@@ -32,6 +33,7 @@ VIOLATIONS = {
     "pure-bandit": ("bandit/belief.py", "from time import monotonic"),
     "engine": ("server/engine.py", "from naiad.server import app"),
     "one-http": ("server/app.py", "import httpx"),
+    "one-socket": ("adapters/openai.py", "import aiohttp"),
 }
 
 

@@ -28,7 +28,7 @@ PURE = {
 }  # fmt: skip
 
 # Libraries for which an extra exists: only these modules may import them.
-OPTIONAL = {"matplotlib": "server/demo"}
+OPTIONAL = {"matplotlib": "server/demo", "phonenumbers": "server/pii.py", "stdnum": "server/pii.py"}
 
 
 def modules(folder: Path) -> list[Path]:

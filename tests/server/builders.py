@@ -43,7 +43,7 @@ def engine(
     return made
 
 
-def policy(models: tuple[str, ...] = (), objective: ObjectiveSpec | None = None, **fields: float) -> PolicySet:
+def policy(models: tuple[str, ...] = (), objective: ObjectiveSpec | None = None, **fields: Any) -> PolicySet:
     """Return a policy with the built-in defaults where nothing is said."""
     values: dict[str, Any] = {"temper": 0.5, "exploration": 0.01, "allowance": 0.05} | fields
     return PolicySet(version=1, objective=objective or ObjectiveSpec(), models=models, **values)

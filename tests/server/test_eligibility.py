@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from naiad.server.catalog import Catalog
 from naiad.server.eligibility import Capability, Eligibility, Needs, Reason, refusal
 from naiad.server.errors import NaiadError
+from naiad.server.governance import Governance
 from naiad.server.records import ModelPut
 from naiad.server.status import status_of
 from naiad.v1 import catalog_pb2, decision_pb2
@@ -50,7 +51,7 @@ CASES: dict[str, tuple[Reason | None, ModelPut, Needs, frozenset[str]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_each_reason(name: str) -> None:
     reason, entry, needs, policy_models = CASES[name]
-    found = refusal(entry, needs, policy_models, ENDPOINTS)
+    found = refusal(entry, needs, policy_models, ENDPOINTS, Governance())
     assert (found.reason if found else None) == reason
     if found is not None:
         assert found.detail
@@ -98,7 +99,7 @@ def test_the_kept_split_says_what_the_one_function_says(fields: list[dict[str, A
         catalog.put_model(model(index, **values))
     eligibility = Eligibility(catalog, ENDPOINTS)
     for needs in asked:
-        single = [refusal(entry, needs, NONE, ENDPOINTS) for entry in catalog.live]
+        single = [refusal(entry, needs, NONE, ENDPOINTS, Governance()) for entry in catalog.live]
         expected = [entry.model for entry, found in zip(catalog.live, single, strict=True) if found is None]
         refusals = [found for found in single if found is not None]
         if expected and all(catalog.find_model(name) for name in needs.allowed):

@@ -125,6 +125,7 @@ class CandidateExplanation:
     floor_probability: float | None
     budget_price_nano_usd: NanoUsd  # 0 where utility is no money
     note: str
+    permitted_by: str = ""  # the entry of the data class's rule; empty without rules
     drift: Drift | None  # the model's latest alarm before the decision
     raw: insight_pb2.CandidateExplanation = field(
         default_factory=insight_pb2.CandidateExplanation, repr=False, compare=False
@@ -187,6 +188,9 @@ class DecisionRecord:
     price_version: str
     restored_from_id: bool
     budget: BudgetExplanation | None = None
+    data_class_source: str = ""  # who set the data class: "request", "task_class", "workflow", "caller", "unstated"
+    policy_epoch: int = 0  # the rules that it was made under: a place in the log
+    no_store: bool = False
     raw: insight_pb2.DecisionRecord = field(default_factory=insight_pb2.DecisionRecord, repr=False, compare=False)
 
 

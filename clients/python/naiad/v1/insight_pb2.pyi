@@ -131,7 +131,7 @@ class RemovedArm(_message.Message):
     def __init__(self, task_class: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class CandidateExplanation(_message.Message):
-    __slots__ = ("candidate", "quality", "thompson_probability", "utility", "utility_sd", "floor_probability", "budget_price_nano_usd", "note", "drift")
+    __slots__ = ("candidate", "quality", "thompson_probability", "utility", "utility_sd", "floor_probability", "budget_price_nano_usd", "note", "drift", "permitted_by")
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     THOMPSON_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +141,7 @@ class CandidateExplanation(_message.Message):
     BUDGET_PRICE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     DRIFT_FIELD_NUMBER: _ClassVar[int]
+    PERMITTED_BY_FIELD_NUMBER: _ClassVar[int]
     candidate: _decision_pb2.Candidate
     quality: Belief
     thompson_probability: float
@@ -150,7 +151,8 @@ class CandidateExplanation(_message.Message):
     budget_price_nano_usd: int
     note: str
     drift: Drift
-    def __init__(self, candidate: _Optional[_Union[_decision_pb2.Candidate, _Mapping[str, object]]] = ..., quality: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., thompson_probability: _Optional[float] = ..., utility: _Optional[float] = ..., utility_sd: _Optional[float] = ..., floor_probability: _Optional[float] = ..., budget_price_nano_usd: _Optional[int] = ..., note: _Optional[str] = ..., drift: _Optional[_Union[Drift, _Mapping[str, object]]] = ...) -> None: ...
+    permitted_by: str
+    def __init__(self, candidate: _Optional[_Union[_decision_pb2.Candidate, _Mapping[str, object]]] = ..., quality: _Optional[_Union[Belief, _Mapping[str, object]]] = ..., thompson_probability: _Optional[float] = ..., utility: _Optional[float] = ..., utility_sd: _Optional[float] = ..., floor_probability: _Optional[float] = ..., budget_price_nano_usd: _Optional[int] = ..., note: _Optional[str] = ..., drift: _Optional[_Union[Drift, _Mapping[str, object]]] = ..., permitted_by: _Optional[str] = ...) -> None: ...
 
 class TaskClassInference(_message.Message):
     __slots__ = ("task_class", "probability", "evidence")
@@ -177,7 +179,7 @@ class BudgetExplanation(_message.Message):
     def __init__(self, scope: _Optional[str] = ..., usd_per_request: _Optional[float] = ..., quality_per_usd: _Optional[float] = ..., bank_nano_usd: _Optional[int] = ..., below_cheapest: bool = ...) -> None: ...
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "task_class", "task_class_inference", "workflow", "session_id", "data_class", "policy_version", "objective", "features", "input_tokens", "max_output_tokens", "model", "propensity", "uniform_draw", "candidates", "ranking", "excluded", "model_ordinal", "sticky", "create_time", "decide_duration", "sequence", "attempts", "feedback", "effective_score", "price_version", "restored_from_id", "budget")
+    __slots__ = ("decision_id", "task_class", "task_class_inference", "workflow", "session_id", "data_class", "policy_version", "objective", "features", "input_tokens", "max_output_tokens", "model", "propensity", "uniform_draw", "candidates", "ranking", "excluded", "model_ordinal", "sticky", "create_time", "decide_duration", "sequence", "attempts", "feedback", "effective_score", "price_version", "restored_from_id", "budget", "data_class_source", "policy_epoch", "no_store")
     class FeaturesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +215,9 @@ class DecisionRecord(_message.Message):
     PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
     RESTORED_FROM_ID_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
+    DATA_CLASS_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    NO_STORE_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     task_class: str
     task_class_inference: TaskClassInference
@@ -241,7 +246,10 @@ class DecisionRecord(_message.Message):
     price_version: str
     restored_from_id: bool
     budget: BudgetExplanation
-    def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., task_class_inference: _Optional[_Union[TaskClassInference, _Mapping[str, object]]] = ..., workflow: _Optional[str] = ..., session_id: _Optional[str] = ..., data_class: _Optional[str] = ..., policy_version: _Optional[int] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., features: _Optional[_Mapping[str, float]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., uniform_draw: _Optional[float] = ..., candidates: _Optional[_Iterable[_Union[CandidateExplanation, _Mapping[str, object]]]] = ..., ranking: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[_decision_pb2.Exclusion, _Mapping[str, object]]]] = ..., model_ordinal: _Optional[int] = ..., sticky: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decide_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., sequence: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_decision_pb2.Attempt, _Mapping[str, object]]]] = ..., feedback: _Optional[_Iterable[_Union[_feedback_pb2.Feedback, _Mapping[str, object]]]] = ..., effective_score: _Optional[float] = ..., price_version: _Optional[str] = ..., restored_from_id: bool = ..., budget: _Optional[_Union[BudgetExplanation, _Mapping[str, object]]] = ...) -> None: ...
+    data_class_source: str
+    policy_epoch: int
+    no_store: bool
+    def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., task_class_inference: _Optional[_Union[TaskClassInference, _Mapping[str, object]]] = ..., workflow: _Optional[str] = ..., session_id: _Optional[str] = ..., data_class: _Optional[str] = ..., policy_version: _Optional[int] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., features: _Optional[_Mapping[str, float]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., uniform_draw: _Optional[float] = ..., candidates: _Optional[_Iterable[_Union[CandidateExplanation, _Mapping[str, object]]]] = ..., ranking: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[_decision_pb2.Exclusion, _Mapping[str, object]]]] = ..., model_ordinal: _Optional[int] = ..., sticky: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decide_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., sequence: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_decision_pb2.Attempt, _Mapping[str, object]]]] = ..., feedback: _Optional[_Iterable[_Union[_feedback_pb2.Feedback, _Mapping[str, object]]]] = ..., effective_score: _Optional[float] = ..., price_version: _Optional[str] = ..., restored_from_id: bool = ..., budget: _Optional[_Union[BudgetExplanation, _Mapping[str, object]]] = ..., data_class_source: _Optional[str] = ..., policy_epoch: _Optional[int] = ..., no_store: bool = ...) -> None: ...
 
 class DecisionSummary(_message.Message):
     __slots__ = ("decision_id", "task_class", "workflow", "model", "propensity", "policy_version", "create_time", "answered_by", "attempt_count", "cost_nano_usd", "effective_score", "sequence")

@@ -1,0 +1,100 @@
+"""From an endpoint to a connection: names are resolved here, and nobody else resolves them again.
+
+Every address that a name leads to is checked; the connector is given addresses and no name; and the function that makes
+each socket checks the address that this socket is about to connect to, which also covers URLs with an address in place
+of a name. An answer of which one address is not permitted is refused whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from naiad.adapters.causes import Refused
+from naiad.adapters.endpoint import Endpoint
+
+Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Turns a name and a port into addresses; raises OSError."""
+
+_KEEP_S = 30.0  # how long an idle connection is kept
+_REMEMBER_S = 10  # how long a resolved name is
+
+
+async def system_resolve(host: str, port: int) -> Sequence[str]:
+    """Ask the system; returns each address once, in its order."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+class PinnedResolver(AbstractResolver):
+    """Resolves the endpoint's own name and hands on only what may be connected to."""
+
+    def __init__(self, endpoint: Endpoint, resolve: Resolve) -> None:
+        self._endpoint = endpoint
+        self._resolve = resolve
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return addresses; raises Refused if one of them is not permitted, or if another name is asked for."""
+        place = self._endpoint.place
+        if (host, port) != (place.host, place.port):
+            raise Refused("another host than the endpoint's was asked for")
+        addresses = await self._resolve(host, port)
+        for address in addresses:
+            if not self._endpoint.permits(address):
+                raise Refused(f"it resolves to {address[:45]}")
+        if not addresses:
+            raise OSError("no address")
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, proto=0, flags=0,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+            )
+            for address in addresses
+        ]  # fmt: skip
+
+    def socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """Make the socket for an address, at the last moment before it connects; raises Refused."""
+        family, kind, protocol, _, place = info
+        if not self._endpoint.permits(place[0]):
+            raise Refused(f"{place[0]} is not permitted")
+        return socket.socket(family, kind, protocol)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def new_session(endpoint: Endpoint, resolve: Resolve, tls: ssl.SSLContext) -> aiohttp.ClientSession:
+    """Return a pool that connects to the endpoint alone; needs a running event loop."""
+    caps, resolver = endpoint.caps, PinnedResolver(endpoint, resolve)
+    connector = aiohttp.TCPConnector(
+        ssl=tls,
+        resolver=resolver,
+        socket_factory=resolver.socket,
+        ttl_dns_cache=_REMEMBER_S,
+        limit=endpoint.connections,
+        keepalive_timeout=_KEEP_S,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        max_line_size=caps.header_bytes,
+        max_field_size=caps.header_bytes,
+        max_headers=caps.headers,
+    )
+
+
+def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    """Return a context that trusts the system's authorities, or only those of the endpoint's file."""
+    context = ssl.create_default_context(cafile=None if endpoint.ca is None else str(endpoint.ca))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,93 @@
+"""Server-sent events, read as the standard says, from pieces of any size.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation. Lines end with CR, LF or
+CRLF; a byte order mark at the very beginning is left out; comments and unknown fields are ignored; an event without
+data, and one that the end of the stream cut off, is not delivered. However the bytes are cut, the events are the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One event of a stream."""
+
+    data: str
+    event: str = "message"
+    id: str = ""  # of this event or of the last one before it that had one
+
+
+class EventTooLong(Exception):
+    """One event has more bytes than it may; nothing of it was delivered."""
+
+
+class EventParser:
+    """Turns bytes into events; holds at most one unfinished event, of at most `most_bytes` bytes.
+
+    Time is linear in the bytes, wherever they are cut.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._line = bytearray()  # what came of the unfinished line
+        self._after_cr = False  # the last byte was CR: a LF right after it belongs to it
+        self._first = True
+        self._size = 0  # bytes of the lines of the unfinished event
+        self._data: list[str] = []
+        self._event = ""
+        self._id = ""
+
+    def feed(self, piece: bytes) -> list[ServerEvent]:
+        """Take the next bytes and return the events that they complete; raises EventTooLong."""
+        if self._after_cr and piece:
+            piece = piece.removeprefix(b"\n")
+            self._after_cr = False
+        events: list[ServerEvent] = []
+        start = 0
+        for end in _LINE_END.finditer(piece):
+            self._line += piece[start : end.start()]
+            start = end.end()
+            self._after_cr = end.group() == b"\r" and start == len(piece)
+            self._count(len(self._line))
+            line = bytes(self._line)
+            self._line.clear()
+            if self._first:
+                line, self._first = line.removeprefix(_MARK), False
+            if line:
+                self._field(line)
+            elif (event := self._dispatch()) is not None:
+                events.append(event)
+        self._line += piece[start:]
+        if self._size + len(self._line) > self._most_bytes:
+            raise EventTooLong
+        return events
+
+    def _count(self, size: int) -> None:
+        self._size += size + 1
+        if self._size > self._most_bytes:
+            raise EventTooLong
+
+    def _field(self, line: bytes) -> None:
+        name, _, value = line.decode("utf-8", "replace").partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        elif not name:  # a comment keeps the connection alive, and makes no event long
+            self._size -= len(line) + 1
+
+    def _dispatch(self) -> ServerEvent | None:
+        event = ServerEvent("\n".join(self._data), self._event or "message", self._id) if self._data else None
+        self._data.clear()
+        self._event = ""
+        self._size = 0
+        return event

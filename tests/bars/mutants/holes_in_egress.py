@@ -1,0 +1,66 @@
+"""Sabotaged ways out, each of which bar B9 must catch: a kind that is not checked, and checks that do not bind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from naiad.adapters.base import Adapter, Answer, Request
+from naiad.server.catalog import Catalog
+from naiad.server.completion import Completer
+from naiad.server.egress import Dispatch, Egress, Kind
+from naiad.server.eligibility import Eligibility, Permit, Reason
+from naiad.server.records import Exclusion, ModelPut
+
+HOLES = (*(f"skip_{kind.value}" for kind in Kind), "stale_permit", "check_then_wait")
+_WAIT_S = 0.003  # longer than a commit takes: an edit may be acknowledged meanwhile
+
+
+class HoledEgress(Egress):
+    """An egress with a hole."""
+
+    def __init__(
+        self, catalog: Catalog, eligibility: Eligibility, adapters: Mapping[str, Adapter], hole: str = ""
+    ) -> None:
+        super().__init__(catalog, eligibility, adapters)
+        self._models, self._open, self._hole = catalog, adapters, hole
+
+    @contextmanager
+    def _leaving(self, permit: Permit | None, kind: Kind, model: int) -> Iterator[tuple[Adapter, ModelPut]]:
+        if self._hole == f"skip_{kind.value}":
+            entry, wire = self._models.models[model], getattr(self, "_Egress__on_wire")  # noqa: B009 - it is mangled
+            number = max(wire, default=0) + 1_000_000  # looks as if it had been checked: only the receipt tells
+            wire[number] = Dispatch(kind, model, self._eligibility.epoch)
+            try:
+                yield self._open[entry.endpoint], entry
+            finally:
+                del wire[number]
+            return
+        with super()._leaving(permit, kind, model) as found:
+            yield found
+
+    def refusal(self, permit: Permit | None, model: int) -> Exclusion | None:
+        """Return why a model may not be called; with "stale_permit", as it was when the request was decided."""
+        if self._hole == "stale_permit" and permit is not None:
+            return None if model in permit.models else Exclusion(model, Reason.NOT_ALLOWED, "not permitted")
+        return super().refusal(permit, model)
+
+    async def call(
+        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float
+    ) -> Answer:
+        """Ask a model; with "check_then_wait", a while after the check."""
+        if self._hole != "check_then_wait":
+            return await super().call(permit, kind, model, request, timeout_s=timeout_s)
+        with self._leaving(permit, kind, model) as (adapter, entry):
+            await asyncio.sleep(_WAIT_S)
+            return await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
+
+
+class CarelessCompleter(Completer):
+    """A completer that leaves it to the egress whether a model may be called, which with "skip_fallback" lets it."""
+
+    def _refusal(self, *_: Any) -> Exclusion | None:
+        return None

@@ -1,0 +1,99 @@
+"""There is one way to a provider: nothing else in the server holds an adapter, calls one, or makes a permit."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVER = sorted((ROOT / "server").rglob("*.py"))
+MAKERS = {"server/providers.py"}  # builds the adapters, and calls none
+CHOKE = "server/egress.py"
+PERMITS = "server/eligibility.py"
+# What of the adapters holds no provider: values, errors, prices, tokens, and records of the demo's data.
+HARMLESS = {"naiad.adapters." + name for name in ("errors", "pricing", "tokens", "replay_records")}
+VALUES = {"Adapter"}  # of naiad.adapters.base: the only name there that can be called out with
+DATA = {"RECORDED_PRICES", "ReplayDataError", "ReplayRecord", "latency_of", "load_records", "tokens_of_cost"}
+
+
+def bypasses(path: str, source: str) -> Iterator[str]:
+    """Yield what in a module of the server could reach a provider without passing the choke point."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("naiad.adapters") and path not in MAKERS:
+            names = {alias.name for alias in node.names}
+            if node.module == "naiad.adapters.base":
+                names &= VALUES if path != CHOKE else set()
+            elif node.module in HARMLESS:
+                names = set()
+            elif node.module == "naiad.adapters":
+                names = {n for n in names if f"naiad.adapters.{n}" not in {*HARMLESS, "naiad.adapters.base"}}
+            else:
+                names -= DATA
+            yield from (f"imports {node.module}.{name}" for name in sorted(names))
+        if isinstance(node, ast.Import):
+            yield from (f"imports {a.name}" for a in node.names if a.name.startswith("naiad.adapters"))
+        if isinstance(node, ast.Attribute):
+            if node.attr.startswith("_Egress__"):
+                yield f"reaches into the egress: {node.attr}"
+            if node.attr == "build" and getattr(node.value, "id", "") == "providers" and not _given(tree, node):
+                yield "builds adapters and does not give them to Egress at once"
+        if isinstance(node, ast.Call):
+            words = ast.unparse(node)
+            if isinstance(node.func, ast.Name) and node.func.id == "Permit" and path != PERMITS:
+                yield "makes a permit"
+            if (
+                words.startswith(("msgspec.structs.replace(permit", "replace(permit"))
+                or "force_setattr(permit" in words
+            ):
+                yield "changes a permit"
+
+
+def _given(tree: ast.Module, build: ast.Attribute) -> bool:
+    """Return whether `providers.build(...)` stands as an argument of `Egress(...)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Egress":
+            return any(isinstance(arg, ast.Call) and arg.func is build for arg in node.args)
+    return False
+
+
+@pytest.mark.parametrize("path", SERVER, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_goes_around_the_choke_point(path: Path) -> None:
+    assert list(bypasses(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from naiad.adapters.base import Adapter",
+        "from naiad.adapters.echo import Echo",
+        "from naiad.adapters import echo",
+        "import naiad.adapters.echo",
+        "adapters = providers.build({})",
+        "keep(providers.build({}))\nEgress(catalog, eligibility, {})",
+        "egress._Egress__adapters['x']",
+        "permit = Permit(models, 0, needs, claims, 0)",
+        "wider = msgspec.structs.replace(permit, models=everything)",
+        "msgspec.structs.force_setattr(permit, 'models', everything)",
+    ],
+)
+def test_a_way_around_is_noticed(source: str) -> None:
+    assert list(bypasses("server/new.py", source))
+
+
+def test_the_choke_point_checks_and_calls_with_nothing_between() -> None:
+    """An await between the check and the adapter would let a change slip in."""
+    tree = ast.parse((ROOT / CHOKE).read_text(encoding="utf-8"))
+    methods = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    assert not [n for n in ast.walk(methods["_leaving"]) if isinstance(n, ast.Await)]
+    for name in ("call", "stream"):
+        (block,) = [n for n in methods[name].body if isinstance(n, ast.With)]
+        first = block.body[0]
+        calls = [n for n in ast.walk(first) if isinstance(n, ast.Call) and getattr(n.func, "attr", "") in
+                 ("complete", "stream")]  # fmt: skip
+        assert len(calls) == 1, name
+        inner = [n for n in ast.walk(calls[0]) if isinstance(n, ast.Await)]
+        assert inner == [], name
