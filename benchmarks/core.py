@@ -5,9 +5,10 @@
 Times. Each timed step folds one judgement (`update`: `Engine.apply` of a FeedbackReported, belief included) about the
 task class that is decided next, then decides (`decide`: `Engine.decide`, probabilities, record and signed id included),
 so no decision finds a belief ready from before. A run's figure is its median; runs of all sizes are interleaved, and
-the figures are medians over the runs. `r8` is the same for 16 models. Beside each run stands the time of a fixed piece
-of plain Python (`yardstick`): shared machines change their speed twofold within seconds, and it tells that from
-a change of the code. `decide_flat` and `update_flat` are medians of the ratios of neighbouring runs.
+the figures are medians over the runs. `r8` is the same for 16 models, `decide_ruled_us` the same under three data
+classes. Beside each run stands the time of a fixed piece of plain Python (`yardstick`): shared machines change their
+speed twofold within seconds, and it tells that from a change of the code. `decide_flat` and `update_flat` are medians
+of the ratios of neighbouring runs.
 
 Probabilities. The Thompson vector that `serve` stores is compared, in total variation, with an adaptive reference that
 spends thousands of nodes (`benchmarks.truth`), on generated shapes and on decisions of the timed engine. The reference
@@ -29,6 +30,7 @@ from typing import Any
 if not __package__:  # run as a file: its folder is on the path instead of the repository
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import msgspec
 import numpy as np
 
 from benchmarks.report import Figure, at_most, finish, machine, middle
@@ -40,7 +42,7 @@ from naiad.server.decision_id import Signer
 from naiad.server.eligibility import Needs
 from naiad.server.engine import Engine, EngineSettings, Query
 from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_outcome, take_ratings
-from naiad.server.records import Decided, Event, ModelPut, Outcome, Prices, Rating, TaskClassPut, Usage
+from naiad.server.records import DataClass, Decided, Event, ModelPut, Outcome, Prices, Rating, TaskClassPut, Usage
 from naiad.server.sections import File
 
 MODELS, CLASSES, MANY_CLASSES = 10, 14, 1_000
@@ -78,6 +80,17 @@ class World:
         began = perf_counter_ns()
         self.engine.apply(self._sequence, event)
         return perf_counter_ns() - began
+
+    def rule(self) -> None:
+        """Put models into zones and rules for three data classes in force; every request may use every model."""
+        engine = self.engine
+        for model in list(engine.catalog.models):
+            self.apply(msgspec.structs.replace(model, data_zone="on_prem, region:eu"))
+        classes = tuple(
+            DataClass(name=name, allow=allow)
+            for name, allow in (("open", ("any",)), ("inner", ("region:eu", "on_prem")), ("secret", ("on_prem",)))
+        )
+        self.apply(msgspec.structs.replace(engine.policy, version=engine.policy.version + 1, data_classes=classes))
 
     def judgement(self, task_class: int, model: int) -> Event:
         """Return the event of a new judgement of one arm, as the ledger makes it."""
@@ -134,8 +147,10 @@ def measure_times(runs: int, steps: int) -> tuple[dict[str, Figure], dict[str, A
     """Return the figures of time and the medians of every run."""
     sizes = {"decide": (MODELS, CLASSES), "many_classes": (MODELS, MANY_CLASSES)}
     sizes |= {"larger": (LARGER, LARGER), "larger_many": (LARGER, MANY_CLASSES)}
+    sizes |= {"ruled": (MODELS, CLASSES)}
     sizes |= {f"models_{n}": (n, CLASSES) for n in (2, 4, 16, 64)}
     worlds = {name: World(*size) for name, size in sizes.items()}
+    worlds["ruled"].rule()
     raw: dict[str, list[tuple[float, float]]] = {name: [] for name in [*worlds, "after_outcome"]}
     paces: list[float] = []
     for world in worlds.values():
@@ -151,7 +166,9 @@ def measure_times(runs: int, steps: int) -> tuple[dict[str, Figure], dict[str, A
     print("median over runs, us              decide  update  (lowest run to highest run of decide)")
     for name, found in raw.items():
         n_models, n_classes = sizes.get(name, (MODELS, CLASSES))
-        label = f"{n_models} models x {n_classes} classes" + (" + outcome" if name == "after_outcome" else "")
+        label = f"{n_models} models x {n_classes} classes" + {"after_outcome": " + outcome", "ruled": " + rules"}.get(
+            name, ""
+        )
         decides = [decide for decide, _ in found]
         print(
             f"{label:32}  {middle(decides):6.1f}  {middle(update for _, update in found):6.1f}"
@@ -166,6 +183,7 @@ def measure_times(runs: int, steps: int) -> tuple[dict[str, Figure], dict[str, A
         "update_us": at_most(middle(update for _, update in base), UPDATE_US, "us"),
         "decide_flat": at_most(middle(m[0] / b[0] for m, b in zip(many, base, strict=True)), FLAT),
         "update_flat": at_most(middle(m[1] / b[1] for m, b in zip(many, base, strict=True)), FLAT),
+        "decide_ruled_us": at_most(middle(decide for decide, _ in raw["ruled"]), DECIDE_US, "us"),
         "r8": larger(raw["larger"], raw["larger_many"]),
     }
     return figures, {"sizes": sizes, "steps": steps, "decide_us_update_us": raw, "yardstick_us": paces}

@@ -108,8 +108,11 @@ class Server:
         self.config = config
         self.store = store
         self.engine = engine
-        adapters = providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks)
-        self.egress = Egress(engine.catalog, engine.eligibility, adapters)
+        self.egress = Egress(
+            engine.catalog,
+            engine.eligibility,
+            providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
+        )
         self.journal = Journal(store, engine, wall_ms)
         self.auditor = Auditor(self.journal, time.monotonic)
         self.guard = Guard(config.limits, lambda: self.journal.backlog, self.auditor.audit)
@@ -149,9 +152,9 @@ class Server:
         inventory = Inventory(self.journal, self.engine, wall_ms)
         await inventory.apply_configuration(self.config.models, self.config.task_classes)
         await self._apply_policy()
+        completer = Completer(self.engine, self.journal, self.egress, wall_ms)
         budgets = BudgetChanges(self.journal, self.engine, wall_ms, knows_key=lambda _: False)  # there are no keys yet
         await budgets.apply_configuration(self.config.budgets)
-        completer = Completer(self.engine, self.journal, self.egress, wall_ms)
         routing = Routing(
             self.engine,
             self.journal,

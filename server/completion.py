@@ -116,6 +116,7 @@ class Completer:
             if left <= 0.0:
                 break
             name = str(len(attempts) + 1)
+            kind = Kind.FALLBACK if attempts or passed_over else Kind.PRIMARY
             hold = await self._reserve(record, name, model, task, left)
             if isinstance(hold, Shortage):
                 short = hold
@@ -130,7 +131,6 @@ class Completer:
                     passed_over.extend(() if excluded is None else (excluded,))
                     continue
             called = _bounded(task, None if hold is None else self._engine.ceilings.output_bound(model, task.needs))
-            kind = Kind.FALLBACK if attempts or passed_over else Kind.PRIMARY
             try:
                 answer, outcome, error = await self._attempt(decision, name, kind, model, called, left, request, hold)
             except NotPermitted as refused:

@@ -149,11 +149,11 @@ def _build(file: File, source: str) -> Config:
     rules.between(policy.exploration + policy.allowance, 0.0, 1.0, "policy.exploration + policy.allowance", source)
     rules.between(policy.newcomer_calls, 0, 1_000_000, "policy.newcomer_calls", source)
     rules.between(policy.newcomer_share, 0.0, 1.0, "policy.newcomer_share", source)
+    endpoints, networks = profiles_of(file.endpoints or {}, source)
     spending = file.spending
     if spending.default_output_tokens is not None:
         rules.between(spending.default_output_tokens, 1, bounds.MOST_TOKENS, "spending.default_output_tokens", source)
     rules.between(spending.hold_s, 1.0, 86_400.0, "spending.hold_s", source)
-    endpoints, networks = profiles_of(file.endpoints or {}, source)
     if file.models is None:
         models = tuple(_digested(m) for m in providers.default_models())
     else:

@@ -5,9 +5,9 @@ leaves: the model must be in the permit, and the rules of that moment must let t
 between the check and the adapter, so a change that is acknowledged binds every call that leaves afterwards. There is no
 kind of call with a rule of its own, no default that lets through, and no way around.
 
-What had left before is on the wire; `on_wire` tells which calls, and under which epoch they left. Those are not cut
-off: the provider has the data. Whatever waits (a budget, a limiter, a delay before a hedge) waits before it calls here,
-never in an adapter.
+A call has left when its adapter was called. What had left before a change is on the wire; `on_wire` tells which calls,
+and under which epoch they left. Those are not cut off, also where the adapter is still connecting. Whatever waits (a
+budget, a limiter, a delay before a hedge) waits before it calls here, never in an adapter.
 """
 
 from __future__ import annotations

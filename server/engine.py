@@ -153,12 +153,12 @@ class Engine:
         claims = _claims(query, task_class)
         treated, needs = self._treated(query, claims)
         models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
-        permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
         if self.ceilings.active:
             models, dear = self.ceilings.permitted(
                 query.workflow, task_class.task_class, query.key_id, needs, models, at_ms
             )
             excluded = excluded + dear if dear else excluded
+        permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
         seen = self.predictor.predict(task_class.task_class, models, needs.input_tokens, needs.max_output_tokens)
         budget = pace = bound = None
         if self._limits is not None:

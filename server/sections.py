@@ -143,24 +143,6 @@ class WorkflowSection(_Section, kw_only=True, frozen=True):
     objective: ObjectiveSection = ObjectiveSection()
 
 
-class SpendingSection(_Section, kw_only=True, frozen=True):
-    """[spending]: calls under hard budgets. Where callers give no bound of the output, default_output_tokens holds."""
-
-    default_output_tokens: int | None = None
-    hold_s: float = 600.0
-
-
-class BudgetSection(_Section, kw_only=True, frozen=True):
-    """[[budgets]]: a hard limit on what is spent in a period, in USD."""
-
-    id: str
-    limit_usd: float
-    period: str
-    name: str = ""
-    workflow: str = ""
-    task_class: str = ""
-
-
 class DataClassSection(_Section, kw_only=True, frozen=True):
     """[[data_classes]]: how sensitive data is and where it may go; from open to strict."""
 
@@ -182,6 +164,24 @@ class GovernanceSection(_Section, kw_only=True, frozen=True):
     zones: list[str] = []
     refuse_empty_classes: bool = False
     pii: PiiSection = PiiSection()
+
+
+class SpendingSection(_Section, kw_only=True, frozen=True):
+    """[spending]: calls under hard budgets. Where callers give no bound of the output, default_output_tokens holds."""
+
+    default_output_tokens: int | None = None
+    hold_s: float = 600.0
+
+
+class BudgetSection(_Section, kw_only=True, frozen=True):
+    """[[budgets]]: a hard limit on what is spent in a period, in USD."""
+
+    id: str
+    limit_usd: float
+    period: str
+    name: str = ""
+    workflow: str = ""
+    task_class: str = ""
 
 
 class EndpointSection(_Section, kw_only=True, frozen=True):

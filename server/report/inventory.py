@@ -141,16 +141,6 @@ def _workflows(config: Config) -> Table:
     return made
 
 
-def _budgets(config: Config) -> Table:
-    made = table("Budgets (hard limits)", "budget", "USD", "a", "workflow", "task class", numbers=("USD",))
-    for entry in config.budgets:
-        scope = [clean(part) or "all" for part in (entry.workflow, entry.task_class)]
-        made.add_row(
-            clean(entry.budget_id), number(entry.limit_nano_usd / NANO), Period(entry.period).name.lower(), *scope
-        )
-    return made
-
-
 def _data_classes(config: Config) -> Table:
     made = table("Data classes, from open to strict", "data class", "may go to", "models", "free text")
     governance = Governance(config.policy.data_classes)
@@ -158,6 +148,16 @@ def _data_classes(config: Config) -> Table:
         models = ", ".join(clean(m.name) for m in config.usable if governance.ground(m, entry.name)) or "none"
         kept = "not written" if governance.no_store(entry.name) else "written"
         made.add_row(clean(entry.name), ", ".join(map(clean, entry.allow)) or "nowhere", models, kept)
+    return made
+
+
+def _budgets(config: Config) -> Table:
+    made = table("Budgets (hard limits)", "budget", "USD", "a", "workflow", "task class", numbers=("USD",))
+    for entry in config.budgets:
+        scope = [clean(part) or "all" for part in (entry.workflow, entry.task_class)]
+        made.add_row(
+            clean(entry.budget_id), number(entry.limit_nano_usd / NANO), Period(entry.period).name.lower(), *scope
+        )
     return made
 
 

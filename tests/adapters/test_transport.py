@@ -322,7 +322,7 @@ async def test_the_whole_time_bounds_a_peer_that_drips(where: str) -> None:
 
 async def test_a_full_pool_makes_wait_and_then_fail_before_anything_is_sent() -> None:
     async with peer(saying(close=False)) as there:
-        async with transport(there.url(), connections=1, patience=Patience(connect_s=0.05)) as out:
+        async with transport(there.url(), connections=1, patience=Patience(connect_s=0.5)) as out:
             first = asyncio.ensure_future(fetch(out))
             await there.busy.wait()
             with pytest.raises(Timeout) as caught:

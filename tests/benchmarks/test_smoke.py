@@ -13,7 +13,7 @@ import pytest
 from benchmarks import core, drift, report, serving
 
 ROOT = Path(__file__).resolve().parents[2]
-CORE = {"decide_us", "update_us", "decide_flat", "update_flat", "r8", "propensity_error"}
+CORE = {"decide_us", "decide_ruled_us", "update_us", "decide_flat", "update_flat", "r8", "propensity_error"}
 SERVING = {
     "decide_p50_ratio_to_echo",
     "decide_throughput_ratio_to_echo",

@@ -13,8 +13,9 @@ SERVER = sorted((ROOT / "server").rglob("*.py"))
 MAKERS = {"server/providers.py"}  # builds the adapters, and calls none
 CHOKE = "server/egress.py"
 PERMITS = "server/eligibility.py"
-# What of the adapters holds no provider: values, errors, prices, tokens, and records of the demo's data.
-HARMLESS = {"naiad.adapters." + name for name in ("errors", "pricing", "tokens", "replay_records")}
+_HARMLESS = ("endpoint", "errors", "pricing", "replay_records", "secret", "tokens")
+# What of the adapters holds no provider: addresses, values, errors, prices, tokens, and records of the demo's data.
+HARMLESS = {"naiad.adapters." + name for name in _HARMLESS}
 VALUES = {"Adapter"}  # of naiad.adapters.base: the only name there that can be called out with
 DATA = {"RECORDED_PRICES", "ReplayDataError", "ReplayRecord", "latency_of", "load_records", "tokens_of_cost"}
 
@@ -39,7 +40,8 @@ def bypasses(path: str, source: str) -> Iterator[str]:
         if isinstance(node, ast.Attribute):
             if node.attr.startswith("_Egress__"):
                 yield f"reaches into the egress: {node.attr}"
-            if node.attr == "build" and getattr(node.value, "id", "") == "providers" and not _given(tree, node):
+            built = node.attr in ("build", "connect", "NETWORKED") and getattr(node.value, "id", "") == "providers"
+            if built and not _given(tree, node) and not _asked_whether(tree, node):
                 yield "builds adapters and does not give them to Egress at once"
         if isinstance(node, ast.Call):
             words = ast.unparse(node)
@@ -52,12 +54,18 @@ def bypasses(path: str, source: str) -> Iterator[str]:
                 yield "changes a permit"
 
 
-def _given(tree: ast.Module, build: ast.Attribute) -> bool:
-    """Return whether `providers.build(...)` stands as an argument of `Egress(...)`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Egress":
-            return any(isinstance(arg, ast.Call) and arg.func is build for arg in node.args)
-    return False
+def _given(tree: ast.Module, made: ast.Attribute) -> bool:
+    """Return whether what makes adapters stands within the arguments of `Egress(...)`, and so nobody else has them."""
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Egress"]
+    return any(inner is made for call in calls for arg in call.args for inner in ast.walk(arg))
+
+
+def _asked_whether(tree: ast.Module, made: ast.Attribute) -> bool:
+    """Return whether a name is only looked for among the kinds: `kind in providers.NETWORKED`, or listed with `*`."""
+    if made.attr != "NETWORKED":
+        return False
+    asking = [n for n in ast.walk(tree) if isinstance(n, ast.Compare | ast.Starred)]
+    return any(inner is made for node in asking for inner in ast.iter_child_nodes(node))
 
 
 @pytest.mark.parametrize("path", SERVER, ids=lambda path: str(path.relative_to(ROOT)))
@@ -74,6 +82,8 @@ def test_nothing_goes_around_the_choke_point(path: Path) -> None:
         "import naiad.adapters.echo",
         "adapters = providers.build({})",
         "keep(providers.build({}))\nEgress(catalog, eligibility, {})",
+        "mine = providers.connect({}, {})\nEgress(catalog, eligibility, mine)",
+        "adapter = providers.NETWORKED['openai'](endpoint)",
         "egress._Egress__adapters['x']",
         "permit = Permit(models, 0, needs, claims, 0)",
         "wider = msgspec.structs.replace(permit, models=everything)",

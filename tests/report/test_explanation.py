@@ -10,7 +10,7 @@ from rich.console import Console
 
 from naiad.client import AttemptError, BudgetExplanation, NanoUsd, Objective, Preference, Reaction
 from naiad.server.report import print_explanation
-from naiad.server.report.explanation import budget, choice, drawn_interval, explain, verdict
+from naiad.server.report.explanation import asked, budget, choice, drawn_interval, explain, verdict
 from tests.report.conftest import Running
 
 
@@ -189,3 +189,19 @@ def test_a_budget_and_its_price_are_told(running: Running, capsys: pytest.Captur
     (_, free, short) = budget(replace(record, budget=replace(held, quality_per_usd=0.0, below_cheapest=True)))
     assert "did not bind" in free
     assert "spend exceeds it" in short
+
+
+def test_the_data_class_is_told_with_who_set_it_and_what_lets_it_go_where(running: Running) -> None:
+    record = running.client.get_decision(running.client.decide("hello", task_class="code.debug", data_class="open"))
+    assert "Its data class was open, which nothing enforced." in list(asked(record))
+    entries = ["on_prem", *["vendor:echo"] * (len(record.candidates) - 1)]
+    ruled = replace(
+        record, data_class="secret", data_class_source="workflow", no_store=True,
+        candidates=tuple(replace(c, permitted_by=e) for c, e in zip(record.candidates, entries, strict=True)),
+    )  # fmt: skip
+    text = " ".join(asked(ruled))
+    assert "Its data class was secret: its workflow sets that." in text
+    assert f"The rule's 'on_prem' lets it go to {record.candidates[0].candidate.model}." in text
+    assert text.endswith("Free text about it is not kept.")
+    unsaid = " ".join(asked(replace(ruled, data_class_source="unstated")))
+    assert "nobody said, and so it is the strictest" in unsaid

@@ -110,3 +110,23 @@ def replay_like() -> None:
 
     if not replay_available():
         pytest.skip("the recorded outcomes are not installed")
+
+
+def test_data_classes_are_printed_with_the_models_that_each_permits(capsys: pytest.CaptureFixture[str]) -> None:
+    models = [MODELS[0] | {"data_zone": "on_prem"}, MODELS[1]]
+    classes: list[dict[str, Any]] = [
+        {"name": "open", "allow": ["any"]},
+        {"name": "secret", "allow": ["on_prem"], "no_store": True},
+    ]
+    print_inventory(parse({"models": models, "data_classes": classes}, "test.toml"))
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if line.split()[:1] == ["secret"])
+    assert models[0]["name"] in row
+    assert models[1]["name"] not in row
+    assert "not written" in row
+    assert not [line for line in lines if "NO_ELIGIBLE_MODEL" in line]
+    classes[1]["allow"] = []
+    said = list(advise(parse({"models": models, "data_classes": classes}, "test.toml")))
+    assert [line for line in said if "no model that can be chosen is permitted to data class 'secret'" in line]
+    print_inventory(parse({"models": models}, "test.toml"))
+    assert "data_class is recorded and not enforced" in capsys.readouterr().out
