@@ -19,7 +19,7 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
-from naiad.server.audit import REFUSALS, Act
+from naiad.server.audit import Act, is_refusal
 from naiad.server.authorization import REQUIRED
 from naiad.server.errors import NaiadError, not_implemented
 from naiad.server.status import abort
@@ -150,7 +150,7 @@ class Guard:
         return call
 
     async def _refuse(self, context: Any, name: str, error: NaiadError) -> NoReturn:
-        if error.reason in REFUSALS:
+        if is_refusal(error.reason, error.metadata):
             self._audit(Act(action=f"naiad.v1.{name}", reason=error.reason, succeeded=False))
         await abort(context, error)
 
