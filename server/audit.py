@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -26,6 +26,11 @@ WINDOW_S = 60.0
 MOST_WRITTEN = 100  # refusals written one by one in a window
 MOST_COUNTED = 64  # kinds of refusals counted apart beyond them
 _SERVER = {None: "configuration", "ensure": "first_use"}  # what the server does by itself
+
+
+def is_refusal(reason: str, metadata: Mapping[str, str]) -> bool:
+    """Return whether an error is a refusal that the trail tells of: for want of rights, or by governance."""
+    return reason in REFUSALS or (reason == "NO_ELIGIBLE_MODEL" and "DATA_ZONE" in metadata.get("reasons", ""))
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):

@@ -103,7 +103,7 @@ class Signer:
         if len(raw) != _SIZE or raw[0] != _FORMAT or not canonical:
             raise NaiadError(
                 "DECISION_ID_MALFORMED",
-                f"{field} of {len(decision_id)} characters is not a decision id, which has {LENGTH}; "
+                f"{field} of {len(decision_id)} characters is no decision id: those have {LENGTH} of their own form; "
                 "send the id exactly as Decide or Complete returned it",
                 metadata={"length": len(decision_id)},
                 field=field,

@@ -22,7 +22,7 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
-from naiad.server.audit import REFUSALS, Act
+from naiad.server.audit import Act, is_refusal
 from naiad.server.authorization import REQUIRED, Role
 from naiad.server.credentials import Caller
 from naiad.server.errors import NaiadError, not_implemented
@@ -233,7 +233,7 @@ class Guard:
         return call
 
     async def _refuse(self, context: Any, name: str, error: NaiadError, caller: Caller | None) -> NoReturn:
-        if error.reason in REFUSALS:
+        if is_refusal(error.reason, error.metadata):
             tenant, key = (None, "") if caller is None else (caller.tenant, caller.key_id)
             self._audit(tenant, Act(action=f"naiad.v1.{name}", reason=error.reason, key=key, succeeded=False))
         await abort(context, error)

@@ -70,6 +70,7 @@ def legend(out: Console) -> str:
     return (
         f"{marks.left}{marks.line}{marks.seen}{marks.line}{marks.right}: mean of the quality, with two standard "
         f"deviations to either side; {marks.unseen}: never judged here, inferred from other task classes and models. "
+        "judged: full judgements; a thumb, or a source that is trusted less, weighs less than one. "
         f"traffic: share of {traffic}. $/1000: cost of 1,000 requests of 500 input tokens each."
     )
 

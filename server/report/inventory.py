@@ -17,8 +17,12 @@ from naiad.server.periods import Period
 from naiad.server.records import ModelPut, ObjectiveSpec, Prices
 from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
 from naiad.server.report.words import from_core, objective_in_words
+from naiad.server.sections import PolicySection
 
 _CAPABILITY = {value: name for name, value in CAPABILITIES.items()}
+
+
+_SHARE = PolicySection().newcomer_share
 
 
 def print_inventory(config: Config, screen: Console | None = None) -> None:
@@ -65,7 +69,8 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
 
 
 def _policy(config: Config) -> Table:
-    policy, half_life = config.file.policy, config.file.learning.half_life_decisions
+    policy, learning = config.file.policy, config.file.learning
+    half_life, trust = learning.half_life_decisions, learning.trust
     made = Table.grid(padding=(0, 2))
     for name, value in (
         ("objective", _in_words(config.policy.objective)),
@@ -74,13 +79,32 @@ def _policy(config: Config) -> Table:
             "exploration",
             f"posterior sds times {policy.temper:g}; {share(policy.exploration)} of traffic is drawn evenly from the "
             "models that may be used (under a quality floor, from those that reach it); at most "
-            f"{share(policy.allowance)} goes below a quality floor",
+            f"{share(policy.allowance)} goes below a quality floor"
+            + (f", for {number(policy.allowance_usd)} USD a day" if policy.allowance_usd is not None else ""),
+        ),
+        ("newcomers", _newcomers(policy)),
+        ("trust", ", ".join(f"{source} {number(getattr(trust, source))}" for source in trust.__struct_fields__)),
+        (
+            "drift",
+            f"looked for; {number(learning.drift.sensitivity)} false alarms in 10,000 judgements are tolerated"
+            if learning.drift.enabled
+            else "not looked for",
         ),
         ("forgetting", f"evidence counts half after {number(half_life)} decisions" if half_life else "never"),
         ("digest", config.policy.digest),
     ):
         made.add_row(f"  {name}", value)
     return made
+
+
+def _newcomers(policy: PolicySection) -> str:
+    if not policy.newcomer_calls:
+        return "not held back"
+    cost = f", and {number(policy.newcomer_usd)} USD each" if policy.newcomer_usd is not None else ""
+    return (
+        f"models with fewer than {policy.newcomer_calls} judged calls get {share(policy.newcomer_share)} of the "
+        f"traffic together{cost}"
+    )
 
 
 def _models(config: Config) -> Table:
@@ -219,6 +243,8 @@ def advise(config: Config) -> Iterator[str]:
         yield f"policy.exploration draws {share(policy.exploration)} of traffic without regard to what was learned"
     if resolve(config.policy.objective).usd_per_quality == 0.0:
         yield "policy.usd_per_quality is 0: quality counts nothing, so the cheapest model always wins"
+    if not policy.newcomer_calls and (policy.newcomer_usd is not None or policy.newcomer_share != _SHARE):
+        yield "policy.newcomer_share and newcomer_usd do nothing without newcomer_calls: set how long a model is new"
     yield from _unused_budgets(config)
     yield from map(clean, data_rules.empty_classes(config.policy.data_classes, usable))
     yield from map(clean, data_rules.widened(config.policy.data_classes, usable))

@@ -7,6 +7,7 @@ two connections would reopen the way to SQLite's WAL-reset corruption (versions 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,7 @@ from naiad.server.store.base import (
     StoreUnwritable,
 )
 from naiad.server.store.files import explained, real_path, take_lock
+from naiad.server.store.inode import hold_file
 from naiad.server.store.rows import AUDIT, EVENT, REPLY, checksum, event_of, marks, statements
 from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, TENANT_STRIDE, tables_of
 
@@ -65,10 +67,11 @@ class _Connection(aiosqlite.Connection):
 class SqliteStore:
     """The Store protocol on one SQLite file; open it with `SqliteStore.open`."""
 
-    def __init__(self, path: Path, connection: _Connection, lock: IO[str]) -> None:
+    def __init__(self, path: Path, connection: _Connection, lock: IO[str], held: int) -> None:
         self._path = path
         self._db = connection
         self._lock = lock
+        self._held = held  # the file itself, locked
         self._whole = asyncio.Lock()  # readers on the same connection must not look into an open transaction
         self._tenant = 0
 
@@ -89,17 +92,24 @@ class SqliteStore:
         """
         real = real_path(path)
         lock = take_lock(path, real)
+        held: int | None = None
         try:
-            os.close(os.open(real, os.O_CREAT | os.O_CLOEXEC, 0o600))  # a new one is its owner's; so are -wal and -shm
+            with contextlib.suppress(FileExistsError):  # a new one is its owner's; so are -wal and -shm
+                os.close(os.open(real, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             sqlite3.connect(real).close()  # fails here, where no thread has begun, if it cannot be opened
+            held = hold_file(path, real)
             connection = _Connection(real)
             await connection
-        except (sqlite3.Error, OSError) as error:
+        except BaseException as error:
+            if held is not None:
+                os.close(held)
             lock.close()
-            raise StoreUnwritable(
-                f"cannot open {path}: {error}; check that the file and its folder are writable"
-            ) from error
-        store = cls(path, connection, lock)
+            if isinstance(error, sqlite3.Error | OSError):
+                raise StoreUnwritable(
+                    f"cannot open {path}: {error}; check that the file and its folder are writable"
+                ) from error
+            raise
+        store = cls(path, connection, lock, held)
         try:
             await store._prepare()
         except sqlite3.Error as error:
@@ -330,4 +340,5 @@ class SqliteStore:
         try:
             await self._db.close()
         finally:
+            os.close(self._held)
             self._lock.close()

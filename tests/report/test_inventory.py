@@ -37,6 +37,18 @@ def test_the_inventory_is_printed_plainly(tmp_path: Path, capsys: pytest.Capture
     assert "127.0.0.1:0" in text
 
 
+def test_what_bounds_and_weighs_learning_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = {"newcomer_calls": 50, "newcomer_share": 0.2, "newcomer_usd": 5.0, "allowance_usd": 0.25}
+    learning = {"trust": {"user": 0.7}, "drift": {"enabled": False}}
+    print_inventory(config_in(tmp_path, policy=policy, learning=learning))
+    text = " ".join(capsys.readouterr().out.split())
+    for fact in ("fewer than 50 judged calls get 20% of the traffic together, and 5 USD each", "0.25 USD a day",
+                 "user 0.7", "drift not looked for"):  # fmt: skip
+        assert fact in text
+    idle = config_in(tmp_path, policy={"newcomer_share": 0.2})
+    assert any("nothing without newcomer_calls" in line for line in advise(idle))
+
+
 def test_hard_budgets_are_printed_with_what_they_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     budgets = [
         {"id": "jobs", "limit_usd": 12.5, "period": "week", "workflow": "nightly"},

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naiad.server.audit import MOST_COUNTED, MOST_WRITTEN, WINDOW_S, Act, Auditor, Trail, entry_of
+from naiad.server.audit import MOST_COUNTED, MOST_WRITTEN, WINDOW_S, Act, Auditor, Trail, entry_of, is_refusal
 from naiad.server.audit_check import Checked, check
 from naiad.server.folding import fold
 from naiad.server.journal import Request
@@ -180,3 +180,10 @@ def test_the_chain_is_sha256_over_the_digest_before_and_the_json() -> None:
     assert stands == Trail(5, row.digest)
     assert Trail(4, b"d" * 32).follows(row) == entry_of(row)
     assert Trail(4, b"e" * 32).follows(row) is None
+
+
+def test_refusals_are_those_for_want_of_rights_and_by_governance() -> None:
+    assert is_refusal("PERMISSION_DENIED", {})
+    assert is_refusal("NO_ELIGIBLE_MODEL", {"reasons": "CAPABILITY x 1, DATA_ZONE x 2"})
+    assert not is_refusal("NO_ELIGIBLE_MODEL", {"reasons": "CAPABILITY x 1"})
+    assert not is_refusal("BUDGET_EXHAUSTED", {})

@@ -104,6 +104,34 @@ def test_a_second_server_is_refused_with_the_first_ones_pid(tmp_path: Path) -> N
         assert first.poll() is None
 
 
+async def test_a_file_of_two_names_is_refused(tmp_path: Path) -> None:
+    """SQLite would keep a write-ahead log beside each name; with one name it opens again, and nothing is lost."""
+    path = tmp_path / "naiad.db"
+    store = await SqliteStore.open(path)
+    await store.add_signing_key(1, bytes(32))
+    (tmp_path / "other").mkdir()
+    os.link(path, tmp_path / "other" / "naiad.db")
+    with pytest.raises(StoreError, match="2 names"):
+        await SqliteStore.open(tmp_path / "other" / "naiad.db")
+    await store.close()
+    with pytest.raises(StoreError, match="hard links"):
+        await SqliteStore.open(path)
+    (tmp_path / "other" / "naiad.db").unlink()
+    store = await SqliteStore.open(path)
+    assert await store.signing_keys() == {1: bytes(32)}
+    await store.close()
+
+
+async def test_a_removed_lock_file_lets_nobody_in(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "naiad.db")
+    (tmp_path / "naiad.db.lock").unlink()
+    with pytest.raises(StoreLocked, match="another process"):
+        await SqliteStore.open(tmp_path / "naiad.db")
+    await store.add_signing_key(1, bytes(32))
+    await store.close()
+    await (await SqliteStore.open(tmp_path / "naiad.db")).close()
+
+
 async def test_a_link_to_the_file_is_the_same_file(tmp_path: Path) -> None:
     """Two names of one file, also through a linked folder, are one store with one owner."""
     (tmp_path / "real").mkdir()

@@ -122,6 +122,10 @@ def report_feedback(
         ValueError: not exactly one of score, thumb, preference and reaction is given, or a name is unknown.
     """
     done = Reaction(kind=reaction) if isinstance(reaction, str) else reaction
+    if not isinstance(preference, Preference | None):
+        raise TypeError(
+            f"preference is {preference!r}; give Preference(preferred_attempt_id=..., other_attempt_id=...)"
+        )
     given = {"score": score, "thumb": thumb, "preference": preference, "reaction": done}
     signals = {name: value for name, value in given.items() if value is not None}
     if len(signals) != 1:
