@@ -97,6 +97,12 @@ def gone(pid: int) -> bool:
         return True
 
 
+def heeding() -> None:
+    """Heed the signals that a shell's background or nohup ignores, and so every program below them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @recorded
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
@@ -105,7 +111,7 @@ def test_however_it_ends_its_server_ends_with_it(number: signal.Signals, tmp_pat
     with (tmp_path / "err").open("w") as errors:
         demo = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in the background
+            preexec_fn=heeding,
         )  # fmt: skip
     assert demo.stdout is not None
     found = next(filter(None, (re.match(r"Server: process (\d+) on", line) for line in demo.stdout)))
