@@ -74,7 +74,7 @@ def test_what_was_not_asked_for_is_refused(encoding: str) -> None:
     [
         ("gzip", b"garbage"),
         ("deflate", b"\xff" * 9),
-        ("gzip", gzip.compress(b"a") + b"tail"),
+        ("gzip", gzip.compress(b"a", mtime=0) + b"tail"),
         ("deflate", zlib.compress(b"a") + b"x"),
     ],
 )
