@@ -295,8 +295,10 @@ def test_lists_of_keys_and_of_the_trail_come_in_pages(keyed: Keyed) -> None:
 def test_the_trail_tells_which_key_changed_what_and_which_was_refused(keyed: Keyed) -> None:
     admin, client, other = keyed.running.caller, keyed.caller("client"), keyed.caller("other")
     mine, theirs = key_id_of(keyed.keys["admin"]), key_id_of(keyed.keys["other"])
+    foreign = {"decision_id": client.decide().decision_id, "score": 1.0, "source": 1}
     admin.call("CatalogService/CreateTaskClass", task_class={"name": "told"})
     other.call("CatalogService/CreateTaskClass", task_class={"name": "told"})
+    assert other.refused("FeedbackService/ReportFeedback", **foreign).reason == "DECISION_ID_FOREIGN"
     budget = {"budget_id": "told", "limit_nano_usd": 10**12, "period": 1}
     admin.call("AdminService/CreateBudget", budget=budget)
     assert client.refused("AdminService/CreateBudget", budget=budget).reason == "PERMISSION_DENIED"
@@ -313,7 +315,10 @@ def test_the_trail_tells_which_key_changed_what_and_which_was_refused(keyed: Key
         ("CreateBudget", "budgets/told", mine, ""),
         ("CreateTaskClass", "task_classes/told", mine, ""),
     ]
-    assert told(other)[0] == ("CreateTaskClass", "task_classes/told", theirs, "")
+    assert told(other)[:2] == [
+        ("ReportFeedback", "", theirs, "DECISION_ID_FOREIGN"),
+        ("CreateTaskClass", "task_classes/told", theirs, ""),
+    ]
     for caller in (admin, other):
         assert caller.call("AdminService/VerifyAudit").intact
     where = ("--server", admin.address)
