@@ -30,8 +30,9 @@ $(READY): pyproject.toml clients/python/pyproject.toml clients/python/naiad scri
 demo: $(READY) ## watch a server learn on 3,609 real prompts
 	@$(BIN)/naiad demo $(ARGS)
 
+# A process a core; the tests of a file stay together, for its servers serve them all.
 test: $(READY) ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(READY) ## check format, style, types, direction of imports and the API definition
 	@failed=(); \
