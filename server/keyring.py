@@ -6,10 +6,9 @@ no cache that could outlive a revocation. Changes go through a journal, one at a
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -21,12 +20,12 @@ from naiad.server.journal import Request
 from naiad.server.secret import Secret
 from naiad.server.store.base import Batch, KeyRow, Store, StoreCorrupt
 from naiad.server.throttle import Throttle
+from naiad.server.turns import Turns
 
 ANYONE = Caller(0, Role.ADMIN)  # who calls a server on loopback that has no keys
 _PEPPER = "api_keys"
 _MINUTE_MS = 60_000
 Reply = TypeVar("Reply", bound=msgspec.Struct)
-Value = TypeVar("Value")
 Made = tuple[Key, Secret | None]  # a repeated request gets no secret: none is kept
 
 
@@ -84,8 +83,7 @@ class KeyRing:
         self._pepper = pepper
         self._keys = {key.key_id: key for key in keys}
         self.now_ms = now_ms
-        self._lock = asyncio.Lock()
-        self._running: set[asyncio.Task[Any]] = set()
+        self._alone = Turns().take  # disk and memory must agree, also when a caller goes away
         self._used: dict[str, int] = {}  # key id -> ms, of this process
         self._throttles: dict[str, Throttle | None] = {}
         self.tenants = tenants
@@ -288,23 +286,6 @@ class KeyRing:
         await self._writer(caller).keep([_row(self._shown(key))], act, request, Named(key.key_id))
         self._keys[key.key_id] = key
         self.changed()
-
-    async def _alone(self, change: Callable[[], Awaitable[Value]]) -> Value:
-        """Run a change after those before it, whole even if its caller goes away: disk and memory must agree."""
-
-        async def run() -> Value:
-            async with self._lock:
-                return await change()
-
-        task = asyncio.ensure_future(run())
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen, so that a change whose caller is gone ends in silence
 
 
 def _key_of(row: KeyRow, tenants: Mapping[int, str]) -> Key:
