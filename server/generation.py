@@ -8,7 +8,7 @@ import msgspec
 
 from naiad.adapters.base import Message, ResponseSchema, ToolChoice, ToolMode, ToolSpec
 from naiad.adapters.base import Request as ProviderRequest
-from naiad.server.completion import MAX_ATTEMPTS, Task
+from naiad.server.attempts import MAX_ATTEMPTS, Task
 from naiad.server.conversation import tool_name
 from naiad.server.convert import enum_value, items, number, optional_count, optional_money, text
 from naiad.server.eligibility import Capability

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from naiad.adapters.base import Adapter, Answer, Request
+from naiad.server.attempts import Attempts
 from naiad.server.catalog import Catalog
 from naiad.server.completion import Completer
 from naiad.server.egress import Dispatch, Egress, Kind
@@ -63,8 +64,14 @@ class HoledEgress(Egress):
             return await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
 
 
+class _CarelessAttempts(Attempts):
+    """Leaves it to the egress whether a model may be called."""
+
+    def refusal(self, *_: Any) -> Exclusion | None:
+        return None
+
+
 class CarelessCompleter(Completer):
     """A completer that leaves it to the egress whether a model may be called, which with "skip_fallback" lets it."""
 
-    def _refusal(self, *_: Any) -> Exclusion | None:
-        return None
+    attempting = _CarelessAttempts
