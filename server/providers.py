@@ -16,7 +16,7 @@ ECHO, REPLAY = "echo", "replay"
 KINDS = (ECHO, REPLAY)
 NETWORKED: dict[str, Callable[[Endpoint], Adapter]] = {}
 """Kinds that reach a provider over the network: each makes its adapter, and imports what it needs only then."""
-_SYSTEM_PROMPT = 6
+_STREAMING, _SYSTEM_PROMPT = 4, 6
 
 
 def build(profiles: Mapping[str, str]) -> dict[str, Adapter]:
@@ -59,7 +59,7 @@ def default_models() -> list[ModelPut]:
                 upstream_model=size,
                 endpoint=ECHO,
                 prices=free,
-                capabilities=(_SYSTEM_PROMPT,),
+                capabilities=(_STREAMING, _SYSTEM_PROMPT),
             )
             for size in ("small", "large")
         ]
@@ -74,7 +74,7 @@ def default_models() -> list[ModelPut]:
                 endpoint=REPLAY,
                 prices=from_price(price, "recorded"),
                 context_window=listed[1] if listed else None,
-                capabilities=(_SYSTEM_PROMPT,),
+                capabilities=(_STREAMING, _SYSTEM_PROMPT),
             )
         )
     return models

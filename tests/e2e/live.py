@@ -33,11 +33,12 @@ name = "echo/small"
 input_usd_per_million = 0.1
 output_usd_per_million = 0.2
 context_window = 8000
+capabilities = ["streaming"]
 [[models]]
 name = "echo/large"
 input_usd_per_million = 1.0
 output_usd_per_million = 4.0
-capabilities = ["vision", "tools", "json_schema", "system_prompt"]
+capabilities = ["vision", "tools", "json_schema", "streaming", "system_prompt"]
 """
 
 
