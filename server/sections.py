@@ -205,6 +205,9 @@ class EndpointSection(_Section, kw_only=True, frozen=True):
 
     kind: str
     base_url: str = ""
+    api_version: str = ""
+    headers: dict[str, str] = {}
+    headers_env: dict[str, str] = {}
     api_key_env: str = ""
     api_key_file: str = ""
     private: bool = False
