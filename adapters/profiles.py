@@ -17,7 +17,7 @@ class Profile:
     base_url: str = ""  # "": the administrator says where it is
     key_env: str = ""  # the variable that the vendor's own tools read their key from; "": it has none
     listed_as: str = ""  # the vendor in genai-prices; "": no list has its prices
-    private: bool = False  # usually in the administrator's own network
+    private: bool = False  # `base_url` is in the administrator's own network
 
 
 PROFILES: Mapping[str, Profile] = {}
