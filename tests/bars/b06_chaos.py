@@ -10,8 +10,9 @@ sockets to three providers. Half of the calls are streamed.
 3. All three have it, and callers have little time: each call ends in an error before its deadline.
 
 Always: of the calls that met a fault, 99% end within 100 ms of their deadline; nothing cut is called an answer, as a
-reply and as the pieces that were streamed; no failure is a judgement of quality. With --mutant the exit code is 0 only
-if the sabotage was caught, and the run ends there.
+reply and as the pieces that were streamed; no failure is a judgement of quality. Lateness does not count the time in
+which the kernel let this process wait for a core (/proc/thread-self/schedstat), of which a quiet machine has none.
+With --mutant the exit code is 0 only if the sabotage was caught, and the run ends there.
 """
 
 from __future__ import annotations
@@ -63,14 +64,15 @@ from tests.bars.chaotic import FAULTS, TEXT, Chaotic
 from tests.bars.mutants.impatience import MUTANTS, breakers_of, completer_of
 
 TOGETHER = 12  # calls at a time
-DEADLINE_S, SHORT_S = 4.0, 1.0
+DEADLINE_S, SHORT_S = 5.0, 1.5
 FEWEST = 400  # calls of a fault from which a ratio of attempts tells anything
 ALL_SICK = 120  # calls at most while all are faulty
 RECOVERY_S = 10.0
 NAMES = ("a", "b", "c")
-_PATIENCE = Patience(connect_s=0.5, first_byte_s=0.4, idle_s=0.4)
+_PATIENCE = Patience(connect_s=1.0, first_byte_s=1.0, idle_s=1.0)
 _CAPS = Caps(response_bytes=1 << 20, event_bytes=1 << 20, stream_bytes=4 << 20)
 _BELIEF = load(None).belief
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
 class World:
@@ -82,6 +84,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.late: list[float] = []  # overshoot of the calls that met a fault, seconds
         self.failures: list[str] = []
+        self.raw_late = 0.0  # the latest of them, the waiting for a core included
         self.recovery_s = 0.0
         self._folder = tempfile.TemporaryDirectory()
         contexts = self._contexts() if fault == "tls" else None
@@ -177,7 +180,7 @@ class World:
 
     async def _call(self, act: str, timeout_s: float) -> None:
         self.counts[f"{act} calls"] += 1
-        began = time.monotonic()
+        began, waited = time.monotonic(), waited_s()
         stream = self.rng.random() < 0.5
         attempts, met, ended = 0, False, "answered"
         try:
@@ -195,7 +198,8 @@ class World:
         self.counts[f"{act} {ended}"] += 1
         self.counts[f"{act} attempts"] += attempts
         if met:
-            self.late.append(max(0.0, took - timeout_s))
+            self.late.append(max(0.0, took - timeout_s - (waited_s() - waited)))
+            self.raw_late = max(self.raw_late, took - timeout_s)
 
     def _asked(self) -> tuple[Query, Task]:
         needs = Needs(10, 50, capabilities=frozenset({int(Capability.STREAMING)}))
@@ -230,7 +234,7 @@ class World:
         return {
             "calls": calls, "success": answered / calls, "attempts": self.counts["one attempts"] / calls,
             "met_a_fault": len(late), "overshoot_p99_ms": round(1e3 * late[math.ceil(0.99 * len(late)) - 1], 1) if late
-            else 0.0, "recovery_s": round(self.recovery_s, 2),
+            else 0.0, "overshoot_max_raw_ms": round(1e3 * self.raw_late, 1), "recovery_s": round(self.recovery_s, 2),
             "ended": {k: v for k, v in sorted(self.counts.items()) if not k.endswith(("calls", "attempts"))},
         }  # fmt: skip
 
@@ -287,6 +291,13 @@ class Bar:
             "faults": worlds, "seconds": round(seconds, 1), "python": platform.python_version(),
             "pass": bool(self.failures) if self.mutant else not self.failures,
         }  # fmt: skip
+
+
+def waited_s() -> float:
+    """Return for how long this thread has waited for a core so far, in seconds; 0 where the kernel does not say."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(_SCHEDSTAT.read_text().split()[1]) / 1e9
+    return 0.0
 
 
 def _wall_ms() -> int:

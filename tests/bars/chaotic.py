@@ -85,7 +85,7 @@ async def _drip(talk: Talk, stream: bool) -> None:
         whole = response(_body())
     for at in range(len(whole)):
         await talk.send(whole[at : at + 1])
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.03)
 
 
 async def _hang_up(talk: Talk, stream: bool) -> None:
