@@ -15,7 +15,7 @@ import msgspec
 
 from naiad.server import providers
 from naiad.server.arms_feed import ArmsFeed
-from naiad.server.audit import Auditor
+from naiad.server.auditor import Auditor
 from naiad.server.budget_changes import BudgetChanges
 from naiad.server.completion import Completer
 from naiad.server.config import Config
