@@ -69,6 +69,18 @@ def failure_of(reply: Reply, *secrets: Secret, now: datetime) -> ProviderError:
     )
 
 
+def recast(error: ProviderError, kind: type[ProviderError]) -> ProviderError:
+    """Return an error with the same facts as another class, for what a provider's own codes tell beyond the status."""
+    return kind(
+        str(error),
+        provider=error.provider,
+        model=error.model,
+        status=error.status,
+        retry_after_s=error.retry_after_s,
+        provider_request_id=error.provider_request_id,
+    )
+
+
 def codes_of(reply: Reply, *secrets: Secret) -> tuple[str, ...]:
     """Return the identifiers by which a provider names an error, e.g. ("invalid_request_error", "model_not_found")."""
     try:

@@ -1,0 +1,24 @@
+"""Vendors as data: which wire format each speaks, where, and under which name its prices are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from naiad.adapters.endpoint import Endpoint
+from naiad.adapters.wire_format import WireFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One kind of endpoint."""
+
+    wire: Callable[[Endpoint], WireFormat]  # reads `api_version`, raises ValueError for one that it does not know
+    base_url: str = ""  # "": the administrator says where it is
+    key_env: str = ""  # the variable that the vendor's own tools read their key from; "": it has none
+    listed_as: str = ""  # the vendor in genai-prices; "": no list has its prices
+    private: bool = False  # `base_url` is in the administrator's own network
+
+
+PROFILES: Mapping[str, Profile] = {}
+"""By kind, as in `[endpoints.NAME]`."""
