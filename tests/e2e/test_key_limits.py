@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from naiad.server.auditor import MOST_OF_ADDRESS
 from naiad.server.authorization import Role
-from naiad.v1 import decision_pb2
-from tests.e2e.live import Caller, Live, live
+from naiad.v1 import admin_service_pb2, decision_pb2, router_service_pb2
+from naiad.v1.admin_service_pb2_grpc import AdminServiceStub
+from naiad.v1.router_service_pb2_grpc import RouterServiceStub
+from tests.e2e.live import BASE, Caller, Live, live
 from tests.e2e.test_governance import RULES, TURN, reasons
 from tests.e2e.test_identity import CREATE, naiad
-from tests.keys import Wanted, key_id_of, make_keys
+from tests.keys import Wanted, altered, key_id_of, make_keys
 
 DECIDE, COMPLETE = "RouterService/Decide", "RouterService/Complete"
 KEY = decision_pb2.EXCLUSION_REASON_KEY
@@ -185,3 +190,34 @@ def test_without_a_running_server_names_cannot_be_checked(tmp_path: Path) -> Non
     assert not (tmp_path / "naiad.db").exists()
     assert naiad("keys", "create", *data, "--tokens-per-minute", "0").returncode == 2
     assert naiad("keys", "create", *data, "--tokens-per-minute", "9000").returncode == 0
+
+
+def test_a_flood_without_a_key_neither_refuses_a_good_one_nor_hides_what_it_was_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    keys = make_keys(tmp_path / "data" / "naiad.db", {"admin": Wanted(Role.ADMIN), "client": Wanted(Role.CLIENT)})
+    config = BASE.replace("[server]", "[server]\nconcurrent_calls = 1")
+    good = (("authorization", f"Bearer {keys['client']}"),)
+    bad = (("authorization", f"Bearer {altered(keys['client'])}"),)
+
+    async def flood(address: str) -> set[str]:
+        """Return how strangers' calls ended while one client called."""
+        async with grpc.aio.insecure_channel(address) as theirs, grpc.aio.insecure_channel(address) as ours:
+            strange, router = RouterServiceStub(theirs), RouterServiceStub(ours)
+            request = router_service_pb2.DecideRequest(task_class="t")
+            strangers = [strange.Decide(request, metadata=bad) for _ in range(400)]
+            for _ in range(20):
+                assert (await router.Decide(request, metadata=good)).decision_id
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await AdminServiceStub(ours).ListKeys(admin_service_pb2.ListKeysRequest(), metadata=good)
+            assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            ended = await asyncio.gather(*strangers, return_exceptions=True)
+        return {error.code().name for error in ended if isinstance(error, grpc.aio.AioRpcError)}
+
+    with live(tmp_path, config, key=keys["admin"]) as running:
+        assert asyncio.run(flood(running.process.address)) == {"UNAUTHENTICATED"}
+        events = running.caller.call("AdminService/ListAuditEvents", page_size=200).events
+        told = [event for event in events if event.reason == "UNAUTHENTICATED"]
+        assert {event.facts["peer"] for event in told} == {"127.0.0.1"}
+        assert len(told) == MOST_OF_ADDRESS
+        (denied,) = [event for event in events if event.reason == "PERMISSION_DENIED"]
+        assert denied.key_id == key_id_of(keys["client"])
