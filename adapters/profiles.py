@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from naiad.adapters.anthropic_messages import NEWEST, AnthropicMessages
 from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.wire_format import WireFormat
 
@@ -20,5 +21,12 @@ class Profile:
     private: bool = False  # `base_url` is in the administrator's own network
 
 
-PROFILES: Mapping[str, Profile] = {}
+PROFILES: Mapping[str, Profile] = {
+    "anthropic": Profile(
+        lambda endpoint: AnthropicMessages(endpoint.api_version or NEWEST),
+        "https://api.anthropic.com",
+        "ANTHROPIC_API_KEY",
+        "anthropic",
+    ),
+}
 """By kind, as in `[endpoints.NAME]`."""
