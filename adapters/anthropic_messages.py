@@ -110,15 +110,15 @@ class AnthropicMessages:
 
     def _notices(self, request: Request) -> Iterable[str]:
         if request.max_output_tokens is None:
-            yield f"Anthropic demands a limit of the output: max_output_tokens was set to {self.max_tokens}"
+            yield f"Anthropic demands a limit of the output: max_output_tokens was set to {self.max_tokens}."
         for name in ("temperature", "top_p"):
             if getattr(request, name) is not None and not self._samples:
-                yield f"{name} was left out: Anthropic's API version {self.version} does not take it"
+                yield f"{name} was left out: Anthropic's API version {self.version} does not take it."
         if self._samples and request.temperature is not None and request.temperature > 1:
-            yield f"temperature {request.temperature:g} was sent as 1, the most that Anthropic takes"
+            yield f"A temperature of {request.temperature:g} was sent as 1, the most that Anthropic takes."
         if request.seed is not None:
-            yield "seed was left out: Anthropic does not take one"
+            yield "A seed was left out: Anthropic does not take one."
         if any(not stop.strip() for stop in request.stop):
-            yield "stop sequences of white space alone were left out: Anthropic does not take them"
+            yield "Stop sequences of white space alone were left out: Anthropic does not take them."
         if has_late_system(request.messages):
-            yield "system messages within the conversation were moved to its beginning: Anthropic has no other place"
+            yield "System messages within the conversation were moved to its beginning: Anthropic has no other place."

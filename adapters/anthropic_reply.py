@@ -16,13 +16,13 @@ import msgspec
 
 from naiad.adapters.anthropic_failures import error_in
 from naiad.adapters.base import Answer, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.counting import counted, hidden_bytes
 from naiad.adapters.errors import MalformedAnswer, ProviderError
 from naiad.adapters.exchange import Asked, Reply, decoded
 from naiad.adapters.failures import request_id_of
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.tokens import tokens_of_bytes
-from naiad.adapters.wire_format import Sending, estimated_usage, made_up_id, sane_usage
+from naiad.adapters.wire_format import Sending, made_up_id, sane_usage
 
 FINISHES: Mapping[str, FinishReason] = {
     "end_turn": FinishReason.STOP,
@@ -33,7 +33,6 @@ FINISHES: Mapping[str, FinishReason] = {
     "pause_turn": FinishReason.PAUSED,
     "refusal": FinishReason.REFUSAL,
 }
-ESTIMATED = "the provider gave no usable count of tokens, so it is estimated from bytes"
 
 
 class _Thinking(msgspec.Struct):
@@ -143,7 +142,7 @@ def whole(reply: Reply, sending: Sending) -> Answer:
             growing.add(_called(decoded(block, _Call, asked), calls, sending, asked))
             calls += 1
         elif kind == "thinking":
-            hidden += len(decoded(block, _Thought, asked).thinking.encode("utf-8", "replace"))
+            hidden += hidden_bytes(decoded(block, _Thought, asked).thinking)
     return _answer(message, message.usage or Counted(), growing.parts(), hidden, reply, sending)
 
 
@@ -218,7 +217,7 @@ class EventReader:
             case ("text_delta", _) | ("input_json_delta", "text"):
                 raise self._malformed("a piece of the stream belongs to a block of another kind")
             case "thinking_delta", _:
-                self._hidden += len(decoded(said.delta, _Thought, self._asked).thinking.encode("utf-8", "replace"))
+                self._hidden += hidden_bytes(decoded(said.delta, _Thought, self._asked).thinking)
         return None
 
     def _end(self, said: _Event) -> Delta | None:
@@ -251,14 +250,9 @@ def _called(call: _Call, number: int, sending: Sending, asked: Asked) -> ToolCal
 
 
 def _answer(
-    message: _Message, counted: Counted, parts: tuple[Part, ...], hidden: int, reply: Reply, sending: Sending
+    message: _Message, said: Counted, parts: tuple[Part, ...], hidden: int, reply: Reply, sending: Sending
 ) -> Answer:
-    usage = counted.usage()
-    notices: tuple[str, ...] = ()
-    if usage is None:
-        usage, notices = estimated_usage(sending.request, parts), (ESTIMATED,)
-        thought = tokens_of_bytes(hidden)
-        usage = replace(usage, output_tokens=usage.output_tokens + thought, reasoning_tokens=thought)
+    usage, notices = counted(said.usage(), sending.request, parts, hidden)
     return Answer(
         parts=parts,
         finish=FINISHES.get(message.stop_reason or "", FinishReason.OTHER),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from naiad.adapters.anthropic_messages import NEWEST, AnthropicMessages
+from naiad.adapters.cohere_chat import CohereChat
 from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.wire_format import WireFormat
 
@@ -21,6 +22,12 @@ class Profile:
     private: bool = False  # `base_url` is in the administrator's own network
 
 
+def _cohere(endpoint: Endpoint) -> WireFormat:
+    if endpoint.api_version:
+        raise ValueError("Cohere's chat API has no versions to choose from; leave it out")
+    return CohereChat()
+
+
 PROFILES: Mapping[str, Profile] = {
     "anthropic": Profile(
         lambda endpoint: AnthropicMessages(endpoint.api_version or NEWEST),
@@ -28,5 +35,6 @@ PROFILES: Mapping[str, Profile] = {
         "ANTHROPIC_API_KEY",
         "anthropic",
     ),
+    "cohere": Profile(_cohere, "https://api.cohere.com", "CO_API_KEY", "cohere"),
 }
 """By kind, as in `[endpoints.NAME]`."""

@@ -66,7 +66,7 @@ def test_a_plain_question() -> None:
 def test_a_limit_of_the_output_is_stated_where_the_caller_gives_none() -> None:
     sending = sent(replace(ASK, max_output_tokens=None))
     assert sending.body["max_tokens"] == 8_192
-    assert sending.notices == ("Anthropic demands a limit of the output: max_output_tokens was set to 8192",)
+    assert sending.notices == ("Anthropic demands a limit of the output: max_output_tokens was set to 8192.",)
 
 
 def test_sampling_is_left_out_of_the_new_version_and_sent_in_the_old() -> None:
@@ -82,7 +82,7 @@ def test_sampling_is_left_out_of_the_new_version_and_sent_in_the_old() -> None:
 def test_a_temperature_beyond_what_the_old_version_takes_is_cut_and_told() -> None:
     sending = sent(replace(ASK, temperature=1.5), OLD)
     assert sending.body["temperature"] == 1.0
-    assert sending.notices == ("temperature 1.5 was sent as 1, the most that Anthropic takes",)
+    assert sending.notices == ("A temperature of 1.5 was sent as 1, the most that Anthropic takes.",)
 
 
 def test_a_seed_and_blank_stops_are_left_out_and_told() -> None:
