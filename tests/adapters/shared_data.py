@@ -50,3 +50,13 @@ def recorded(host: str) -> Iterator[Recorded]:
                 row["id"], row["path"], row.get("query") or "", row.get("request"), row["status"],
                 row.get("headers") or {}, body.encode(),
             )  # fmt: skip
+
+
+def description(name: str) -> Any:
+    """Return an API's description, JSON or YAML; skips the test where it is absent."""
+    with gzip.open(path_of(f"specs/{name}.gz"), "rt", encoding="utf-8") as text:
+        if name.endswith(".json"):
+            return json.load(text)
+        import yaml
+
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
