@@ -72,7 +72,7 @@ peers: .venv-peers/.ready ## make .venv-peers, the peers of benchmarks.routing
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-input -r $< </dev/null
 	@touch $@
 
-sdks: .venv-sdks/.ready ## make .venv-sdks, the vendors' own SDKs that tests/sdks compares with
+sdks: .venv-sdks/.ready ## make .venv-sdks, the vendors' own clients that tests compare with
 
 .venv-sdks/.ready: tests/sdks/requirements.txt
 	@$(or $(PYTHON),python3) -m venv .venv-sdks
