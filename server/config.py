@@ -19,6 +19,7 @@ from naiad.bandit.statistics import UNIT_WEIGHT
 from naiad.server import bounds, data_rules, providers, tls
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
+from naiad.server.cache_settings import CacheSettings, cache_settings
 from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
@@ -61,6 +62,7 @@ class Config:
     drift: DriftSettings
     networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
     budgets: tuple[BudgetPut, ...] = ()
+    cache: CacheSettings = field(default_factory=CacheSettings)
 
     @property
     def database(self) -> Path | None:
@@ -196,6 +198,7 @@ def _build(file: File, source: str) -> Config:
         drift=drift_of(file.learning, source),
         networks=networks,
         budgets=_budgets(file.budgets, frozenset(c.name for c in classes), source),
+        cache=cache_settings(file, data, source),
     )
     if file.governance.refuse_empty_classes:
         for sentence in data_rules.empty_classes(data, config.usable):

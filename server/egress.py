@@ -81,6 +81,13 @@ class Egress:
             return Exclusion(model, Reason.NOT_ALLOWED, "the request has no permit")
         return self._eligibility.recheck(permit, model)
 
+    def recall(self, permit: Permit | None, model: int) -> bool:
+        """Return whether an answer that a model gave before may be given again: checked as a call; nothing leaves."""
+        excluded = self.refusal(permit, model)
+        if excluded is not None:
+            self._log_refused(Kind.CACHE, model, excluded)
+        return excluded is None
+
     async def call(
         self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float
     ) -> Answer:
@@ -108,7 +115,7 @@ class Egress:
             raise TypeError(f"{kind!r} is no kind of call; give it a name in egress.Kind")
         excluded = self.refusal(permit, model)
         if excluded is not None:
-            log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
+            self._log_refused(kind, model, excluded)
             raise NotPermitted(kind, excluded)
         entry = self._catalog.models[model]
         adapter = self.__adapters.get(entry.endpoint)
@@ -121,6 +128,9 @@ class Egress:
             yield adapter, entry
         finally:
             del self.__on_wire[number]
+
+    def _log_refused(self, kind: Kind, model: int, excluded: Exclusion) -> None:
+        log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
 
     def on_wire(self, before_epoch: int | None = None) -> list[Dispatch]:
         """Return the calls that have left and are not back, those that left under an earlier epoch if one is given."""

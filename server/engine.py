@@ -29,7 +29,7 @@ from naiad.server.features import check_features
 from naiad.server.governance import Claims, Treated, governance_of
 from naiad.server.ledger import Entry
 from naiad.server.limits import Judged, Limits, limits_of
-from naiad.server.objectives import Objectives
+from naiad.server.objectives import Level, Objectives
 from naiad.server.prediction import Predictor
 from naiad.server.records import (
     BudgetPut,
@@ -37,6 +37,7 @@ from naiad.server.records import (
     Decided,
     DriftAlarmed,
     Event,
+    Exclusion,
     FeedbackReported,
     Head,
     ModelPut,
@@ -87,6 +88,19 @@ class Decision(NamedTuple):
         """The models' ids in the order in which they are to be tried."""
         models = self.record.models
         return [models[i] for i in self.record.rank]
+
+
+class Terms(NamedTuple):
+    """What holds for a request before anything is chosen."""
+
+    task_class: TaskClassPut
+    objective: Objective
+    level: Level | None  # of the budget that paces it
+    claims: Claims
+    treated: Treated | None  # None where there are no rules
+    needs: Needs  # with the data class that it is treated as
+    models: list[int]  # eligible, by everything but budgets
+    excluded: list[Exclusion]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +157,7 @@ class Engine:
 
         at_ms: wall time, for people and for the id; uniform: the random number in [0, 1) that makes the draw.
         """
-        catalog = self.catalog
-        task_class = catalog.task_class(query.task_class, deciding=True)
-        if query.features or task_class.features:
-            check_features(query.features, task_class.features, task_class.name)
-        if query.named:
-            self._check_named(query)
-        objective, level = self._objectives.chosen(task_class, query.workflow, query.objective)
-        claims = _claims(query, task_class)
-        treated, needs = self._treated(query, claims)
-        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
+        task_class, objective, level, claims, treated, needs, models, excluded = self.terms(query)
         if self.ceilings.active:
             models, dear = self.ceilings.permitted(
                 query.workflow, task_class.task_class, query.key_id, needs, models, at_ms
@@ -244,6 +249,23 @@ class Engine:
         if record.limits is not None:
             self.spending.folded(record)
         return Decision(self.decision_id(record), record, permit)
+
+    def terms(self, query: Query) -> Terms:
+        """Return what holds for a request; raises NaiadError when its class is unknown or no model may be used."""
+        task_class = self.catalog.task_class(query.task_class, deciding=True)
+        if query.features or task_class.features:
+            check_features(query.features, task_class.features, task_class.name)
+        if query.named:
+            self._check_named(query)
+        objective, level = self._objectives.chosen(task_class, query.workflow, query.objective)
+        claims = _claims(query, task_class)
+        treated, needs = self._treated(query, claims)
+        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
+        return Terms(task_class, objective, level, claims, treated, needs, models, excluded)
+
+    def permit(self, terms: Terms) -> Permit:
+        """Return the permit of a request of which nothing is decided: budgets do not bear on it."""
+        return self.eligibility.permit(terms.models, terms.needs, terms.claims, terms.task_class.task_class)
 
     def _treated(self, query: Query, claims: Claims) -> tuple[Treated | None, Needs]:
         """Return the data class that a request is treated as, and its needs with that; None without rules."""

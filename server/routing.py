@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
+from naiad.server.cache import Cache
 from naiad.server.completion import ALL_FAILED, Completer, Completion, Done, Task
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
@@ -98,6 +99,7 @@ class Routing:
         inventory: Inventory,
         completer: Completer,
         *,
+        cache: Cache | None = None,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
         uniform: Callable[[], float],
@@ -108,6 +110,7 @@ class Routing:
         self._journal = journal
         self._inventory = inventory
         self._completer = completer
+        self._cache = cache
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._uniform = uniform
@@ -247,10 +250,18 @@ class Routing:
 
     async def _complete(self, query: Query, task: Task, request: Request, timeout_s: float) -> Completion:
         began = self._monotonic()
+        place = None if self._cache is None else self._cache.place(query, task)
+        if self._cache is not None and place is not None:
+            kept = self._cache.find(place)
+            if kept is not None:
+                return kept
         plain = msgspec.structs.replace(query, request_id="", request_digest="", calls=False)
         decision = await self.decide(plain, request.method)
         left = timeout_s - (self._monotonic() - began)
-        return await self._completer.complete(decision, task, request, timeout_s=left)
+        completion = await self._completer.complete(decision, task, request, timeout_s=left)
+        if self._cache is not None and place is not None:
+            self._cache.keep(place, completion)
+        return completion
 
     def ticket(self, decision_id: str, field: str = "decision_id") -> Ticket:
         """Return what a decision id says; raises NaiadError for one that is not ours."""

@@ -149,6 +149,14 @@ class TaskClassSection(_Section, kw_only=True, frozen=True):
     data_class: str = ""
     objective: ObjectiveSection = ObjectiveSection()
     labels: dict[str, str] = {}
+    cache_s: float = 0.0
+
+
+class CacheSection(_Section, kw_only=True, frozen=True):
+    """[cache]: how much is kept of the answers of task classes with cache_s, for each tenant."""
+
+    entries: int = 10_000
+    mib: int = 64
 
 
 class WorkflowSection(_Section, kw_only=True, frozen=True):
@@ -231,6 +239,7 @@ class File(_Section, kw_only=True, frozen=True):
     data_classes: list[DataClassSection] = []
     models: list[ModelSection] | None = None
     task_classes: list[TaskClassSection] = []
+    cache: CacheSection = CacheSection()
     workflows: list[WorkflowSection] = []
     spending: SpendingSection = SpendingSection()
     budgets: list[BudgetSection] = []

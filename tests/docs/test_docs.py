@@ -42,6 +42,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[[data_classes]]": sections.DataClassSection,
     "[[models]]": sections.ModelSection,
     "[[task_classes]]": sections.TaskClassSection,
+    "[cache]": sections.CacheSection,
     "[task_classes.objective]": sections.ObjectiveSection,
     "[[workflows]]": sections.WorkflowSection,
     "[workflows.objective]": sections.ObjectiveSection,
