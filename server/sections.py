@@ -159,6 +159,14 @@ class CacheSection(_Section, kw_only=True, frozen=True):
     mib: int = 64
 
 
+class SessionsSection(_Section, kw_only=True, frozen=True):
+    """[sessions]: how much of sessions is kept, for each tenant, and how long providers keep their prompts."""
+
+    entries: int = 100_000
+    idle_s: float = 3600.0
+    prompt_cache_s: float = 300.0
+
+
 class WorkflowSection(_Section, kw_only=True, frozen=True):
     """[[workflows]]: what counts as best in one use of the models, across its task classes."""
 
@@ -240,6 +248,7 @@ class File(_Section, kw_only=True, frozen=True):
     models: list[ModelSection] | None = None
     task_classes: list[TaskClassSection] = []
     cache: CacheSection = CacheSection()
+    sessions: SessionsSection = SessionsSection()
     workflows: list[WorkflowSection] = []
     spending: SpendingSection = SpendingSection()
     budgets: list[BudgetSection] = []

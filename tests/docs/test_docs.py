@@ -43,6 +43,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[[models]]": sections.ModelSection,
     "[[task_classes]]": sections.TaskClassSection,
     "[cache]": sections.CacheSection,
+    "[sessions]": sections.SessionsSection,
     "[task_classes.objective]": sections.ObjectiveSection,
     "[[workflows]]": sections.WorkflowSection,
     "[workflows.objective]": sections.ObjectiveSection,

@@ -387,9 +387,17 @@ def test_what_is_cached_is_read() -> None:
     assert (found.seconds, found.entries, found.size_bytes) == ({"code.debug": 60.0}, 7, 2 << 20)
 
 
+def test_what_is_remembered_of_sessions_is_read() -> None:
+    found = parse(WHOLE | {"sessions": {"entries": 7, "idle_s": 2, "prompt_cache_s": 0}}, "my.toml").sessions
+    assert (found.entries, found.idle_ms, found.prompt_cache_ms) == (7, 2_000, 0)
+
+
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
+        ({"sessions": {"entries": 0}}, "sessions.entries is 0; it must be from 1 to 10000000"),
+        ({"sessions": {"idle_s": 0.5}}, "sessions.idle_s is 0.5; it must be from 1 to 31536000"),
+        ({"sessions": {"prompt_cache_s": -1.0}}, "sessions.prompt_cache_s is -1; it must be from 0 to 86400"),
         ({"cache": {"entries": 0}}, "cache.entries is 0; it must be from 1 to 10000000"),
         ({"cache": {"mib": 70_000}}, "cache.mib is 70000; it must be from 1 to 65536"),
         ({"cache": {"mb": 1}}, "unknown key 'cache.mb'; did you mean 'mib'?"),
@@ -410,5 +418,5 @@ def test_what_is_cached_is_read() -> None:
     ],
     ids=str,
 )
-def test_caches_that_cannot_be_are_refused(sections: dict[str, Any], words: str) -> None:
+def test_caches_and_sessions_that_cannot_be_are_refused(sections: dict[str, Any], words: str) -> None:
     refused(WHOLE | sections, words)

@@ -28,6 +28,11 @@ class Decision:
         default_factory=router_service_pb2.DecideResponse, repr=False, compare=False
     )
 
+    @property
+    def sticky(self) -> bool:
+        """Whether the session's earlier model was kept: then the decision did not explore."""
+        return _told("sticky_session", self.notices)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
@@ -51,6 +56,11 @@ class Completion:
     raw: router_service_pb2.CompleteResponse = field(
         default_factory=router_service_pb2.CompleteResponse, repr=False, compare=False
     )
+
+    @property
+    def sticky(self) -> bool:
+        """Whether the session's earlier model was kept: then the decision did not explore."""
+        return _told("sticky_session", self.notices)
 
     @property
     def cached(self) -> bool:
