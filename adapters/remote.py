@@ -11,14 +11,19 @@ from datetime import UTC, datetime
 import msgspec
 
 from naiad.adapters.base import Answer, Finished, Request, StreamEvent
-from naiad.adapters.errors import ProviderError, RateLimited, Truncated
+from naiad.adapters.errors import MalformedAnswer, ProviderError, RateLimited, Truncated
 from naiad.adapters.exchange import Asked, Exchange
 from naiad.adapters.failures import ERROR_BYTES
 from naiad.adapters.limits import pause_s
+from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret
 from naiad.adapters.sse import ServerEvent
+from naiad.adapters.streams import check_timeout, timed_out
 from naiad.adapters.transport import Transport
-from naiad.adapters.wire_format import Framing, Sending, WireFormat
+from naiad.adapters.wire_format import Framing, Listing, Sending, WireFormat
+
+MOST_PAGES, MOST_MODELS = 1_000, 20_000
+"""Of a provider's list of models; one that goes on is no list."""
 
 _REST_S = 0.05  # for what follows the end of an answer, so that the connection can be used again
 
@@ -84,6 +89,31 @@ class Remote:
                 )
             yield Finished(self._with_facts(answer, sending, exchange))
 
+    async def list_models(self, timeout_s: float) -> tuple[ListedModel, ...]:
+        """Ask for the models, page by page; raises as `listing.ModelLister` says."""
+        asked = Asked(self.out.endpoint.name, "")
+        check_timeout(timeout_s, provider=asked.provider, model=asked.model)
+        found: dict[str, ListedModel] = {}
+        page, clock = "", asyncio.get_running_loop().time
+        began = clock()
+        for _ in range(MOST_PAGES):
+            left_s = timeout_s - (clock() - began)
+            if left_s <= 0:
+                raise timed_out(timeout_s, clock() - began, provider=asked.provider, model=asked.model)
+            async with self._open_listing(self.wire.listing(page), left_s) as exchange:
+                await self._check(exchange)
+                reply = await exchange.reply()
+            models, page = self.wire.listed(reply, page)
+            for model in models:
+                found.setdefault(model.name, model)
+            if not page:
+                return tuple(found.values())
+            if len(found) > MOST_MODELS:
+                break
+        raise asked.error(
+            MalformedAnswer, f"the list of models does not end within {MOST_PAGES} pages and {MOST_MODELS} models"
+        )
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self.out.aclose()
@@ -92,21 +122,35 @@ class Remote:
         return self.wire.sending(request, Asked(self.out.endpoint.name, request.model), stream=stream)
 
     def _open(self, sending: Sending, timeout_s: float) -> AbstractAsyncContextManager[Exchange]:
-        key = self.out.endpoint.key
         return self.out.open(
             "POST",
             sending.path,
             model=sending.request.model,
             timeout_s=timeout_s,
-            headers={
-                **self._headers,
-                "content-type": "application/json",
-                **sending.headers,
-                **(self.wire.key_headers(key) if key else {}),
-            },
+            headers=self._all_headers(sending.headers),
             params=sending.params,
             content=msgspec.json.encode(sending.body),
         )
+
+    def _open_listing(self, listing: Listing, timeout_s: float) -> AbstractAsyncContextManager[Exchange]:
+        return self.out.open(
+            "GET" if listing.body is None else "POST",
+            listing.path,
+            model="",
+            timeout_s=timeout_s,
+            headers=self._all_headers(listing.headers),
+            params=listing.params,
+            content=b"" if listing.body is None else msgspec.json.encode(listing.body),
+        )
+
+    def _all_headers(self, headers: Mapping[str, str]) -> dict[str, str | Secret]:
+        key = self.out.endpoint.key
+        return {
+            **self._headers,
+            "content-type": "application/json",
+            **headers,
+            **(self.wire.key_headers(key) if key else {}),
+        }
 
     async def _check(self, exchange: Exchange) -> None:
         """Raise the error of a reply that is no success."""

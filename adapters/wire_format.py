@@ -7,7 +7,7 @@ with what quirks. So a vendor with a known format is data, and a format is teste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from naiad.adapters.base import Answer, Delta, Message, Part, Request, ToolCallPart, Usage
 from naiad.adapters.errors import ProviderError
 from naiad.adapters.exchange import Asked, Reply
+from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.tokens import estimate_tokens, text_bytes, tokens_of_bytes
@@ -38,6 +39,16 @@ class Sending:
     headers: Mapping[str, str] = field(default_factory=dict)  # besides content type and key
     params: Mapping[str, str] = field(default_factory=dict)  # of the query
     notices: tuple[str, ...] = ()  # sentences about what the provider does not take and was left out
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A request for a page of the provider's list of models."""
+
+    path: str  # below the endpoint's base URL
+    params: Mapping[str, str] = field(default_factory=dict)  # of the query
+    headers: Mapping[str, str] = field(default_factory=dict)  # besides content type and key
+    body: Mapping[str, Any] | None = None  # of JSON values, to be posted; None: there is none, and GET asks
 
 
 class StreamReader(Protocol):
@@ -87,6 +98,17 @@ class WireFormat(Protocol):
         """Return the error of a reply with another status: `failures.failure_of`, refined by what is documented.
 
         now: UTC, for waits that are given as dates. secrets: what no message may hold.
+        """
+        ...
+
+    def listing(self, page: str) -> Listing:
+        """Ask for a page of the models; page: "" for the first, then what `listed` gave."""
+        ...
+
+    def listed(self, reply: Reply, page: str) -> tuple[Sequence[ListedModel], str]:
+        """Read the page of status 200 that was asked for, and name the next, "" after the last; raises ProviderError.
+
+        An entry that is no model that can be asked (one for embeddings, one without a name) is left out.
         """
         ...
 

@@ -102,7 +102,7 @@ class Cache:
         key = blake2b(key=self._secret, digest_size=32)
         for part in (
             self._engine.policy.version, terms.task_class.task_class, query.workflow, query.data_class,
-            terms.needs.data_class, terms.objective.numbers, terms.level, query.named, sorted(query.features.items()),
+            terms.needs.data_class, terms.objective.numbers, terms.level, terms.order, sorted(query.features.items()),
             sorted(terms.needs.allowed), sorted(terms.needs.capabilities),
             *((f.name, getattr(task.request, f.name)) for f in fields(task.request)),
         ):  # fmt: skip

@@ -46,14 +46,15 @@ def network_of(name: str, section: EndpointSection, source: str) -> Endpoint:
     rules.between(section.response_mib, 1, 1024, f"{where}.response_mib", source)
     for key in ("connect_s", "first_byte_s", "idle_s"):
         rules.between(getattr(section, key), 0.1, _LONGEST_S, f"{where}.{key}", source)
+    private = section.private or (profile is not None and profile.private and not section.base_url)
     try:
-        place = parse_url(base_url, private=section.private)
+        place = parse_url(base_url, private=private)
     except EndpointError as error:  # which quotes no more than the host: a URL may hold a key by mistake
         raise ConfigError(f"{source}: {where}.base_url is refused: {error}") from None
     endpoint = Endpoint(
         name=name,
         place=place,
-        private=section.private,
+        private=private,
         key=_key(section, profile, where, source),
         api_version=section.api_version,
         headers=_headers(section, where, source),

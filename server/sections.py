@@ -68,6 +68,8 @@ class ObjectiveSection(_Section, kw_only=True, frozen=True):
     confidence: float | None = None
     margin: float | None = None
     usd_per_request: float | None = None
+    primary: str | None = None
+    fallbacks: list[str] | None = None
 
 
 class PolicySection(ObjectiveSection, kw_only=True, frozen=True):
