@@ -19,10 +19,11 @@ import msgspec
 import structlog
 
 from naiad.adapters.base import Answer, FinishReason, TextPart, ToolCallPart
+from naiad.server.attempts import Task
 from naiad.server.cache_settings import CacheSettings
-from naiad.server.completion import Completion, Task
+from naiad.server.completion import Completion
 from naiad.server.egress import Egress
-from naiad.server.eligibility import Permit
+from naiad.server.eligibility import Capability, Permit
 from naiad.server.engine import Decision, Engine, Query
 from naiad.server.errors import NaiadError
 from naiad.server.inventory import UNCLASSIFIED
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 _WHOLE = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})
 _OVERHEAD_BYTES = 900  # of an entry beyond its texts, its decision id included, as measured
+_MANNERS = frozenset({int(Capability.STREAMING)})  # how an answer comes, not what is in it
 _SWEEP_S = 30.0  # between two searches for answers that are too old
 _encoder = msgspec.msgpack.Encoder()
 
@@ -94,7 +96,7 @@ class Cache:
             return None
         query = msgspec.structs.replace(query, task_class=name)
         try:
-            terms = self._engine.terms(query)
+            terms = self._engine.terms(query, at_present=False)  # a kept answer needs no provider that is well
         except NaiadError:
             return None
         if terms.treated is not None and terms.treated.no_store:
@@ -103,7 +105,7 @@ class Cache:
         for part in (
             self._engine.policy.version, terms.task_class.task_class, query.workflow, query.data_class,
             terms.needs.data_class, terms.objective.numbers, terms.level, terms.order, sorted(query.features.items()),
-            sorted(terms.needs.allowed), sorted(terms.needs.capabilities),
+            sorted(terms.needs.allowed), sorted(terms.needs.capabilities - _MANNERS),
             *((f.name, getattr(task.request, f.name)) for f in fields(task.request)),
         ):  # fmt: skip
             key.update(_framed(part))

@@ -264,8 +264,11 @@ class Engine:
             self.spending.folded(record)
         return Decision(self.decision_id(record), record, permit)
 
-    def terms(self, query: Query) -> Terms:
-        """Return what holds for a request; raises NaiadError when its class is unknown or no model may be used."""
+    def terms(self, query: Query, *, at_present: bool = True) -> Terms:
+        """Return what holds for a request; raises NaiadError when its class is unknown or no model may be used.
+
+        at_present: whether models whose provider is not well at this moment are left out.
+        """
         task_class = self.catalog.task_class(query.task_class, deciding=True)
         if query.features or task_class.features:
             check_features(query.features, task_class.features, task_class.name)
@@ -274,7 +277,7 @@ class Engine:
         objective, level, order = self._objectives.chosen(task_class, query.workflow, query.objective)
         claims = _claims(query, task_class)
         treated, needs = self._treated(query, claims)
-        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
+        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class, at_present=at_present)
         if order:
             models, excluded = self._in_order(order, models, excluded, query.task_class)
         return Terms(task_class, objective, level, order, claims, treated, needs, models, excluded)

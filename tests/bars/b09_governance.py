@@ -34,9 +34,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from naiad.adapters.base import Request, user
 from naiad.adapters.errors import ProviderError
+from naiad.server.attempts import Task
 from naiad.server.cache import Cache
 from naiad.server.cache_settings import CacheSettings
-from naiad.server.completion import Completer, Task
+from naiad.server.completion import Completer
 from naiad.server.config import load
 from naiad.server.decision_id import Signer
 from naiad.server.egress import Kind, NotPermitted

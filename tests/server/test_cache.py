@@ -18,9 +18,10 @@ from naiad.adapters.base import Request as ProviderRequest
 from naiad.adapters.errors import Overloaded
 from naiad.server import providers
 from naiad.server.app import Server
+from naiad.server.attempts import Task
 from naiad.server.cache import Cache, Place
 from naiad.server.cache_settings import CacheSettings
-from naiad.server.completion import Completion, Task
+from naiad.server.completion import Completion
 from naiad.server.config import parse
 from naiad.server.egress import Egress
 from naiad.server.eligibility import Needs
@@ -66,6 +67,13 @@ class Served:
             )
         except grpc.aio.AioRpcError as error:
             raise refusal_of(error) from error
+
+    async def stream(self, text: str = "hello") -> list[router_service_pb2.StreamCompleteResponse]:
+        """Stream in the cached class; return the events."""
+        asked = router_service_pb2.StreamCompleteRequest(
+            task_class="kept", messages=[{"role": 2, "parts": [{"text": text}]}]
+        )
+        return [event async for event in RouterServiceStub(self.channel).StreamComplete(asked, timeout=20.0)]
 
     async def hit(self, **fields: Any) -> bool:
         """Return whether a request gets a kept answer."""
@@ -151,6 +159,25 @@ async def test_it_is_off_unless_the_task_class_asks_for_it(serving: Start) -> No
         for task_class in ("plain", "unclassified", "never.seen", ""):
             assert not any([await now.hit(task_class=task_class) for _ in range(3)])
         assert len(now.provider.calls) == 12
+
+
+async def test_streams_and_whole_answers_share_what_is_kept(serving: Start) -> None:
+    able = [DATA["models"][0] | {"capabilities": ["streaming"]}]
+    async with serving([reply("one two"), reply("never")], models=able) as now:
+        *pieces, last = await now.stream()
+        made = last.completed.response
+        assert "".join(piece.text_delta.text for piece in pieces) == "one two"
+        assert not is_cached(made)
+        whole = await now.complete()
+        begun, only, last = await now.stream()
+        assert begun.started.decision_id == made.decision_id
+        assert (begun.started.model, begun.started.attempt_id) == (made.model, made.attempt_id)
+        assert only.text_delta.text == "one two"
+        for again in (whole, last.completed.response):
+            assert is_cached(again)
+            assert (again.answer, again.decision_id) == (made.answer, made.decision_id)
+            assert (again.total_cost_nano_usd, len(again.attempts)) == (0, 0)
+        assert len(now.provider.calls) == 1
 
 
 # -- which requests are identical --------------------------------------------------------------------------------------
@@ -331,6 +358,19 @@ async def test_a_hard_budget_that_is_spent_does_not_stand_before_kept_answers(se
         with pytest.raises(Refusal) as refused:
             await now.complete("another")
         assert refused.value.reason == "BUDGET_EXHAUSTED"
+
+
+async def test_a_provider_that_is_not_well_does_not_stand_before_kept_answers(serving: Start) -> None:
+    busy = Fail(Overloaded("busy", provider="a", model="m"))
+    async with serving([reply("yes"), *[busy] * 100]) as now:
+        await now.complete()
+        for _ in range(50):
+            with pytest.raises(Refusal) as refused:
+                await now.complete("another", max_attempts=1)
+            if refused.value.reason == "MODELS_UNAVAILABLE":
+                break
+        assert refused.value.reason == "MODELS_UNAVAILABLE"
+        assert await now.hit()
 
 
 async def test_request_ids_hold_for_kept_answers_too(serving: Start) -> None:
