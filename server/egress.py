@@ -115,7 +115,9 @@ class Egress:
         else as the adapter does.
         """
         with self._leaving(permit, kind, model, fair_s) as (adapter, entry):
-            return await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
+            answer = await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
+        self.breakers.rest(entry, answer.pause_s)
+        return answer
 
     async def stream(
         self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
@@ -127,6 +129,7 @@ class Egress:
                 async for event in events:
                     yield event
                     if isinstance(event, Finished):
+                        self.breakers.rest(entry, event.answer.pause_s)
                         return
             raise Truncated("the stream ended without its last event", provider=entry.endpoint, model=entry.name)
 
