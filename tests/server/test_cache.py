@@ -298,6 +298,14 @@ def test_a_model_that_may_not_be_called_is_not_quoted_either() -> None:
         assert not shelf.has("x"), "what was refused once is forgotten"
 
 
+def test_callers_whose_keys_permit_other_models_share_nothing() -> None:
+    shelf = Shelf(engine((model(0), model(1)), (TaskClassPut(task_class=0, name="a"),)))
+    shelf.put("x")
+    assert not shelf.has("x", key_models=("echo/m1",))
+    assert not shelf.has("x", key_models=("echo/m0",))
+    assert shelf.has("x"), "and one who may not have it takes it from nobody"
+
+
 async def test_another_model_behind_the_name_gives_answers_of_its_own(serving: Start) -> None:
     async with serving([reply("old"), reply("new")]) as now:
         await now.complete()
@@ -396,9 +404,9 @@ class Shelf:
         self.egress = Egress(self.engine.catalog, self.engine.eligibility, {})
         self.cache = Cache(self.engine, self.egress, CacheSettings({"a": 10.0}, **settings), secret, lambda: self.now_s)
 
-    def place(self, text: str) -> Place:
-        request = ProviderRequest("unset", (user(text),))
-        place = self.cache.place(query(), Task(Needs(100, 100), request))
+    def place(self, text: str, **needs: Any) -> Place:
+        request, wanted = ProviderRequest("unset", (user(text),)), Needs(100, 100)._replace(**needs)
+        place = self.cache.place(query(needs=wanted), Task(wanted, request))
         assert place is not None
         return place
 
@@ -406,8 +414,8 @@ class Shelf:
         said = Answer((TextPart(answer),), FinishReason.STOP, Usage(1, 1), "m")
         self.cache.keep(self.place(text), Completion(self.decision, said, "1", self.engine.catalog.models[0], ()))
 
-    def has(self, text: str) -> bool:
-        return self.cache.find(self.place(text)) is not None
+    def has(self, text: str, **needs: Any) -> bool:
+        return self.cache.find(self.place(text, **needs)) is not None
 
 
 def test_an_answer_lives_for_its_time_and_a_hit_does_not_prolong_it() -> None:
@@ -464,6 +472,20 @@ def test_what_is_counted_is_what_memory_holds() -> None:
     finally:
         tracemalloc.stop()
     assert held < shelf.cache.size_bytes < 1.5 * held
+
+
+def test_an_answer_that_comes_under_other_rules_than_it_was_asked_under_is_not_kept() -> None:
+    shelf = Shelf()
+    before = shelf.place("x")
+    said = Answer((TextPart("yes"),), FinishReason.STOP, Usage(1, 1), "m")
+    done = Completion(shelf.decision, said, "1", shelf.engine.catalog.models[0], ())
+    shelf.engine.apply(9, policy())
+    shelf.cache.keep(before, done)
+    assert len(shelf.cache) == 0
+    before = shelf.place("x")
+    shelf.engine.apply(10, model(0, upstream_model="another"))
+    shelf.cache.keep(before, done)
+    assert len(shelf.cache) == 0, "the model that answered is not the one that has the name now"
 
 
 # -- tenants and keys --------------------------------------------------------------------------------------------------

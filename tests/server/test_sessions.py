@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from naiad.bandit.objective import Objective, Predictions, Serving, Strategy
+from naiad.bandit.statistics import SCALE, Measure
 from naiad.bandit.staying import leaves_for
 from naiad.server import render
 from naiad.server.eligibility import Needs
 from naiad.server.engine import Engine, EngineSettings
-from naiad.server.records import Decided, Event, ObjectiveSpec, Prices, TaskClassPut, decode, encode
+from naiad.server.ledger import Entry, take_ratings
+from naiad.server.records import Decided, Event, ObjectiveSpec, Prices, Rating, TaskClassPut, decode, encode
 from naiad.server.sessions import Left, Sessions, SessionSettings, Turn
 from naiad.v1 import decision_pb2
 from tests.server.builders import SIGNER, engine, judge, model, policy, query
@@ -162,6 +164,21 @@ def test_a_session_that_was_idle_for_long_begins_anew_and_says_nothing() -> None
     on(made, 0, at_ms=1_000)
     record = turn(made, at_ms=1_000 + 3_600_001)
     assert (record.model, record.sticky, record.moved) == (1, False, None)
+
+
+def test_a_turn_that_stayed_is_learned_from() -> None:
+    made = engine((priced(0, 1.0), priced(1, 1.0)), policy=policy(objective=BALANCED))
+    on(made, 0)
+    record = turn(made)
+    assert record.sticky
+    before = made.belief.marginals(0, Measure.QUALITY).mean[0]
+    entry = Entry(uid=record.uid, task_class=0, model=record.model, ordinal=record.ordinal)
+    for score in (0.0, 1.0):
+        rating = Rating(source=1, rater="", value=round(score * SCALE))
+        entry, event = take_ratings(entry, ("1",), (rating,), 0)
+        made.apply(made.sequence + 1, event)
+        after = made.belief.marginals(0, Measure.QUALITY).mean[0]
+        assert (after > before) is (score == 1.0)
 
 
 # -- propensities ------------------------------------------------------------------------------------------------------
