@@ -48,6 +48,7 @@ class Completion:
     model: ModelPut
     attempts: tuple[tuple[str, Outcome], ...]
     passed_over: tuple[Exclusion, ...] = ()  # models of the ranking that could not be called any more
+    age_s: float | None = None  # of an answer that was kept; None: it was made for this request
 
 
 class Completer:
