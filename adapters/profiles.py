@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from naiad.adapters.endpoint import Endpoint
+from naiad.adapters.gemini import Gemini
 from naiad.adapters.wire_format import WireFormat
 
 
@@ -20,5 +21,12 @@ class Profile:
     private: bool = False  # `base_url` is in the administrator's own network
 
 
-PROFILES: Mapping[str, Profile] = {}
+PROFILES: Mapping[str, Profile] = {
+    "gemini": Profile(
+        lambda endpoint: Gemini(endpoint.api_version or "v1"),
+        "https://generativelanguage.googleapis.com",
+        "GEMINI_API_KEY",
+        "google",
+    ),
+}
 """By kind, as in `[endpoints.NAME]`."""
