@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.gemini import Gemini
+from naiad.adapters.ollama import OllamaNative
 from naiad.adapters.wire_format import WireFormat
 
 
@@ -21,6 +22,12 @@ class Profile:
     private: bool = False  # `base_url` is in the administrator's own network
 
 
+def _ollama(endpoint: Endpoint) -> WireFormat:
+    if endpoint.api_version:
+        raise ValueError("Ollama has no versions; leave it out")
+    return OllamaNative()
+
+
 PROFILES: Mapping[str, Profile] = {
     "gemini": Profile(
         lambda endpoint: Gemini(endpoint.api_version or "v1"),
@@ -28,5 +35,6 @@ PROFILES: Mapping[str, Profile] = {
         "GEMINI_API_KEY",
         "google",
     ),
+    "ollama": Profile(_ollama, "http://127.0.0.1:11434", private=True),
 }
 """By kind, as in `[endpoints.NAME]`."""
