@@ -21,6 +21,7 @@ from naiad.adapters.base import (
     ToolCallPart,
     ToolMode,
     ToolResultPart,
+    ToolSpec,
     text_of,
 )
 from naiad.adapters.errors import UnsupportedContent
@@ -49,20 +50,20 @@ def body_of(request: Request, asked: Asked) -> tuple[dict[str, Any], tuple[str, 
     if system:
         body["systemInstruction"] = {"parts": [_text(part, asked) for m in system for part in m.parts]}
     if request.tools:
-        body["tools"] = [{"functionDeclarations": [
-            {
-                "name": tool.name,
-                "description": tool.description,
-                "parametersJsonSchema": object_of(tool.parameters, asked, f"the schema of the tool {tool.name!r}"),
-            }
-            for tool in request.tools
-        ]}]  # fmt: skip
+        body["tools"] = [{"functionDeclarations": [_declaration(tool, asked) for tool in request.tools]}]
         if choice := _choice(request):
             body["toolConfig"] = {"functionCallingConfig": choice}
     config, notices = _config(request, asked)
     if config:
         body["generationConfig"] = config
     return body, notices
+
+
+def _declaration(tool: ToolSpec, asked: Asked) -> dict[str, Any]:
+    said = {"name": tool.name, "description": tool.description}
+    if not tool.parameters:
+        return said
+    return {**said, "parametersJsonSchema": object_of(tool.parameters, asked, f"the schema of the tool {tool.name!r}")}
 
 
 def _config(request: Request, asked: Asked) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -86,9 +87,8 @@ def _config(request: Request, asked: Asked) -> tuple[dict[str, Any], tuple[str, 
         notices.append("Gemini takes seeds of 32 bits; that of the request was left out.")
     if request.response_schema is not None:
         config["responseMimeType"] = "application/json"
-        config["responseJsonSchema"] = object_of(
-            request.response_schema.schema, asked, "the schema that the answer is to have"
-        )
+        if schema := request.response_schema.schema:
+            config["responseJsonSchema"] = object_of(schema, asked, "the schema that the answer is to have")
     return config, tuple(notices)
 
 

@@ -26,6 +26,8 @@ from naiad.adapters.errors import UnsupportedContent
 from naiad.adapters.exchange import Asked
 from naiad.adapters.json_text import object_of
 
+_ANY = '{"type":"object","properties":{}}'  # a tool must have a schema
+
 
 def body_of(request: Request, asked: Asked, *, stream: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return a request's body, and sentences about what was left out of it; raises UnsupportedContent."""
@@ -41,12 +43,13 @@ def body_of(request: Request, asked: Asked, *, stream: bool) -> tuple[dict[str, 
             {"type": "function", "function": {
                 "name": tool.name,
                 "description": tool.description,
-                "parameters": object_of(tool.parameters, asked, f"the schema of the tool {tool.name!r}"),
+                "parameters": object_of(tool.parameters or _ANY, asked, f"the schema of the tool {tool.name!r}"),
             }}
             for tool in tools
         ]  # fmt: skip
     if request.response_schema is not None:
-        body["format"] = object_of(request.response_schema.schema, asked, "the schema that the answer is to have")
+        schema = request.response_schema.schema
+        body["format"] = object_of(schema, asked, "the schema that the answer is to have") if schema else "json"
     options: dict[str, Any] = {
         key: value
         for key, value in (

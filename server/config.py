@@ -19,6 +19,7 @@ from naiad.bandit.statistics import UNIT_WEIGHT
 from naiad.server import bounds, data_rules, providers, tls
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
+from naiad.server.chaos import Plan
 from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
@@ -59,6 +60,7 @@ class Config:
     drift: DriftSettings
     networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
     budgets: tuple[BudgetPut, ...] = ()
+    chaos: Plan | None = None  # simulated failures, of the command line alone
 
     @property
     def database(self) -> Path | None:

@@ -47,7 +47,12 @@ class Domain:
         self.egress = Egress(
             engine.catalog,
             engine.eligibility,
-            providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
+            providers.disturbed(
+                providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
+                config.chaos,
+                config.networks,
+                time.monotonic,
+            ),
         )
         self.journal = Journal(store, engine, now_ms)
         self.auditor = Auditor(self.journal, time.monotonic)

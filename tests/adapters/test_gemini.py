@@ -214,6 +214,12 @@ def test_tuning_and_schema() -> None:
     assert sending(WIRE, request).notices == ()
 
 
+def test_schemas_that_were_not_given() -> None:
+    found = body(Request("g", (user("x"),), tools=(ToolSpec("map", "", ""),), response_schema=ResponseSchema("n", "")))
+    assert found["tools"] == [{"functionDeclarations": [{"name": "map", "description": ""}]}]
+    assert found["generationConfig"] == {"responseMimeType": "application/json"}
+
+
 def test_tuning_that_it_does_not_take_is_left_out_and_said_so() -> None:
     found = sending(WIRE, Request("g", (user("x"),), stop=tuple("abcdefg"), seed=1 << 40))
     assert found.body["generationConfig"] == {"stopSequences": list("abcde")}

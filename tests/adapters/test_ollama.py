@@ -143,6 +143,12 @@ def test_tools_their_calls_and_results() -> None:
     ]  # fmt: skip
 
 
+def test_schemas_that_were_not_given() -> None:
+    found = body(Request("m", (user("x"),), tools=(ToolSpec("map", "", ""),), response_schema=ResponseSchema("n", "")))
+    assert found["tools"][0]["function"]["parameters"] == {"type": "object", "properties": {}}
+    assert found["format"] == "json"
+
+
 @pytest.mark.parametrize(
     ("choice", "shown", "said"),
     [
