@@ -26,7 +26,7 @@ KEYS = (
     "quotaId", "retryDelay", "reason", "models", "nextPageToken", "inputTokenLimit", "supportedGenerationMethods",
     "message", "tool_calls", "function", "arguments", "done", "done_reason", "prompt_eval_count", "eval_count", "model",
 )  # fmt: skip
-CANARY = "canary-7Q"
+CANARY = "the canary said so"
 WORDS = [
     CANARY,
     "STOP",
@@ -47,7 +47,31 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
     max_leaves=25,
 )
-BODIES = st.binary(max_size=60) | VALUES.map(msgspec.json.encode)
+COUNTS = st.dictionaries(st.sampled_from([key for key in KEYS if "oken" in key or "count" in key]), LEAVES)
+PARTS = st.lists(
+    st.fixed_dictionaries(
+        {}, optional={"text": LEAVES, "thought": LEAVES, "functionCall": VALUES, "inlineData": VALUES, "id": LEAVES}
+    ),
+    max_size=2,
+)
+CANDIDATES = st.lists(
+    st.fixed_dictionaries({}, optional={"content": st.fixed_dictionaries({"parts": PARTS}), "finishReason": LEAVES}),
+    max_size=2,
+)
+RESPONSES = st.fixed_dictionaries(
+    {}, optional={"candidates": CANDIDATES, "usageMetadata": COUNTS, "modelVersion": LEAVES, "promptFeedback": VALUES,
+                  "error": VALUES, "responseId": LEAVES},
+)  # fmt: skip
+CHATS = st.fixed_dictionaries(
+    {"done": st.booleans()},
+    optional={"message": st.fixed_dictionaries({}, optional={"content": LEAVES, "tool_calls": VALUES}),
+              "done_reason": LEAVES, "prompt_eval_count": LEAVES, "eval_count": LEAVES, "model": LEAVES},
+)  # fmt: skip
+ERRORS = st.fixed_dictionaries({"error": VALUES | st.dictionaries(
+    st.sampled_from(["code", "status", "message", "details"]),
+    VALUES | st.lists(st.dictionaries(st.sampled_from(["retryDelay", "violations", "reason"]), VALUES), max_size=2),
+)})  # fmt: skip
+BODIES = st.binary(max_size=60) | (VALUES | RESPONSES | CHATS | ERRORS).map(msgspec.json.encode)
 wires = pytest.mark.parametrize("wire", FORMATS.values(), ids=FORMATS)
 
 
