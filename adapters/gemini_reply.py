@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from naiad.adapters.base import Answer, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
-from naiad.adapters.errors import MalformedAnswer
+from naiad.adapters.errors import AuthenticationFailed, MalformedAnswer, ProviderError
 from naiad.adapters.exchange import Asked, decoded
 from naiad.adapters.gemini_failure import GeminiError, error_in_stream
 from naiad.adapters.json_text import text_of_json
@@ -25,12 +25,17 @@ from naiad.adapters.wire_format import Sending, estimated_usage, made_up_id, san
 
 _FILTERED = frozenset({
     "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "IMAGE_SAFETY",
-    "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "JAILBREAK",
+    "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "ESCALATION",
 })  # fmt: skip
 _UNEXPLAINED = frozenset({
-    "FINISH_REASON_UNSPECIFIED", "LANGUAGE", "OTHER", "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL",
-    "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE", "MALFORMED_RESPONSE", "NO_IMAGE", "IMAGE_OTHER",
+    "FINISH_REASON_UNSPECIFIED", "LANGUAGE", "OTHER", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",
+    "MISSING_THOUGHT_SIGNATURE", "NO_IMAGE", "IMAGE_OTHER",
 })  # fmt: skip
+_FAILED: dict[str, type[ProviderError]] = {  # what came so far is no answer; another model may do better
+    "MALFORMED_FUNCTION_CALL": MalformedAnswer,
+    "MALFORMED_RESPONSE": MalformedAnswer,
+    "PUP_LIMITED_DISABLED": AuthenticationFailed,  # Google has limited the account
+}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -140,6 +145,8 @@ class Reading:
         for candidate in (response.candidates or [])[:1]:  # one was asked for
             deltas += self._new(candidate)
             self._finish = self._finish or candidate.finish_reason or ""
+        if (failed := _FAILED.get(self._finish)) is not None:
+            raise self._asked.error(failed, f"the provider ended the answer with {self._finish}", status=200)
         if not response.candidates and response.prompt_feedback and response.prompt_feedback.block_reason:
             self._blocked = True
         for delta in deltas:
@@ -190,7 +197,7 @@ class Reading:
         match self._finish:
             case "STOP":
                 return FinishReason.TOOL_CALLS if self._calls else FinishReason.STOP
-            case "MAX_TOKENS":
+            case "MAX_TOKENS" | "CONTINUATION":
                 return FinishReason.LENGTH
             case reason if reason in _FILTERED or self._blocked:
                 return FinishReason.CONTENT_FILTER

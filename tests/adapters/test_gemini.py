@@ -295,9 +295,9 @@ REASONS = {
     "PROHIBITED_CONTENT": FinishReason.CONTENT_FILTER, "SPII": FinishReason.CONTENT_FILTER,
     "MODEL_ARMOR": FinishReason.CONTENT_FILTER, "IMAGE_SAFETY": FinishReason.CONTENT_FILTER,
     "IMAGE_PROHIBITED_CONTENT": FinishReason.CONTENT_FILTER, "IMAGE_RECITATION": FinishReason.CONTENT_FILTER,
-    "LANGUAGE": FinishReason.OTHER, "OTHER": FinishReason.OTHER, "MALFORMED_FUNCTION_CALL": FinishReason.OTHER,
-    "UNEXPECTED_TOOL_CALL": FinishReason.OTHER, "TOO_MANY_TOOL_CALLS": FinishReason.OTHER,
-    "MISSING_THOUGHT_SIGNATURE": FinishReason.OTHER, "MALFORMED_RESPONSE": FinishReason.OTHER,
+    "ESCALATION": FinishReason.CONTENT_FILTER, "CONTINUATION": FinishReason.LENGTH,
+    "LANGUAGE": FinishReason.OTHER, "OTHER": FinishReason.OTHER, "UNEXPECTED_TOOL_CALL": FinishReason.OTHER,
+    "TOO_MANY_TOOL_CALLS": FinishReason.OTHER, "MISSING_THOUGHT_SIGNATURE": FinishReason.OTHER,
     "NO_IMAGE": FinishReason.OTHER, "IMAGE_OTHER": FinishReason.OTHER,
 }  # fmt: skip
 
@@ -309,6 +309,19 @@ def test_reasons_for_the_end(word: str, reason: FinishReason) -> None:
     }).encode())  # fmt: skip
     assert found.finish is reason
     assert any(word in notice for notice in found.notices) is (reason is FinishReason.OTHER)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("MALFORMED_FUNCTION_CALL", MalformedAnswer), ("MALFORMED_RESPONSE", MalformedAnswer),
+     ("PUP_LIMITED_DISABLED", AuthenticationFailed)],
+)  # fmt: skip
+def test_a_reason_that_is_a_failure(word: str, kind: type[ProviderError]) -> None:
+    said = json.dumps({"candidates": [{"content": {"parts": [{"text": "I will call"}]}, "finishReason": word}]})
+    with pytest.raises(kind, match=word):
+        answer(WIRE, said.encode())
+    with pytest.raises(kind):
+        streamed(WIRE, fixture("answer.sse").partition(b"\n\n")[0] + f"\n\ndata: {said}\n\n".encode())
 
 
 def test_a_reason_that_is_not_known_is_not_quoted() -> None:
