@@ -21,6 +21,7 @@ import msgspec
 
 from naiad.adapters.base import Adapter, Answer, Finished, Request, StreamEvent
 from naiad.adapters.deadline import Deadline
+from naiad.adapters.departure import depart
 from naiad.adapters.endpoint import Patience
 from naiad.adapters.errors import AdapterClosed, ConnectionFailed, ProviderError, TimeoutKind, Truncated
 from naiad.adapters.exchange import Asked, Reply, decoded
@@ -155,6 +156,7 @@ class Chaos:
         await asyncio.sleep(min(delay_s, timeout_s))
         if delay_s >= timeout_s:
             raise timed_out(timeout_s, timeout_s, provider=asked.provider, model=asked.model)
+        depart()  # it was let go before it waited
         return timeout_s - delay_s
 
     def _noted(self, answer: Answer, fault: Fault | None) -> Answer:

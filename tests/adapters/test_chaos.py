@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from naiad.adapters.base import Adapter, Answer, Finished, Request, StreamEvent, user
 from naiad.adapters.chaos import Chaos
+from naiad.adapters.departure import Withheld, checked
 from naiad.adapters.echo import Echo
 from naiad.adapters.endpoint import Patience
 from naiad.adapters.errors import (
@@ -296,6 +297,21 @@ async def test_a_stated_latency_grows_by_the_delay() -> None:
     _, found = await ask(chaos(Fault(FaultKind.DELAY, delay_s=0.01), inner=Stating()), "complete")
     assert found is not None
     assert found.latency_s == pytest.approx(2.01)
+
+
+@pytest.mark.parametrize("how", ["complete", "stream"])
+async def test_a_call_that_waited_asks_once_more_whether_it_may_leave(how: str) -> None:
+    asked = []
+
+    def no() -> None:
+        asked.append(True)
+        raise Withheld
+
+    inner = Scripted([reply("never")], loop=True)
+    with checked(no), pytest.raises(Withheld):
+        await ask(chaos(Fault(FaultKind.DELAY, delay_s=0.01), inner=inner), how)
+    assert asked
+    assert inner.calls == []
 
 
 # --- which calls ---
