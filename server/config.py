@@ -20,6 +20,7 @@ from naiad.server import bounds, data_rules, providers, tls
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
 from naiad.server.cache_settings import CacheSettings, cache_settings
+from naiad.server.chaos import Plan
 from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
@@ -64,6 +65,7 @@ class Config:
     budgets: tuple[BudgetPut, ...] = ()
     cache: CacheSettings = field(default_factory=CacheSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
+    chaos: Plan | None = None  # simulated failures, of the command line alone
 
     @property
     def database(self) -> Path | None:

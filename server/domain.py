@@ -13,7 +13,7 @@ from random import Random
 
 import msgspec
 
-from naiad.server import providers
+from naiad.server import disturbances, providers
 from naiad.server.arms_feed import ArmsFeed
 from naiad.server.auditor import Auditor
 from naiad.server.budget_changes import BudgetChanges
@@ -49,7 +49,12 @@ class Domain:
         self.egress = Egress(
             engine.catalog,
             engine.eligibility,
-            providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
+            disturbances.disturbed(
+                providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
+                config.chaos,
+                config.networks,
+                time.monotonic,
+            ),
         )
         self.journal = Journal(store, engine, now_ms)
         self.auditor = Auditor(self.journal, time.monotonic)
