@@ -29,6 +29,7 @@ from naiad.server.pii import Detector
 from naiad.server.routing import Routing
 from naiad.server.rpc_admin import AdminServicer
 from naiad.server.rpc_catalog import CatalogServicer
+from naiad.server.rpc_costs import CostReports
 from naiad.server.rpc_feedback import FeedbackServicer
 from naiad.server.rpc_insight import InsightServicer
 from naiad.server.rpc_policy import PolicyServicer
@@ -81,7 +82,9 @@ class Domain:
             "FeedbackService": FeedbackServicer(routing, Feedback(journal, engine, self._now_ms)),
             "CatalogService": CatalogServicer(engine.catalog, inventory, engine.tenant),
             "PolicyService": PolicyServicer(),
-            "InsightService": InsightServicer(routing, journal, self._store, self._feed),
+            "InsightService": InsightServicer(
+                routing, journal, self._store, self._feed, CostReports(engine, journal, self._store, self._now_ms)
+            ),
             "AdminService": AdminServicer(journal, engine, self._store, config, budgets, keys, self._now_ms),
         }
 

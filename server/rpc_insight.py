@@ -23,6 +23,7 @@ from naiad.server.paging import decode, encode, page_size, slice_page
 from naiad.server.records import Decided, Limited, ObjectiveSpec
 from naiad.server.records import decode as decode_event
 from naiad.server.routing import Routing
+from naiad.server.rpc_costs import CostReports
 from naiad.server.store.base import DecisionFilter, EventRow, Store
 from naiad.v1 import insight_pb2, insight_service_pb2, insight_service_pb2_grpc
 
@@ -33,12 +34,13 @@ _FLOORED = (Strategy.COST_OPTIMIZED, Strategy.LATENCY_OPTIMIZED)
 class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
     """Beliefs, arms and records of decisions."""
 
-    def __init__(self, routing: Routing, journal: Journal, store: Store, feed: ArmsFeed) -> None:
+    def __init__(self, routing: Routing, journal: Journal, store: Store, feed: ArmsFeed, costs: CostReports) -> None:
         self._routing = routing
         self._journal = journal
         self._engine = routing.engine
         self._store = store
         self._feed = feed
+        self._costs = costs
 
     async def ListArms(self, request: Any, context: Any) -> insight_service_pb2.ListArmsResponse:
         """List what is known of every arm, by task class and model."""
@@ -90,6 +92,10 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
             )
         record.decision_id = request.decision_id
         return insight_service_pb2.GetDecisionResponse(decision=record)
+
+    async def GetCostReport(self, request: Any, context: Any) -> insight_service_pb2.GetCostReportResponse:
+        """Sum up what was spent."""
+        return await self._costs.report(request)
 
     async def ListDecisions(self, request: Any, context: Any) -> insight_service_pb2.ListDecisionsResponse:
         """List decisions in brief, newest first."""

@@ -42,7 +42,7 @@ ROLE_OF = {
 _OK = ("OK", "")
 _FINE = """
     Decide Complete ListModels ListTaskClasses ListArms ListDecisions WatchArms ListKeys ListAuditEvents VerifyAudit
-    ListBudgets
+    ListBudgets GetCostReport
     """
 _LACKING = """
     ReportOutcome ReportFeedback RetractFeedback GetDecision GetModel GetTaskClass CreateModel UpdateModel DeleteModel

@@ -19,6 +19,7 @@ BUILT = {
     "CatalogService/CreateTaskClass", "CatalogService/GetTaskClass", "CatalogService/ListTaskClasses",
     "CatalogService/UpdateTaskClass", "CatalogService/DeleteTaskClass",
     "InsightService/ListArms", "InsightService/WatchArms", "InsightService/GetDecision", "InsightService/ListDecisions",
+    "InsightService/GetCostReport",
     "AdminService/CreateKey", "AdminService/ListKeys", "AdminService/RotateKey", "AdminService/RevokeKey",
     "AdminService/CreateBudget", "AdminService/GetBudget", "AdminService/ListBudgets", "AdminService/UpdateBudget",
     "AdminService/DeleteBudget", "AdminService/ListAuditEvents", "AdminService/VerifyAudit", "AdminService/VerifyLog",
