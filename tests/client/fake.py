@@ -242,6 +242,17 @@ def _get_decision(fake: FakeNaiad, request: Any) -> insight_api.GetDecisionRespo
     return reply
 
 
+def _get_cost_report(fake: FakeNaiad, request: Any) -> insight_api.GetCostReportResponse:
+    reply = insight_api.GetCostReportResponse(next_page_token="more")
+    reply.rows.add(task_class="t", cost_nano_usd=7, input_nano_usd=9, adjustment_nano_usd=-2)
+    reply.total.cost_nano_usd = 1_250_000
+    reply.total.mean_score = 0.0
+    reply.saving.baseline_model = "acme/large"
+    reply.saving.lower_nano_usd = -5
+    reply.start_time.seconds = 1_700_000_000
+    return reply
+
+
 REPLIES: dict[str, Callable[[FakeNaiad, Any], Message]] = {
     "Decide": _decide,
     "Complete": _complete,
@@ -265,6 +276,7 @@ REPLIES: dict[str, Callable[[FakeNaiad, Any], Message]] = {
     "ListDecisions": lambda fake, r: insight_api.ListDecisionsResponse(
         decisions=[insight_pb2.DecisionSummary(decision_id="d1", cost_nano_usd=0)]
     ),
+    "GetCostReport": _get_cost_report,
 }
 
 

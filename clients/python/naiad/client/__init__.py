@@ -38,6 +38,7 @@ from naiad.client.aio import AsyncAttemptScope, AsyncBoundDecision, AsyncClient,
 from naiad.client.blocking import AttemptScope, BoundDecision, Client
 from naiad.client.calls import Timeouts
 from naiad.client.catalog import FeatureSpec, Model, Prices, QualityPrior, TaskClass
+from naiad.client.costs import CostReport, CostRow, Saving
 from naiad.client.errors import (
     Aborted,
     AlreadyExists,
@@ -113,6 +114,8 @@ __all__ = [
     "Completion",
     "Conversation",
     "Cost",
+    "CostReport",
+    "CostRow",
     "DeadlineExceeded",
     "Deciding",
     "Decision",
@@ -151,6 +154,7 @@ __all__ = [
     "Retraction",
     "RetryPolicy",
     "RotatedKey",
+    "Saving",
     "TaskClass",
     "TaskClassInference",
     "Timeouts",

@@ -107,6 +107,7 @@ class AsyncClient(ClientBase):
     watch_arms = _watching(insight.watch_arms)
     get_decision = _method(insight.get_decision)
     list_decisions = _listing(insight.list_decisions)
+    cost_report = _method(insight.cost_report)
     create_key, rotate_key = _method(keys.create_key), _method(keys.rotate_key)
     revoke_key, list_keys = _method(keys.revoke_key), _listing(keys.list_keys)
 
