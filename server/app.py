@@ -186,7 +186,7 @@ class Server:
         for tenant in self.keys.tenants:
             store = self.store.of(tenant)
             engine = await restored_engine(store, self.config, tenant=tenant)
-            if await ensure_built(store):
+            if await ensure_built(store) and engine.sequence:
                 log.info("costs_built", tenant=tenant, sequence=engine.sequence)
             domain = self._domains[tenant] = Domain(self.config, store, engine, wall_ms)
             domain.journal.start()

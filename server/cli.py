@@ -1,4 +1,4 @@
-"""The command line: serve, check, replay, arms, explain, keys, audit, demo.
+"""The command line: serve, check, replay, arms, explain, costs, keys, audit, demo.
 
 Exit codes: 0 well, 1 failed, 2 wrong usage.
 """
@@ -17,7 +17,7 @@ import structlog
 from naiad.server.address import CannotListen
 from naiad.server.config import Config, load
 from naiad.server.logs import configure
-from naiad.server.options import add_options, digest, folder, interval_s, keys_parser, positive
+from naiad.server.options import add_options, costs_options, digest, folder, interval_s, keys_parser, positive
 from naiad.server.process import Ending, OutputFailed, complain, failed_output, give_up
 from naiad.server.sections import ConfigError
 from naiad.server.store.base import StoreError
@@ -85,6 +85,11 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("decision_id", metavar="ID")
     _server_option(explain)
     explain.set_defaults(run=_explain)
+
+    costs = commands.add_parser("costs", help="show what was spent and saved")
+    costs_options(costs)
+    _server_option(costs)
+    costs.set_defaults(run=_costs)
 
     keys_parser(commands.add_parser("keys", help="make, list, rotate and revoke API keys"), _keys)
 
@@ -206,6 +211,18 @@ def _explain(options: argparse.Namespace) -> int:
     from naiad.server.report import access_of, print_explanation
 
     return print_explanation(access_of(options), options.decision_id)
+
+
+def _costs(options: argparse.Namespace) -> int:
+    from naiad.server.report import access_of, print_costs
+    from naiad.server.report.costs import Wanted
+
+    by = tuple(dict.fromkeys(name.replace("-", "_") for name in options.by or ("model",)))
+    wanted = Wanted(
+        by, options.since, options.until, options.workflow, options.task_class, options.model, options.baseline,
+        options.count, options.json,
+    )  # fmt: skip
+    return print_costs(access_of(options), wanted)
 
 
 def _keys(options: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ from naiad.server.ledger import AttemptEntry, Entry, score_of
 from naiad.server.records import Decided, Outcome, decode
 from naiad.server.store.base import CostKey, Store, StoreCorrupt
 
+_MILLION = 1_000_000
 HOUR_MS = 3_600_000
 _STEP = 500  # events read at a time
 _entry_decoder = msgspec.json.Decoder(Entry)
@@ -66,8 +67,10 @@ class Sums(NamedTuple):
     counted_output: int = 0  # tokens
     counted_square: int = 0  # squares of the tokens of each
     could: int = 0  # decisions that another model answered, for a known price, and this one could have
-    could_input: int = 0  # tokens that the answers read
     could_cost: int = 0  # of these decisions, with all their attempts
+    could_fixed: int = 0  # nano-USD: what it would have charged for what the answers read, and for each request
+    could_rate: int = 0  # sum of its prices of tokens written, nano-USD per million
+    could_square: int = 0  # sum of their squares
 
     def plus(self, other: Sums, sign: int = 1) -> Sums:
         """Return the sums with those of another added, or taken out."""
@@ -192,13 +195,14 @@ def _alternatives(
             counted_square=(written or 0) ** 2,
         ),
     )
-    if decided is None:
+    if decided is None or not decided.price_out:  # of a version that kept no prices with its decisions
         return
     read = decided.input_tokens if outcome.usage.input_tokens is None else outcome.usage.input_tokens
-    other = Sums(could=1, could_input=read, could_cost=spent)
-    for model in decided.models:
+    fees = decided.price_request or [0] * len(decided.models)
+    for model, price, rate, fee in zip(decided.models, decided.price_in, decided.price_out, fees, strict=True):
         if model != outcome.model:
-            yield model, other
+            fixed = (read * price + _MILLION // 2) // _MILLION + fee
+            yield model, Sums(could=1, could_cost=spent, could_fixed=fixed, could_rate=rate, could_square=rate * rate)
 
 
 async def rebuild(store: Store) -> dict[CostKey, Sums]:

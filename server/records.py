@@ -223,6 +223,10 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     cost_sd: list[float] = []
     latency: list[float] = []  # seconds
     latency_sd: list[float] = []
+    price_in: list[int] = []  # nano-USD per million tokens, as `cost` rests on them
+    price_out: list[int] = []
+    price_request: list[int] = []  # nano-USD; empty where no request has a price of its own
+    price_version: str = ""  # of the prices of the one drawn
     rank: list[int] = []  # positions in `models`, in the order in which they were to be tried
     excluded: list[Exclusion] = []
     sticky: bool = False  # a session's earlier model was kept: not a draw, and not for off-policy estimates

@@ -106,17 +106,8 @@ class CostReports:
         )
 
     def _baseline(self, wanted: str) -> int | None:
-        """Return the number of the baseline that a request names, None if it names none."""
-        if not wanted:
-            return None
-        model = self._engine.catalog.known_model(wanted, "baseline_model")
-        if model.prices is None:
-            rule = "a baseline has prices"
-            raise NaiadError(
-                "INVALID_COMBINATION", f"baseline_model names {wanted!r}, which has no prices; {rule}",
-                metadata={"rule": rule}, field="baseline_model",
-            )  # fmt: skip
-        return model.model
+        """Return the number of the baseline that a request names, None if it names none; raises UNKNOWN_MODEL."""
+        return self._engine.catalog.known_model(wanted, "baseline_model").model if wanted else None
 
     def _saving(self, report: CostReport, baseline: str) -> Saving | None:
         catalog, belief = self._engine.catalog, self._engine.belief
@@ -135,8 +126,7 @@ class CostReports:
         model = self._baseline(baseline)
         if model is None:
             model = best_single(report.arms, quality, usable)
-        prices = None if model is None else catalog.models[model].prices
-        if model is None or prices is None:
+        if model is None:
             return None
         noise, limit, chosen = belief.noise(Measure.OUTPUT_TOKENS), catalog.rates[model].output_limit, model
 
@@ -144,7 +134,7 @@ class CostReports:
             seen = belief.marginals(task_class, Measure.OUTPUT_TOKENS)
             return LogTokens(seen.mean[chosen], seen.sd[chosen] ** 2, noise, limit)
 
-        return estimate(report.arms, model, prices, believed, quality)
+        return estimate(report.arms, model, believed, quality)
 
     def _row(self, group: Group, sums: Sums) -> insight_pb2.CostRow:
         catalog = self._engine.catalog

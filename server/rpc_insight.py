@@ -175,6 +175,7 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
         create_time=render.timestamp(record.at_ms),
         decide_duration=render.duration(record.took_us / 1e6),
         sequence=row.sequence,
+        price_version=record.price_version,
     )
     budget = record.budget
     money = 0.0  # what the budget adds to a dollar, where utilities are in money

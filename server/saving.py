@@ -1,10 +1,10 @@
 """What always using one model would have cost, in hindsight, and how sure that is.
 
 Compared are decisions that were answered for a known price and for which the model was a candidate. Where it answered
-itself, the difference is 0. Of the others, N in a task class, the model would have read what the answers read and
-written W tokens each, so with prices p a token and r a request:
+itself, the difference is 0. Of the others in a task class, the model would have read what the answers read and
+written W tokens each, so with the prices p a token and r a request that it had when each was decided:
 
-    baseline = input * p_in + N (E[W] p_out + r)         saving = baseline - what was spent on them
+    baseline = sum (input p_in + r) + E[W] sum p_out         saving = baseline - what was spent on them
 
 E[W] is estimated for each task class, from the report's own sums, by one of two laws:
 
@@ -13,10 +13,10 @@ E[W] is estimated for each task class, from the report's own sums, by one of two
 - believed: log(1 + W) ~ N(m, v), m known up to a variance b. E[W] = exp(m + (v + b) / 2) - 1, its relative variance
   expm1(b); a single answer varies by E[W]^2 exp(b) expm1(v).
 
-The interval is normal. Variances of single answers (N of them) and of means that were seen add up; standard deviations
-of means that are believed add up, because beliefs of task classes are pooled and err together. A selection remains:
-within a class, the router's choice must not depend on how long the answer would be beyond what the model and the number
-of input tokens say. It does not, as long as it sees nothing else of the request.
+The interval is normal. Variances of single answers, each with its price squared, and of means that were seen add up;
+standard deviations of means that are believed add up, because beliefs of task classes are pooled and err together. A
+selection remains: within a class, the router's choice must not depend on how long the answer would be beyond what the
+model and the number of input tokens say. It does not, as long as it sees nothing else of the request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from typing import NamedTuple
 
 from naiad.bandit.statistics import SCALE
 from naiad.server.costs import Sums
-from naiad.server.records import Prices
 
 CONFIDENCE = 0.95
 _Z = 1.959963984540054  # of a normal interval that covers 95%
@@ -106,7 +105,6 @@ def best_single(arms: Arms, quality: Callable[[int], list[float]], usable: froze
 def estimate(
     arms: Arms,
     model: int,
-    prices: Prices,
     believed: Callable[[int], LogTokens],
     quality: Callable[[int], list[float]],
 ) -> Saving | None:
@@ -119,16 +117,15 @@ def estimate(
         return None
     cost = sum(sums.answered_cost + sums.could_cost for sums in own.values())
     instead = spread = seen = straight = 0.0
-    read = sum(sums.could_input for sums in own.values())
-    fixed = (read * prices.input + _MILLION // 2) // _MILLION
+    fixed = 0
     for task_class, sums in own.items():
         if not sums.could:
             continue
-        fixed += sums.could * prices.request
-        tokens, price = written(sums, believed(task_class)), prices.output / _MILLION
-        instead += sums.could * tokens.mean * price
-        spread += sums.could * (tokens.single_sd * price) ** 2
-        common = sums.could * tokens.mean_sd * price
+        fixed += sums.could_fixed
+        tokens, rate = written(sums, believed(task_class)), sums.could_rate / _MILLION
+        instead += tokens.mean * rate
+        spread += tokens.single_sd**2 * sums.could_square / _MILLION**2
+        common = tokens.mean_sd * rate
         if tokens.seen:
             seen += common**2
         else:

@@ -180,11 +180,26 @@ def test_a_token_of_another_filter_is_refused(api: Caller) -> None:
         assert api.refused("InsightService/GetCostReport", page_token=token, **other).reason == "PAGE_TOKEN_INVALID"
 
 
-def test_a_baseline_without_a_price_is_refused(api: Caller) -> None:
-    api.call("CatalogService/CreateModel", model={"name": "acme/unpriced", "endpoint_profile": "echo"})
-    refusal = api.refused("InsightService/GetCostReport", baseline_model="acme/unpriced")
-    assert (refusal.reason, refusal.metadata["field"]) == ("INVALID_COMBINATION", "baseline_model")
-    api.call("CatalogService/DeleteModel", name="acme/unpriced")
+def test_the_prices_of_a_comparison_are_those_of_each_decision(api: Caller) -> None:
+    prices = {
+        "input_nano_usd_per_million_tokens": 10**9,
+        "output_nano_usd_per_million_tokens": 0,
+        "request_nano_usd": 5,
+    }
+    for name in ("acme/asked", "acme/rival"):
+        model = {"name": name, "endpoint_profile": "echo", "prices": prices | {"price_version": "contract 7"}}
+        api.call("CatalogService/CreateModel", model=model)
+    made = api.decide("cr.prices", workflow="cr-prices", allowed_models=["acme/asked", "acme/rival"])
+    api.outcome(made.decision_id, cost_nano_usd=1)
+    record = api.call("InsightService/GetDecision", decision_id=made.decision_id).decision
+    assert record.price_version == "contract 7"
+    (rival,) = {"acme/asked", "acme/rival"} - {made.model}
+    dear = {"input_nano_usd_per_million_tokens": 10**12, "output_nano_usd_per_million_tokens": 10**12}
+    api.call("CatalogService/UpdateModel", model={"name": rival, "prices": dear}, update_mask={"paths": ["prices"]})
+    saving = report(api, workflow="cr-prices", baseline_model=rival).saving
+    assert (saving.baseline_cost_nano_usd, saving.saving_nano_usd) == (100 * 1_000 + 5, 100 * 1_000 + 4)
+    for name in ("acme/asked", "acme/rival"):
+        api.call("CatalogService/DeleteModel", name=name)
 
 
 def test_a_restart_keeps_every_sum(tmp_path: Path) -> None:

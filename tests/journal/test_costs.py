@@ -104,7 +104,7 @@ async def test_an_attempt_that_answers_later_moves_what_others_could_have_answer
         assert (by_model[1].could, by_model[1].answered) == (0, 1)
         spent = total(rows).cost
         assert (by_model[0].could_cost, by_model[1].answered_cost) == (spent, spent)
-        assert by_model[0].could_input == 10
+        assert (by_model[0].could_fixed, by_model[0].could_rate) == (0, 2_000)  # 10 tokens at 0.001 nano-USD
 
 
 async def test_a_decision_whose_row_was_lost_is_counted_by_what_was_reported_of_it() -> None:

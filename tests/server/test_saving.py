@@ -10,10 +10,9 @@ import pytest
 
 from naiad.bandit.statistics import SCALE
 from naiad.server.costs import NOTHING, Sums
-from naiad.server.records import Prices
 from naiad.server.saving import CONFIDENCE, ENOUGH, Arms, LogTokens, best_single, estimate, written
 
-PRICES = Prices(input=1_000_000_000, output=4_000_000_000, request=7)
+RATE = 4_000_000_000  # nano-USD per million tokens written
 NOBODY_KNOWS = LogTokens(5.0, 0.25, 0.5)
 
 
@@ -27,9 +26,25 @@ def believing(believed: LogTokens) -> Callable[[int], LogTokens]:
     return lambda task_class: believed
 
 
+def could(count: int, *, cost: int, fixed: int = 0) -> Sums:
+    """Return the sums of decisions that a model could have answered, each for these amounts and at RATE."""
+    return Sums(
+        could=count, could_cost=count * cost, could_fixed=count * fixed, could_rate=count * RATE,
+        could_square=count * RATE**2,
+    )  # fmt: skip
+
+
+def test_prices_are_those_of_each_decision() -> None:
+    own = Sums(answered=30, counted=30, counted_output=30 * 50, counted_square=30 * 2_500)
+    cheap = Sums(could=1, could_rate=1_000_000)
+    found = estimate({(0, 0): own.plus(could(1, cost=0)).plus(cheap)}, 0, believing(NOBODY_KNOWS), level(0.5))
+    assert found is not None
+    assert found.saved == 50 * 4_000 + 50
+
+
 def test_against_the_model_that_gave_every_answer_nothing_was_saved_for_sure() -> None:
     arms: Arms = {(0, 0): Sums(answered=40, answered_cost=123_456, counted=40, counted_output=900)}
-    found = estimate(arms, 0, PRICES, believing(NOBODY_KNOWS), level(0.5))
+    found = estimate(arms, 0, believing(NOBODY_KNOWS), level(0.5))
     assert found is not None
     assert (found.saved, found.lower, found.upper) == (0, 0, 0)
     assert (found.cost, found.baseline_cost, found.decisions, found.left_out) == (123_456, 123_456, 40, 0)
@@ -37,10 +52,10 @@ def test_against_the_model_that_gave_every_answer_nothing_was_saved_for_sure() -
 
 def test_a_model_that_writes_the_same_each_time_is_priced_to_the_nano_usd() -> None:
     own = Sums(answered=30, answered_cost=30 * 900, counted=30, counted_output=30 * 50, counted_square=30 * 2_500)
-    other = Sums(could=10, could_input=1_000, could_cost=5_000_000)
-    found = estimate({(0, 0): own.plus(other)}, 0, PRICES, believing(NOBODY_KNOWS), level(0.5))
+    other = could(10, cost=500_000, fixed=100_007)
+    found = estimate({(0, 0): own.plus(other)}, 0, believing(NOBODY_KNOWS), level(0.5))
     assert found is not None
-    instead = 1_000 * 1_000 + 10 * (50 * 4_000 + 7)
+    instead = 10 * (100_007 + 50 * 4_000)
     assert found.baseline_cost == 30 * 900 + instead
     assert found.saved == instead - 5_000_000
     assert (found.lower, found.upper) == (found.saved, found.saved)
@@ -48,13 +63,13 @@ def test_a_model_that_writes_the_same_each_time_is_priced_to_the_nano_usd() -> N
 
 def test_decisions_that_the_model_could_not_have_answered_are_left_out_on_both_sides() -> None:
     arms: Arms = {
-        (0, 0): Sums(could=3, could_input=30, could_cost=300),
+        (0, 0): could(3, cost=100),
         (0, 1): Sums(answered=5, answered_cost=900),
     }
-    found = estimate(arms, 0, PRICES, believing(NOBODY_KNOWS), level(0.5, 0.5))
+    found = estimate(arms, 0, believing(NOBODY_KNOWS), level(0.5, 0.5))
     assert found is not None
     assert (found.decisions, found.left_out, found.cost) == (3, 2, 300)
-    assert estimate(arms, 2, PRICES, believing(NOBODY_KNOWS), level(0.5, 0.5, 0.5)) is None
+    assert estimate(arms, 2, believing(NOBODY_KNOWS), level(0.5, 0.5, 0.5)) is None
 
 
 def test_few_answers_leave_the_belief_to_speak_and_enough_do_not() -> None:
@@ -87,10 +102,10 @@ def test_the_best_single_model_is_one_that_could_have_given_half_of_the_answers(
 
 def test_quality_is_compared_on_the_classes_that_were_judged() -> None:
     sums = Sums(answered=40, scores=40, score_sum=40 * SCALE * 3 // 4)
-    found = estimate({(0, 0): sums, (1, 0): Sums(answered=9)}, 0, PRICES, believing(NOBODY_KNOWS), level(0.5))
+    found = estimate({(0, 0): sums, (1, 0): Sums(answered=9)}, 0, believing(NOBODY_KNOWS), level(0.5))
     assert found is not None
     assert found.quality_difference == pytest.approx(0.25)
-    few = estimate({(0, 0): sums._replace(scores=29)}, 0, PRICES, believing(NOBODY_KNOWS), level(0.5))
+    few = estimate({(0, 0): sums._replace(scores=29)}, 0, believing(NOBODY_KNOWS), level(0.5))
     assert few is not None
     assert few.quality_difference is None
 
@@ -128,9 +143,9 @@ def coverage(runs: int, own: int, instead: int, classes: int, known_to: float) -
         for task_class, mean in enumerate(means):
             replaced = draw(mean + shared, instead)
             truth += int(replaced.sum()) * 4_000 + 7 * instead - instead * 100_000
-            others = Sums(could=instead, could_cost=instead * 100_000)
+            others = could(instead, cost=100_000, fixed=7)
             arms[task_class, 0] = of_answers(draw(mean + shared, own)).plus(others)
-        found = estimate(arms, 0, PRICES, lambda c: LogTokens(means[c], known_to, NOISE), level(0.5))
+        found = estimate(arms, 0, lambda c: LogTokens(means[c], known_to, NOISE), level(0.5))
         assert found is not None
         return found.lower <= truth <= found.upper
 
