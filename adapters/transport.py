@@ -30,7 +30,7 @@ from naiad.adapters.causes import BELOW, explained
 from naiad.adapters.deadline import Deadline
 from naiad.adapters.decoding import ACCEPTED
 from naiad.adapters.dialling import Resolve, new_session, system_resolve, tls_context
-from naiad.adapters.endpoint import Endpoint
+from naiad.adapters.endpoint import RESERVED_HEADERS, Endpoint
 from naiad.adapters.errors import AdapterClosed, MalformedAnswer, ProviderError, TimeoutKind
 from naiad.adapters.exchange import Asked, Exchange, Reply
 from naiad.adapters.secret import Secret
@@ -40,7 +40,6 @@ _url = lru_cache(256)(httpx.URL)  # there are few, and taking one apart is a thi
 _FAILURES = (httpx.HTTPError, *BELOW)
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~:!$&'()*+,;=-]|%[0-9A-F]{2})+)+")
 _PIECE = 262_144  # bytes of a request written at a time
-_OURS = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "upgrade", "expect"})
 
 
 def segment(text: str) -> str:
@@ -161,7 +160,7 @@ class Transport:
     ) -> httpx.Request:
         if not _PATH.fullmatch(path) or any(part in (".", "..") for part in path.split("/")):
             raise ValueError(f"{path!r} is not a path below an endpoint; begin it with '/' and use segment()")
-        if wrong := _OURS & {name.lower() for name in headers or ()}:
+        if wrong := RESERVED_HEADERS & {name.lower() for name in headers or ()}:
             raise ValueError(f"the header {min(wrong)!r} is the transport's own; leave it out")
         patience = self.endpoint.patience
         return httpx.Request(

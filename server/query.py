@@ -17,7 +17,6 @@ from naiad.server.convert import (
     model_name,
     name,
     number,
-    objective_models,
     objective_spec,
     optional_count,
     request_of,
@@ -58,7 +57,6 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
         session=text_id(message.session_id, "session_id"),
         data_class=text_id(message.data_class, "data_class"),
         objective=objective_spec(message.objective) if message.HasField("objective") else _NO_OBJECTIVE,
-        named=objective_models(message.objective) if message.objective.models else (),
         needs=Needs(
             input_tokens=input_tokens or 0,
             max_output_tokens=DEFAULT_OUTPUT_TOKENS if explicit_output is None else explicit_output,
