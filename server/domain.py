@@ -32,6 +32,7 @@ from naiad.server.rpc_catalog import CatalogServicer
 from naiad.server.rpc_costs import CostReports
 from naiad.server.rpc_feedback import FeedbackServicer
 from naiad.server.rpc_insight import InsightServicer
+from naiad.server.rpc_listing import ProviderModels
 from naiad.server.rpc_policy import PolicyServicer
 from naiad.server.rpc_router import RouterServicer
 from naiad.server.store.base import Store
@@ -80,7 +81,9 @@ class Domain:
         return {
             "RouterService": RouterServicer(routing, config.limits.default_deadline_s, self._detector()),
             "FeedbackService": FeedbackServicer(routing, Feedback(journal, engine, self._now_ms)),
-            "CatalogService": CatalogServicer(engine.catalog, inventory, engine.tenant),
+            "CatalogService": CatalogServicer(
+                engine.catalog, inventory, engine.tenant, ProviderModels(self.egress, config.endpoints)
+            ),
             "PolicyService": PolicyServicer(),
             "InsightService": InsightServicer(
                 routing, journal, self._store, self._feed, CostReports(engine, journal, self._store, self._now_ms)

@@ -21,11 +21,14 @@ from typing import NamedTuple, final
 import structlog
 
 from naiad.adapters.base import Adapter, Answer, Request, StreamEvent
+from naiad.adapters.listing import ListedModel, ModelLister
 from naiad.server.catalog import Catalog
 from naiad.server.eligibility import Eligibility, Permit, Reason
 from naiad.server.records import Exclusion, ModelPut
 
 log = structlog.get_logger(__name__)
+
+NO_MODEL = -1
 
 
 @final
@@ -43,6 +46,7 @@ class Kind(Enum):
     CACHE = "cache"
     SHADOW = "shadow"
     CHAOS = "chaos"
+    LISTING = "listing"  # asks a provider for its models: see Egress.list_models
 
 
 class NotPermitted(Exception):
@@ -54,11 +58,15 @@ class NotPermitted(Exception):
         self.exclusion = exclusion
 
 
+class NotListable(Exception):
+    """An endpoint has no list of models to ask for; nothing was sent."""
+
+
 class Dispatch(NamedTuple):
     """A call that has left."""
 
     kind: Kind
-    model: int
+    model: int  # NO_MODEL for a listing
     epoch: int  # of the rules that let it leave
 
 
@@ -101,6 +109,18 @@ class Egress:
                 async for event in events:
                     yield event
 
+    async def list_models(self, endpoint: str, *, timeout_s: float) -> tuple[ListedModel, ...]:
+        """Ask the provider behind an endpoint for its models; raises NotListable, else as the adapter does.
+
+        It carries no data of anybody's, so it needs no permit; it goes to a configured endpoint and nowhere else, and
+        is on the wire like every other call.
+        """
+        adapter: object = self.__adapters.get(endpoint)
+        if not isinstance(adapter, ModelLister):
+            raise NotListable(endpoint)
+        with self._on_wire(Dispatch(Kind.LISTING, NO_MODEL, self._eligibility.epoch)):
+            return await adapter.list_models(timeout_s)
+
     @contextmanager
     def _leaving(self, permit: Permit | None, kind: Kind, model: int) -> Iterator[tuple[Adapter, ModelPut]]:
         """Check a call, and keep it among those on the wire; nothing may be awaited before the adapter is called."""
@@ -115,10 +135,15 @@ class Egress:
         if adapter is None:
             detail = f"endpoint {entry.endpoint!r} is not configured"
             raise NotPermitted(kind, Exclusion(model, Reason.NO_ENDPOINT, detail))
-        self.__dispatched = number = self.__dispatched + 1
-        self.__on_wire[number] = Dispatch(kind, model, self._eligibility.epoch)
-        try:
+        with self._on_wire(Dispatch(kind, model, self._eligibility.epoch)):
             yield adapter, entry
+
+    @contextmanager
+    def _on_wire(self, dispatch: Dispatch) -> Iterator[None]:
+        self.__dispatched = number = self.__dispatched + 1
+        self.__on_wire[number] = dispatch
+        try:
+            yield
         finally:
             del self.__on_wire[number]
 

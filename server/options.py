@@ -74,6 +74,27 @@ def costs_options(costs: argparse.ArgumentParser) -> None:
     costs.add_argument("--json", action="store_true", help="print everything as JSON, in whole nano-USD")
 
 
+def import_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `naiad models import`."""
+    command.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="a list in JSON; without it the provider is asked"
+    )
+    command.add_argument(
+        "--endpoint", default="", metavar="NAME", help="the configured endpoint that serves the models"
+    )
+    command.add_argument(
+        "--provider",
+        default="",
+        metavar="NAME",
+        help="first part of the names of new models; default the endpoint's name",
+    )
+    command.add_argument(
+        "--add", action="append", default=[], metavar="NAME",
+        help="create this new model; may be a pattern (gpt-5*) and come several times",
+    )  # fmt: skip
+    command.add_argument("--dry-run", action="store_true", help="show what differs, and change nothing")
+
+
 def moment(text: str) -> datetime:
     """Return a time, UTC unless it says otherwise: a date, a date with a time, or how long ago it was.
 

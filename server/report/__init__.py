@@ -8,15 +8,18 @@ from naiad.server.report.explanation import print_explanation
 from naiad.server.report.inventory import print_inventory
 from naiad.server.report.keys import run as run_keys
 from naiad.server.report.live_arms import watch_arms
+from naiad.server.report.models import import_models, print_models
 from naiad.server.report.verification import print_replay
 
 __all__ = [
     "access_of",
+    "import_models",
     "print_arms",
     "print_audit",
     "print_costs",
     "print_explanation",
     "print_inventory",
+    "print_models",
     "print_replay",
     "run_keys",
     "verify_audit",

@@ -262,6 +262,9 @@ REPLIES: dict[str, Callable[[FakeNaiad, Any], Message]] = {
     "CreateModel": lambda fake, r: catalog_api.CreateModelResponse(model=r.model),
     "GetModel": lambda fake, r: catalog_api.GetModelResponse(model=fake.models[r.name]),
     "ListModels": _list_models,
+    "ListProviderModels": lambda fake, r: catalog_api.ListProviderModelsResponse(
+        models=[catalog_pb2.ProviderModel(name="m", context_window=5, capabilities=[2])]  # type: ignore[list-item]
+    ),
     "UpdateModel": lambda fake, r: catalog_api.UpdateModelResponse(model=r.model),
     "DeleteModel": lambda fake, r: catalog_api.DeleteModelResponse(),
     "CreateTaskClass": lambda fake, r: catalog_api.CreateTaskClassResponse(task_class=r.task_class),

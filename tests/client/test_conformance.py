@@ -217,6 +217,13 @@ async def test_insight(naiad: Face, fake: FakeNaiad) -> None:
         await naiad.list("list_decisions", end_time=datetime(2026, 1, 1))
 
 
+async def test_a_provider_s_models(naiad: Face, fake: FakeNaiad) -> None:
+    (model,) = await naiad.call("list_provider_models", "openai")
+    assert (model.name, model.context_window, model.max_output_tokens) == ("m", 5, None)
+    assert (model.capabilities, model.retire_time, model.prices) == (("tools",), None, None)
+    assert fake.requests("ListProviderModels")[0].endpoint_profile == "openai"
+
+
 async def test_a_cost_report(naiad: Face, fake: FakeNaiad) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     found = await naiad.call("cost_report", group_by=["task_class", "day"], start_time=start, page_token="t")

@@ -15,7 +15,7 @@ BUILT = {
     "RouterService/Decide", "RouterService/Complete",
     "FeedbackService/ReportOutcome", "FeedbackService/ReportFeedback", "FeedbackService/RetractFeedback",
     "CatalogService/CreateModel", "CatalogService/GetModel", "CatalogService/ListModels",
-    "CatalogService/UpdateModel", "CatalogService/DeleteModel",
+    "CatalogService/UpdateModel", "CatalogService/DeleteModel", "CatalogService/ListProviderModels",
     "CatalogService/CreateTaskClass", "CatalogService/GetTaskClass", "CatalogService/ListTaskClasses",
     "CatalogService/UpdateTaskClass", "CatalogService/DeleteTaskClass",
     "InsightService/ListArms", "InsightService/WatchArms", "InsightService/GetDecision", "InsightService/ListDecisions",

@@ -37,7 +37,7 @@ from __future__ import annotations
 from naiad.client.aio import AsyncAttemptScope, AsyncBoundDecision, AsyncClient, Deciding
 from naiad.client.blocking import AttemptScope, BoundDecision, Client
 from naiad.client.calls import Timeouts
-from naiad.client.catalog import FeatureSpec, Model, Prices, QualityPrior, TaskClass
+from naiad.client.catalog import FeatureSpec, Model, Prices, ProviderModel, QualityPrior, TaskClass
 from naiad.client.costs import CostReport, CostRow, Saving
 from naiad.client.errors import (
     Aborted,
@@ -147,6 +147,7 @@ __all__ = [
     "PermissionDenied",
     "Preference",
     "Prices",
+    "ProviderModel",
     "QualityPrior",
     "Reaction",
     "RemovedArm",

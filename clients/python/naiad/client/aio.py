@@ -96,6 +96,7 @@ class AsyncClient(ClientBase):
     create_model = _method(catalog.create_model)
     get_model = _method(catalog.get_model)
     list_models = _listing(catalog.list_models)
+    list_provider_models = _method(catalog.list_provider_models)
     update_model = _method(catalog.update_model)
     delete_model = _method(catalog.delete_model)
     create_task_class = _method(catalog.create_task_class)
