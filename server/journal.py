@@ -27,6 +27,7 @@ from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, request_id_reused, storage_failed
 from naiad.server.folding import check_foldable, event_of, row_of
 from naiad.server.ledger import Entry
+from naiad.server.ratios import taught
 from naiad.server.records import Decided, Event, Head, decode, head_of
 from naiad.server.snapshot import dump
 from naiad.server.store.base import AuditRow, Batch, EventRow, KeyRow, ReplyRow, Store
@@ -329,7 +330,7 @@ class Journal:
             amended = item.work(before, choice, self._sequence + 1)
             reply, entry = amended.reply, amended.entry
             digest = "" if amended.no_store else digest
-            events = () if amended.event is None else (amended.event,)
+            events = () if amended.event is None else (taught(amended.event, choice),)
             for event in events:
                 check_foldable(self._engine, event)
             if events:

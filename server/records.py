@@ -209,6 +209,8 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     epoch: int = 0  # place in the log of the last change of the catalogue or the policy that it rested on
     objective: tuple[float, ...] = ()  # strategy and parameters in full, in the order of bandit.objective.Objective
     input_tokens: int = 0
+    text_bytes: int = 0  # UTF-8, where the input was estimated from it and is text alone
+    framing_tokens: int = 0  # of the estimate: what frames messages
     max_output_tokens: int = 0
     features: dict[str, float] = {}
     models: list[int] = []
@@ -372,6 +374,8 @@ class OutcomeReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag
     changes: tuple[Change, ...] = ()
     workflow: str = ""
     hold: Hold | None = None  # what was held for it, 0 nano-USD for an attempt beyond the first of a hold
+    text_bytes: int = 0  # UTF-8, of a request that was text alone and whose tokens were counted: see `ratios`
+    text_tokens: int = 0  # that the model counted for them, without those that frame messages
 
 
 class FeedbackReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag="feedback"):
