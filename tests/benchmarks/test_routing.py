@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from benchmarks.routing import features, figures, money, newcomers, plots
 from benchmarks.routing import frontier as frontiers
+from benchmarks.routing import peers as peers_module
 from benchmarks.routing.__main__ import main
 from benchmarks.routing.baselines import BASELINES
 from benchmarks.routing.budgets import CUT_MODEL, cut_and_restored, held
@@ -262,3 +264,41 @@ def test_features_pay_where_the_text_tells_the_score_and_not_where_it_does_not(f
     assert found["told"][1]["all"]["quality"]["mean"] < -0.02
     assert found["blind"][1]["all"]["quality"]["mean"] > -0.005
     assert (found["told"][0]["pass"], found["blind"][0]["pass"]) == (False, True)
+
+
+def test_texts_stay_with_their_prompts(folder: Path) -> None:
+    """Through a cut and a shuffle; a set without texts has none."""
+    assert load(folder, "made_up", "all").texts == ()
+    names = [f"prompt {i}" for i in range(300)]
+    with gzip.open(folder / "made_up" / "prompts.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps({"prompt": name if i else None}) + "\n" for i, name in enumerate(names))
+    with np.load(folder / "made_up" / "matrix.npz") as matrix:
+        classes = matrix["task_class"]
+    whole = load(folder, "made_up", "all", priced=False)
+    assert whole.texts == ("", *names[1:])
+    one = stream(whole, 3, 50)
+    assert len(set(one.texts)) == len(one.texts) == 50
+    assert [classes[int(text.split()[1])] if text else classes[0] for text in one.texts] == one.task_class.tolist()
+
+
+def test_peers_get_texts_of_the_very_stream_and_only_those_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that runs the peers, stood in for by one that shows what it was given."""
+    fake = tmp_path / "fake.py"
+    fake.write_text(
+        "import json, sys\nimport numpy as np\n"
+        "given = np.load(sys.argv[1], allow_pickle=False)\n"
+        "texts = json.loads(given['texts'].tobytes()) if given['texts'].size else []\n"
+        "names = json.loads(str(given['peers']))\n"
+        "np.savez(sys.argv[2], **{name: np.array([len(text) for text in texts]) for name in names})\n"
+    )
+    monkeypatch.setattr(peers_module, "_MAIN", fake)
+    one = load(folder, "made_up", "all")
+    assert peers_module.peers(None, one, one.quality, 0) == {}
+    found = peers_module.peers(Path(sys.executable), one, one.quality, 0, ["x"])
+    assert found["x"].tolist() == []
+    told = replace(one, texts=tuple("äb" * (i % 5) for i in range(len(one.task_class))))
+    found = peers_module.peers(Path(sys.executable), told, told.quality, 0, ["x", "y"])
+    assert set(found) == {"x", "y"}
+    assert found["y"].tolist() == [len(text) for text in told.texts]
