@@ -231,6 +231,7 @@ class Answer:
     provider_request_id: str = ""
     notices: tuple[str, ...] = ()  # sentences about what was dropped, estimated or simulated
     latency_s: float | None = None  # stated by providers that do not wait (replay); None: the caller measures
+    pause_s: float | None = None  # the provider's allowance is used up for so long; None: it is not, or not said
 
     @property
     def text(self) -> str:

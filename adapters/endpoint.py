@@ -16,6 +16,10 @@ from naiad.adapters.addresses import kind_of
 from naiad.adapters.secret import Secret
 
 MEBIBYTE = 1 << 20
+RESERVED_HEADERS = frozenset({
+    "host", "connection", "content-length", "transfer-encoding", "accept-encoding", "upgrade", "expect",
+})  # fmt: skip
+"""Headers that are the transport's own."""
 
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?"
@@ -89,6 +93,8 @@ class Endpoint:
     place: Place
     private: bool = False  # reached at private addresses, and only there; else at public ones, and only there
     key: Secret | None = None
+    api_version: str = ""  # of the provider's API, where it has several; "" takes what its profile says
+    headers: tuple[tuple[str, Secret], ...] = ()  # sent with every request, e.g. an organisation; they may hold secrets
     ca: Path | None = None  # PEM file trusted in place of the system's
     connections: int = 100
     patience: Patience = field(default_factory=Patience)

@@ -180,6 +180,10 @@ class ContextTooLong(InvalidRequest):
     """The input does not fit the model's context window: only a model with a larger window."""
 
 
+class UnsupportedContent(InvalidRequest):
+    """The provider has no place for what the request holds, e.g. an image; nothing was sent. Another may take it."""
+
+
 class AuthenticationFailed(ProviderError):
     """The key is missing, wrong or lacks the right (401, 403): next model, never retry, tell the operator."""
 

@@ -69,6 +69,15 @@ def allowances(headers: Mapping[str, str], now: datetime) -> dict[str, Allowance
     }
 
 
+def pause_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return how long nothing more may be asked, seconds: until what is used up is there again; None if nothing is.
+
+    headers: lower-case names; now: UTC.
+    """
+    waits = [a.reset_s for a in allowances(headers, now).values() if a.remaining == 0 and a.reset_s is not None]
+    return max(waits, default=None)
+
+
 def duration_s(text: str) -> float | None:
     """Return the seconds of a duration as "1d2h3m4.5s", "12ms" or "3.2"; None for anything else."""
     plain = _number(text)

@@ -42,6 +42,33 @@ def parts_of(deltas: Iterable[Delta]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+class Growing:
+    """An answer's parts while its stream runs: what `parts_of` makes of all deltas so far, in time linear in them."""
+
+    def __init__(self) -> None:
+        self._parts: list[list[str] | tuple[str, str, list[str]]] = []  # texts, and calls: id, name, arguments
+        self._place: dict[int, int] = {}  # index of the tool call -> position in parts
+
+    def add(self, delta: Delta) -> None:
+        """Take the next delta; the first of a tool call has its id and name."""
+        if isinstance(delta, TextDelta):
+            if not self._parts or isinstance(self._parts[-1], tuple):
+                self._parts.append([])
+            self._parts[-1].append(delta.text)  # type: ignore[union-attr]
+            return
+        at = self._place.setdefault(delta.index, len(self._parts))
+        if at == len(self._parts):
+            self._parts.append((delta.id, delta.name, []))
+        self._parts[at][2].append(delta.arguments)  # type: ignore[union-attr]
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the parts so far."""
+        return tuple(
+            ToolCallPart(part[0], part[1], "".join(part[2])) if isinstance(part, tuple) else TextPart("".join(part))
+            for part in self._parts
+        )
+
+
 def deltas_of(parts: Iterable[Part]) -> tuple[Delta, ...]:
     """Cut an answer's parts into deltas, text by words; `parts_of` undoes it, neighbouring texts aside."""
     deltas: list[Delta] = []

@@ -28,6 +28,7 @@ class Strategy(IntEnum):
     COST_OPTIMIZED = 2
     QUALITY_FIRST = 3
     LATENCY_OPTIMIZED = 4
+    FALLBACK = 6
 
 
 PACED = (Strategy.BALANCED, Strategy.QUALITY_FIRST)  # quality against money, so that a budget has a price
@@ -95,6 +96,8 @@ def serve(
 ) -> Serving:
     """Return the serving probabilities of the eligible models under an objective.
 
+    Under FALLBACK the models stand in the order in which they are to be tried.
+
     barred: (n_models,), which models may not be explored outside the floor set, for want of dollars.
     temper: (n_models,), factors on the posterior sds where they are not the exploration's for all.
     """
@@ -102,8 +105,16 @@ def serve(
         return _sample(_in_money(objective, seen), seen.contrast_sd, objective.usd_per_quality, exploration, temper)
     if objective.strategy == Strategy.QUALITY_FIRST:
         return _sample(_in_quality(objective, seen), seen.contrast_sd, 1.0, exploration, temper)
+    if objective.strategy == Strategy.FALLBACK:
+        return _in_order(len(seen.quality))
     price = seen.cost if objective.strategy == Strategy.COST_OPTIMIZED else seen.latency
     return _above_floor(objective, seen, price, exploration, barred, temper)
+
+
+def _in_order(n_models: int) -> Serving:
+    """Serve the first of models that come in a fixed order; the others are its alternatives, as they come."""
+    certain = [1.0] + [0.0] * (n_models - 1)
+    return Serving(certain, certain, [-float(place) for place in range(n_models)], [0.0] * n_models)
 
 
 def _in_money(objective: Objective, seen: Predictions) -> list[float]:

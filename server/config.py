@@ -23,7 +23,7 @@ from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
 from naiad.server.inventory import UNCLASSIFIED, completed
-from naiad.server.objectives import check_objective
+from naiad.server.objective_section import named_models, objective
 from naiad.server.periods import Period
 from naiad.server.records import BudgetPut, DataClass, ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
 from naiad.server.sections import (
@@ -32,13 +32,11 @@ from naiad.server.sections import (
     File,
     LearningSection,
     ModelSection,
-    ObjectiveSection,
     TaskClassSection,
     WorkflowSection,
     check_values,
 )
 
-STRATEGIES = {"balanced": 1, "cost_optimized": 2, "quality_first": 3, "latency_optimized": 4}
 FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4, "reaction": 5}  # as the ledger ranks them
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
 PERIODS = {period.name.lower(): int(period) for period in Period}
@@ -165,11 +163,11 @@ def _build(file: File, source: str) -> Config:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{source}: [[models]] names {name!r} twice; names must be unique")
-    for name in policy.models:
+    for where, name in named_models(file):
         if name not in names:
             near = nearest(name, names)
             hint = f"; did you mean {near!r}?" if near else ""
-            raise ConfigError(f"{source}: policy.models names {name!r}, which is not in [[models]]{hint}")
+            raise ConfigError(f"{source}: {where} names {name!r}, which is not in [[models]]{hint}")
     data = data_rules.data_classes(file, models, source)
     data_rules.check_pii(file, data, source)
     classes = tuple(_task_class(section, i, data, source) for i, section in enumerate(file.task_classes))
@@ -201,24 +199,6 @@ def _build(file: File, source: str) -> Config:
         for sentence in data_rules.empty_classes(data, config.usable):
             raise ConfigError(f"{source}: {sentence}; permit one, or leave out governance.refuse_empty_classes")
     return config
-
-
-def objective(section: ObjectiveSection, where: str, source: str) -> ObjectiveSpec:
-    """Return the objective of a section; raises ConfigError or NaiadError."""
-    strategy = None
-    if section.strategy is not None:
-        strategy = STRATEGIES[rules.choice(section.strategy, tuple(STRATEGIES), f"{where}.strategy", source)]
-    spec = ObjectiveSpec(
-        strategy=strategy,
-        usd_per_quality=section.usd_per_quality,
-        usd_per_second=section.usd_per_second,
-        quality_floor=section.quality_floor,
-        confidence=section.confidence,
-        margin=section.margin,
-        usd_per_request=section.usd_per_request,
-    )
-    check_objective(spec, where)
-    return spec
 
 
 def belief_of(section: LearningSection, source: str) -> BeliefSettings:

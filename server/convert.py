@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as ProtoMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from naiad.server.bounds import MOST_MONEY, MOST_TOKENS, plain
+from naiad.server.bounds import MOST_LISTED, MOST_MONEY, MOST_TOKENS, plain
 from naiad.server.errors import NaiadError
 from naiad.server.identity import CALLER
 from naiad.server.journal import Request
@@ -25,7 +25,6 @@ _FEATURE = re.compile(r"[A-Za-z0-9._]{1,64}\Z")
 SHORT, LONG = 128, 256
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999
 _MOST_ENSEMBLE = 16  # models that answer side by side
-_MOST_MODELS = 64  # of an objective
 
 
 def text_id(value: str, field: str, *, required: bool = False, longest: int = SHORT) -> str:
@@ -186,21 +185,26 @@ def time_ms(message: ProtoMessage, field: str, *, path: str = "") -> int | None:
     return value.ToMilliseconds()
 
 
-def request_of(method: str, message: Any) -> Request:
-    """Return the idempotency key of a request: its id, a digest of everything in it, and the key of who calls."""
+def request_of(method: str, message: Any, narrowed: tuple[object, ...] = ()) -> Request:
+    """Return the idempotency key of a request: its id, a digest of everything in it, and the key of who calls.
+
+    narrowed: what else a reply depends on; a key that permits less is not given the reply of one that permits more.
+    """
     request_id = text_id(message.request_id, "request_id")
     caller = CALLER.get(None)
     key_id = "" if caller is None else caller.key_id
     if not request_id:
         return Request(method, key_id=key_id)
     body = message.SerializeToString(deterministic=True)
+    if narrowed:
+        body += repr(narrowed).encode()
     return Request(method, request_id, hashlib.sha256(body).hexdigest(), key_id)
 
 
 def objective_spec(message: objective_pb2.Objective, field: str = "objective") -> ObjectiveSpec:
     """Return the strategy and the parameters that are set; raises NaiadError.
 
-    Those of strategies that are not built are checked and left out.
+    Those of strategies that are not built are checked and left out. That models are known is for the caller to check.
     """
     strategy = enum_value(message.strategy, objective_pb2.Strategy, f"{field}.strategy", required=False)
     values: dict[str, float] = {
@@ -208,7 +212,7 @@ def objective_spec(message: objective_pb2.Objective, field: str = "objective") -
         for key in ("usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin", "usd_per_request")
         if message.HasField(key)
     }
-    spec = ObjectiveSpec(strategy=strategy or None, **values)
+    spec = ObjectiveSpec(strategy=strategy or None, models=objective_models(message, field) or None, **values)
     check_objective(spec, field)
     optional_count(message, "ensemble_size", 2, most=_MOST_ENSEMBLE, path=f"{field}.")
     enum_value(message.aggregation, objective_pb2.Aggregation, f"{field}.aggregation", required=False)
@@ -218,7 +222,7 @@ def objective_spec(message: objective_pb2.Objective, field: str = "objective") -
 def objective_models(message: objective_pb2.Objective, field: str = "objective") -> tuple[str, ...]:
     """Return the names of an objective's models; raises NaiadError for a malformed one and for one that comes twice."""
     names: dict[str, None] = {}
-    for index, given in enumerate(items(message.models, f"{field}.models", _MOST_MODELS)):
+    for index, given in enumerate(items(message.models, f"{field}.models", MOST_LISTED)):
         where = f"{field}.models[{index}]"
         if model_name(given, where) in names:
             raise NaiadError(

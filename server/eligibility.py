@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import msgspec
@@ -31,6 +32,7 @@ class Reason(IntEnum):
     DISABLED = 6
     NO_PRICE = 7
     BUDGET = 9
+    KEY = 10
     NEWCOMER_CAP = 11
     NO_ENDPOINT = 12
 
@@ -61,6 +63,7 @@ class Needs(NamedTuple):
     allowed: frozenset[str] = frozenset()  # empty: all
     capabilities: frozenset[int] = frozenset()
     data_class: str = ""  # that it is treated as; where there are rules, "" is the strictest
+    key_models: tuple[str, ...] = ()  # names and patterns that the caller's key permits; empty: all
 
 
 class Permit(msgspec.Struct, frozen=True, gc=False):
@@ -94,6 +97,8 @@ def refusal(
         return Exclusion(model.model, Reason.POLICY, "not in the policy's models")
     if needs.allowed and model.name not in needs.allowed:
         return Exclusion(model.model, Reason.NOT_ALLOWED, "not in the request's allowed_models")
+    if needs.key_models and not named_by(needs.key_models, model.name):
+        return Exclusion(model.model, Reason.KEY, "not among the models that the caller's key permits")
     if model.prices is None:
         return Exclusion(model.model, Reason.NO_PRICE, "has no price; set it with UpdateModel, 0 is a price")
     if endpoints and model.endpoint not in endpoints:
@@ -120,13 +125,18 @@ def refusal(
     return None
 
 
+def named_by(patterns: Iterable[str], name: str) -> bool:
+    """Return whether one of some names or patterns means a model; "*" stands for any characters."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
 class Eligibility:
     """Splits the catalogue for requests; what does not depend on a request's size is worked out once."""
 
     def __init__(self, catalog: Catalog, endpoints: frozenset[str]) -> None:
         self._catalog = catalog
         self._endpoints = endpoints
-        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int], str], _Kept] = {}
+        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int], str, tuple[str, ...]], _Kept] = {}
         self._grounds: dict[str, dict[int, str]] = {}  # data class -> model -> the entry that permits it
         self._version = -1
         self._policy_models: frozenset[str] = frozenset()
@@ -186,7 +196,7 @@ class Eligibility:
     ) -> tuple[list[int], list[Exclusion]]:
         """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left."""
         self._refresh()
-        key = (policy_models, needs.allowed, needs.capabilities, needs.data_class)
+        key = (policy_models, needs.allowed, needs.capabilities, needs.data_class, needs.key_models)
         kept = self._kept.get(key)
         if kept is None:
             kept = self._small(needs, policy_models)

@@ -23,7 +23,7 @@ from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Ceilings, Shortage
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.drift import Drift
-from naiad.server.eligibility import Eligibility, Needs, Permit
+from naiad.server.eligibility import Eligibility, Needs, Permit, Reason, none_left
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
 from naiad.server.governance import Claims, Treated, governance_of
@@ -37,6 +37,7 @@ from naiad.server.records import (
     Decided,
     DriftAlarmed,
     Event,
+    Exclusion,
     FeedbackReported,
     Head,
     ModelPut,
@@ -54,6 +55,7 @@ DEFAULT_TENANT = 0  # the first tenant; part of every key from the first schema 
 _SESSIONS = 100_000
 UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and lists by time are ranges
 NO_OVERRIDE = ObjectiveSpec()
+_NOT_LISTED = "not among the objective's models"
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -66,7 +68,6 @@ class Query(msgspec.Struct, frozen=True):
     caller_data_class: str = ""  # the least that the caller's identity stands for: from its key, never from a request
     content_data_class: str = ""  # the least that its messages call for
     objective: ObjectiveSpec = NO_OVERRIDE
-    named: tuple[str, ...] = ()  # models that the objective lists, for strategies that are not built yet
     needs: Needs = Needs(0, 0)
     features: dict[str, float] = {}
     request_id: str = ""
@@ -147,12 +148,14 @@ class Engine:
         task_class = catalog.task_class(query.task_class, deciding=True)
         if query.features or task_class.features:
             check_features(query.features, task_class.features, task_class.name)
-        if query.named:
-            self._check_named(query)
-        objective, level = self._objectives.chosen(task_class, query.workflow, query.objective)
+        if query.objective.models:
+            self._check_named(query.objective)
+        objective, level, order = self._objectives.chosen(task_class, query.workflow, query.objective)
         claims = _claims(query, task_class)
         treated, needs = self._treated(query, claims)
         models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
+        if order:
+            models, excluded = self._in_order(order, models, excluded, query.task_class)
         if self.ceilings.active:
             models, dear = self.ceilings.permitted(
                 query.workflow, task_class.task_class, query.key_id, needs, models, at_ms
@@ -161,7 +164,7 @@ class Engine:
         permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
         seen = self.predictor.predict(task_class.task_class, models, needs.input_tokens, needs.max_output_tokens)
         budget = pace = bound = None
-        if self._limits is not None:
+        if self._limits is not None and not order:
             bound, models, excluded, seen = self._limits.begin(objective, needs, models, excluded, seen, at_ms)
         if level is None:
             if bound is None:
@@ -178,7 +181,7 @@ class Engine:
                 serving = serve_paced(objective, seen, pace._replace(temper=temper))
         if bound is not None:
             serving = bound.hold_back(models, serving, self._among(objective, seen, pace, bound.barred(models)))
-        kept = self._kept(query.session, models)
+        kept = None if order else self._kept(query.session, models)
         if kept is not None and bound is not None and not bound.keeps(models, serving, kept):
             kept = None
         probabilities = serving.probabilities
@@ -279,14 +282,26 @@ class Engine:
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
         check_features(query.features, (), query.task_class)
-        self._check_named(query)
+        self._check_named(query.objective)
         self._objectives.check_override(query.objective)
         _, needs = self._treated(query, _claims(query, None))
         self.eligibility.split(needs, self._policy_models, query.task_class)
 
-    def _check_named(self, query: Query) -> None:
-        for name in query.named:
+    def _check_named(self, objective: ObjectiveSpec) -> None:
+        for name in objective.models or ():
             self.catalog.model(name, "objective.models")
+
+    def _in_order(
+        self, order: tuple[str, ...], models: list[int], excluded: list[Exclusion], task_class: str
+    ) -> tuple[list[int], list[Exclusion]]:
+        """Return the eligible models that an objective lists, in its order, and the exclusions with the others."""
+        place = {name: at for at, name in enumerate(order)}
+        names = self.catalog.model_names
+        others = [Exclusion(m, Reason.POLICY, _NOT_LISTED) for m in models if names[m] not in place]
+        kept = sorted((m for m in models if names[m] in place), key=lambda m: place[names[m]])
+        if not kept:
+            raise none_left(self.catalog, [*excluded, *others], task_class)
+        return kept, [*excluded, *others]
 
     def decision_id(self, record: Decided | Entry) -> str:
         """Return the id of a decision, from its record or its ledger entry."""

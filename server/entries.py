@@ -17,7 +17,6 @@ from naiad.server.convert import (
     model_name,
     name,
     number,
-    objective_models,
     objective_spec,
     optional_count,
     optional_money,
@@ -56,6 +55,7 @@ _OBJECTIVE_PATHS = tuple(
         "confidence",
         "margin",
         "usd_per_request",
+        "models",
     )
 )
 _CLASS_PATHS = ("description", "default_objective", "features", "default_data_class", "labels")
@@ -183,13 +183,6 @@ def task_class_changes(
 
 def _objective(message: catalog_pb2.TaskClass) -> ObjectiveSpec:
     return objective_spec(message.default_objective, "task_class.default_objective")
-
-
-def named_models(message: catalog_pb2.TaskClass, mask: Sequence[str]) -> tuple[str, ...]:
-    """Return the models that an objective names, if it is one of the fields to change; raises NaiadError."""
-    if mask and not any(path.startswith("default_objective") for path in items(mask, "update_mask.paths", _MOST_PATHS)):
-        return ()
-    return objective_models(message.default_objective, "task_class.default_objective")
 
 
 def _features(messages: Any) -> tuple[FeatureSpec, ...]:

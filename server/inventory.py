@@ -11,7 +11,8 @@ from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Journal, Request
 from naiad.server.money import listed_prices
-from naiad.server.records import ModelPut, TaskClassPut
+from naiad.server.objectives import check_listed
+from naiad.server.records import ModelPut, ObjectiveSpec, TaskClassPut
 from naiad.server.turns import Turns
 
 UNCLASSIFIED = "unclassified"  # the task class of requests that name none
@@ -107,19 +108,14 @@ class Inventory:
 
     # -- task classes ----------------------------------------------------------------------------------------------
 
-    async def create_task_class(
-        self, wanted: TaskClassPut, request: Request, named: tuple[str, ...] = ()
-    ) -> TaskClassPut:
-        """Add a task class, or bring a deleted one back; raises TASK_CLASS_ALREADY_EXISTS.
-
-        named: models that its objective lists, and that must be there.
-        """
+    async def create_task_class(self, wanted: TaskClassPut, request: Request) -> TaskClassPut:
+        """Add a task class, or bring a deleted one back; raises TASK_CLASS_ALREADY_EXISTS."""
 
         async def change() -> TaskClassPut:
             earlier = await self._journal.earlier(request, TaskClassPut)
             if earlier is not None:
                 return earlier
-            self._check_named(named)
+            self._check_objective(wanted.objective)
             known = self._catalog.find_task_class(wanted.name)
             if known is not None and not known.deleted:
                 raise NaiadError(
@@ -133,9 +129,14 @@ class Inventory:
 
         return await self._alone(change)
 
-    def _check_named(self, models: tuple[str, ...]) -> None:
-        for model in models:
-            self._catalog.model(model, "task_class.default_objective.models")
+    def _check_objective(self, objective: ObjectiveSpec | None) -> None:
+        """Raise NaiadError where a task class's objective lists models that are not there, or lacks its list."""
+        if objective is None:
+            return
+        field = "task_class.default_objective"
+        check_listed(objective, field)
+        for model in objective.models or ():
+            self._catalog.model(model, f"{field}.models")
 
     async def ensure_task_class(self, name: str) -> bool:
         """Create a task class on its first use; return whether this call did. Committed before it returns."""
@@ -165,7 +166,7 @@ class Inventory:
         return entry
 
     async def update_task_class(
-        self, name: str, changes: TaskClassChanges, revision: int, request: Request, named: tuple[str, ...] = ()
+        self, name: str, changes: TaskClassChanges, revision: int, request: Request
     ) -> TaskClassPut:
         """Change fields of a task class; see `update_model` and `create_task_class`."""
 
@@ -173,10 +174,10 @@ class Inventory:
             earlier = await self._journal.earlier(request, TaskClassPut)
             if earlier is not None:
                 return earlier
-            self._check_named(named)
             known = self._catalog.task_class(name)
             check_revision("task class " + name, revision, known.revision)
             changed = changes(known)
+            self._check_objective(changed.get("objective"))
             if "data_class" in changed:
                 field = "task_class.default_data_class"
                 self._eligibility.governance.check_class(changed["data_class"], field)

@@ -26,6 +26,7 @@ class Chosen(NamedTuple):
 
     objective: Objective
     budget: Level | None
+    models: tuple[str, ...] = ()  # names in the order in which they are to be tried; empty: by what they are worth
 
 
 def resolve(*levels: ObjectiveSpec | None) -> Objective:
@@ -57,6 +58,19 @@ def budget_of(strategy: Strategy, *levels: tuple[str, int | str, ObjectiveSpec |
     return None
 
 
+def listed(strategy: Strategy, *levels: ObjectiveSpec | None) -> tuple[str, ...]:
+    """Return the models of the last level that lists some, the primary first; () for strategies without a list.
+
+    Raises NaiadError where a strategy needs a list and no level has one.
+    """
+    if strategy != Strategy.FALLBACK:
+        return ()
+    lists = [spec.models for spec in levels if spec is not None and spec.models]
+    if lists:
+        return lists[-1]
+    raise _no_list("objective")
+
+
 class Objectives:
     """What holds for requests under one policy; kept, since few differ. A changed task class needs `clear`."""
 
@@ -82,13 +96,14 @@ class Objectives:
             if len(self._kept) > _MOST_KEPT:
                 self._kept.clear()
             objective = resolve(policy.objective, of_workflow, task_class.objective, override)
+            models = listed(objective.strategy, policy.objective, of_workflow, task_class.objective, override)
             level = budget_of(
                 objective.strategy,
                 ("policy", "", policy.objective),
                 ("workflow", workflow, of_workflow),
                 ("task_class", task_class.task_class, task_class.objective),
             )
-            found = self._kept[key] = Chosen(objective, level)
+            found = self._kept[key] = Chosen(objective, level, models)
         return found
 
     def check_override(self, override: ObjectiveSpec) -> None:
@@ -108,6 +123,21 @@ class Objectives:
             },
             field="objective.usd_per_request",
         )  # fmt: skip
+
+
+def check_listed(spec: ObjectiveSpec, field_name: str) -> None:
+    """Raise NaiadError where a level names a strategy that needs a list of models, and gives none."""
+    if spec.strategy == Strategy.FALLBACK and not spec.models:
+        raise _no_list(field_name)
+
+
+def _no_list(field_name: str) -> NaiadError:
+    return NaiadError(
+        "INVALID_COMBINATION",
+        f"{field_name}.strategy is STRATEGY_FALLBACK and no models are listed; list the primary and its fallbacks",
+        metadata={"rule": "STRATEGY_FALLBACK needs models"},
+        field=f"{field_name}.models",
+    )
 
 
 def check_objective(spec: ObjectiveSpec, field_name: str = "objective") -> None:

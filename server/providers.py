@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from naiad.adapters.base import Adapter
 from naiad.adapters.echo import Echo
 from naiad.adapters.endpoint import Endpoint
+from naiad.adapters.profiles import PROFILES, Profile
 from naiad.adapters.replay import RECORDED_PRICES, Replay, ReplayDataMissing, load_records, replay_available
 from naiad.adapters.replay_records import recorded_files
 from naiad.server.money import from_price, listed_prices
@@ -14,9 +16,20 @@ from naiad.server.records import ModelPut, Prices
 
 ECHO, REPLAY = "echo", "replay"
 KINDS = (ECHO, REPLAY)
-NETWORKED: dict[str, Callable[[Endpoint], Adapter]] = {}
-"""Kinds that reach a provider over the network: each makes its adapter, and imports what it needs only then."""
 _SYSTEM_PROMPT = 6
+
+
+def _remote(profile: Profile, endpoint: Endpoint) -> Adapter:
+    from naiad.adapters.remote import Remote
+    from naiad.adapters.transport import Transport
+
+    return Remote(profile.wire(endpoint), Transport(endpoint), headers=dict(endpoint.headers))
+
+
+NETWORKED: dict[str, Callable[[Endpoint], Adapter]] = {
+    kind: partial(_remote, profile) for kind, profile in PROFILES.items()
+}
+"""Kinds that reach a provider over the network: each makes its adapter, and imports what it needs only then."""
 
 
 def build(profiles: Mapping[str, str]) -> dict[str, Adapter]:

@@ -54,6 +54,7 @@ class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     confidence: float | None = None
     margin: float | None = None
     usd_per_request: float | None = None
+    models: tuple[str, ...] | None = None  # names, the primary first; for FALLBACK
 
 
 class ModelPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="model"):

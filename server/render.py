@@ -309,6 +309,7 @@ def objective(spec: ObjectiveSpec) -> objective_pb2.Objective:
         confidence=spec.confidence,
         margin=spec.margin,
         usd_per_request=spec.usd_per_request,
+        models=spec.models or (),
     )
 
 

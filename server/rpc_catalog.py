@@ -10,7 +10,6 @@ from naiad.server.convert import LONG, model_name, name, request_of, text_id
 from naiad.server.entries import (
     model_changes,
     model_from_proto,
-    named_models,
     task_class_changes,
     task_class_from_proto,
 )
@@ -69,7 +68,6 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         entry = await self._inventory.create_task_class(
             task_class_from_proto(request.task_class),
             request_of("CatalogService/CreateTaskClass", request),
-            named_models(request.task_class, ()),
         )
         return catalog_service_pb2.CreateTaskClassResponse(task_class=render.task_class(entry))
 
@@ -93,7 +91,6 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
             lambda known: task_class_changes(request.task_class, request.update_mask.paths, known),
             request.task_class.revision,
             request_of("CatalogService/UpdateTaskClass", request),
-            named_models(request.task_class, request.update_mask.paths),
         )
         return catalog_service_pb2.UpdateTaskClassResponse(task_class=render.task_class(entry))
 

@@ -68,6 +68,8 @@ class ObjectiveSection(_Section, kw_only=True, frozen=True):
     confidence: float | None = None
     margin: float | None = None
     usd_per_request: float | None = None
+    primary: str | None = None
+    fallbacks: list[str] | None = None
 
 
 class PolicySection(ObjectiveSection, kw_only=True, frozen=True):
@@ -205,6 +207,9 @@ class EndpointSection(_Section, kw_only=True, frozen=True):
 
     kind: str
     base_url: str = ""
+    api_version: str = ""
+    headers: dict[str, str] = {}
+    headers_env: dict[str, str] = {}
     api_key_env: str = ""
     api_key_file: str = ""
     private: bool = False

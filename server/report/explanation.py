@@ -25,7 +25,7 @@ from naiad.server.report.screen import (
     table,
     usd,
 )
-from naiad.server.report.words import in_money, objective_in_words
+from naiad.server.report.words import in_money, in_order, objective_in_words
 
 _NANO = 1e9
 _REASONS = {
@@ -148,10 +148,15 @@ def candidates(record: DecisionRecord, width: int = PLAIN_WIDTH) -> Table:
 
     width: of the screen, in characters; a narrow one does without providers, chances to be best and sds of worth.
     """
-    money, narrow = in_money(record.objective), width < NARROW
-    numbers = ["quality", "cost", "latency", "worth" if money else "compared by", "probability"]
+    money, narrow, fixed = in_money(record.objective), width < NARROW, in_order(record.objective)
+    compared = "worth" if money else "place" if fixed else "compared by"
+    numbers = ["quality", "cost", "latency", compared, "probability"]
     if not narrow:
         numbers.insert(-1, "chance to be best")
+
+    def worth(utility: float) -> str:
+        return f"${utility:.5f}" if money else f"{utility:.4f}"
+
     made = table(
         "What each candidate was believed to be worth", "model", *numbers, numbers=tuple(numbers)
     )  # fmt: skip
@@ -164,7 +169,7 @@ def candidates(record: DecisionRecord, width: int = PLAIN_WIDTH) -> Table:
             f"{seen.quality:.3f} ± {seen.quality_sd:.3f}",
             nano_usd(seen.cost_nano_usd),
             f"{number(seen.latency_s)} s",
-            (f"${one.utility:.5f}" if money else f"{one.utility:.4f}") + ("" if narrow or not money else sd),
+            f"{1.0 - one.utility:.0f}" if fixed else worth(one.utility) + ("" if narrow or not money else sd),
             *([] if narrow else [_probability(one.thompson_probability)]),
             _probability(seen.propensity),
         )
@@ -179,6 +184,11 @@ def choice(record: DecisionRecord) -> Iterator[str]:
         return
     if record.sticky:
         yield f"Nothing was drawn: the session's earlier model, {model}, was kept. This decision did not explore."
+        return
+    if in_order(record.objective):
+        yield f"Nothing was drawn: {model} is the first of the list that may be used."
+        if len(record.ranking) > 1:
+            yield f"Had it failed, the next would have been {', then '.join(map(clean, record.ranking[1:]))}."
         return
     low, high = drawn_interval(record)
     yield (

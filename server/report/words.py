@@ -56,9 +56,16 @@ def _strategy_in_words(objective: Objective) -> str:
             f"quality_first: take the best model; cost decides only among those within {objective.margin or 0.0:g} of "
             "quality of each other."
         )
+    if name == Strategy.FALLBACK.name.lower():
+        return "fallback: take the first model of a fixed list that may be used; the others follow in the list's order."
     return f"{name}: a strategy that this version has no words for."
 
 
 def in_money(objective: Objective) -> bool:
     """Return whether utilities under the objective are US dollars."""
     return objective.strategy == Strategy.BALANCED.name.lower()
+
+
+def in_order(objective: Objective) -> bool:
+    """Return whether models are tried in a fixed order, whatever they are believed to be worth."""
+    return objective.strategy == Strategy.FALLBACK.name.lower()

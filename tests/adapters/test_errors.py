@@ -25,6 +25,7 @@ from naiad.adapters.errors import (
     TimeoutKind,
     Truncated,
     UnrecordedPrompt,
+    UnsupportedContent,
 )
 
 # (retryable, fallback_worthy, blames_provider): what a router does with each.
@@ -41,6 +42,7 @@ POLICY: dict[type[ProviderError], tuple[bool, bool, bool]] = {
     MalformedAnswer: (False, True, True),
     InvalidRequest: (False, True, False),
     ContextTooLong: (False, True, False),
+    UnsupportedContent: (False, True, False),
     AuthenticationFailed: (False, True, False),
     ModelNotFound: (False, True, False),
     AdapterClosed: (False, False, False),

@@ -22,7 +22,7 @@ from naiad.adapters.base import (
     text_of,
 )
 from naiad.adapters.errors import Truncated
-from naiad.adapters.streams import collect, deltas_of, parts_of
+from naiad.adapters.streams import Growing, collect, deltas_of, parts_of
 
 text_parts = st.builds(TextPart, st.text(min_size=1))
 tool_parts = st.builds(ToolCallPart, st.text(min_size=1), st.text(min_size=1), st.text())
@@ -42,6 +42,21 @@ def test_parts_survive_being_cut_into_deltas(parts: list[Part]) -> None:
 @given(st.lists(st.text(), max_size=6))
 def test_text_is_kept_to_the_letter(texts: list[str]) -> None:
     assert text_of(parts_of(TextDelta(text) for text in texts)) == "".join(texts)
+
+
+delta_lists = st.lists(
+    st.builds(TextDelta, st.text(max_size=3))
+    | st.builds(ToolCallDelta, st.integers(0, 3), st.just("id"), st.just("name"), st.text(max_size=3)),
+    max_size=12,
+)
+
+
+@given(delta_lists)
+def test_growing_parts_are_the_parts_of_the_deltas(deltas: list[TextDelta | ToolCallDelta]) -> None:
+    growing = Growing()
+    for n, delta in enumerate(deltas, 1):
+        growing.add(delta)
+        assert growing.parts() == parts_of(deltas[:n])
 
 
 def test_fragments_of_interleaved_tool_calls_find_their_call() -> None:

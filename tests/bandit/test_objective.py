@@ -14,6 +14,7 @@ from naiad.bandit import objective as core
 from naiad.bandit.objective import NANO, Exploration, Objective, Strategy
 from naiad.bandit.thompson import Floats
 
+WEIGHED = [strategy for strategy in Strategy if strategy != Strategy.FALLBACK]  # by what is believed of the models
 FLOORED = [Strategy.COST_OPTIMIZED, Strategy.LATENCY_OPTIMIZED]
 QUIET = Exploration(floor=0.0, allowance=0.0)
 SLACK = 1e-9
@@ -103,7 +104,7 @@ def predictions(draw: st.DrawFn) -> Predictions:
 
 objectives = st.builds(
     Objective,
-    strategy=st.sampled_from(Strategy),
+    strategy=st.sampled_from(WEIGHED),
     usd_per_quality=st.sampled_from([1e-4, 0.05, 1.0]),
     usd_per_second=st.sampled_from([0.0, 1e-4, 0.01]),
     quality_floor=st.sampled_from([0.0, 0.5, 0.8, 1.0]),
@@ -194,7 +195,7 @@ def test_balanced_with_a_quality_worth_nothing_takes_the_cheapest(costs: list[fl
     np.testing.assert_allclose(served.probabilities, cheapest, atol=1e-3)
 
 
-@given(predictions(), st.integers(0, 11), st.sampled_from(Strategy))
+@given(predictions(), st.integers(0, 11), st.sampled_from(WEIGHED))
 def test_a_price_changes_the_choice_at_once(seen: Predictions, which: int, strategy: Strategy) -> None:
     """The dearer one model gets, the less it is served by balanced; nothing is learned in between."""
     which %= len(seen.quality)
@@ -327,3 +328,14 @@ def test_reach_is_the_normal_tail(seen: Predictions, floor: float) -> None:
     got = reach_probability(seen, floor)
     if floor > 0.0:
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-300)
+
+
+# -- a fixed order -----------------------------------------------------------------------------------------------------
+
+
+@given(predictions(), explorations)
+def test_fallback_serves_the_first_and_ranks_the_others_as_they_come(seen: Predictions, how: Exploration) -> None:
+    served = serve(Objective(Strategy.FALLBACK), seen, how)
+    assert list(served.probabilities) == [1.0] + [0.0] * (len(seen.quality) - 1)
+    assert list(served.utility) == sorted(served.utility, reverse=True)
+    assert len(set(served.utility)) == len(seen.quality)

@@ -90,7 +90,6 @@ class History:
         self.inventory = Inventory(self.journal, engine, self.now)
         adapters = {vendor: Provider(self.oracle, self.rng, vendor) for vendor in VENDORS}
         self.egress = HoledEgress(engine.catalog, engine.eligibility, adapters, mutant)
-        self.oracle.egress = self.egress
         completer = (CarelessCompleter if mutant == "skip_fallback" else Completer)(
             engine, self.journal, self.egress, self.now
         )
@@ -125,10 +124,11 @@ class History:
             rng.choice(("", *CLASSES)), rng.choice(("t0", "t1")), rng.choice(("", "flow")),
             rng.choice(("", "", *CLASSES, "retired")),
             frozenset(rng.sample(names, 2)) if rng.random() < 0.1 else frozenset(),
+            (f"{rng.choice(VENDORS)}/*", rng.choice(names)) if rng.random() < 0.2 else (),
         )  # fmt: skip
         query = Query(
             said.task_class, workflow=said.workflow, data_class=said.request, caller_data_class=said.caller,
-            session=rng.choice(("", "session")), needs=Needs(10, 10, allowed=said.allowed),
+            session=rng.choice(("", "session")), needs=Needs(10, 10, allowed=said.allowed, key_models=said.key),
         )  # fmt: skip
         sent = self.oracle.sent[canary] = Sent(said)
         request = Request("unset", (user(canary),))

@@ -188,6 +188,16 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ensemble_of_one": ("NUMBER_OUT_OF_RANGE", *wanted(ensemble_size=1)),
     "ensemble_too_large": ("NUMBER_OUT_OF_RANGE", *wanted(ensemble_size=17)),
     "objective_model_malformed": ("INVALID_ID", *wanted(models=["small"])),
+    "fallback_without_models": ("INVALID_COMBINATION", *wanted(strategy=6)),
+    "class_fallback_without_models": (
+        "INVALID_COMBINATION", NEW_CLASS, {"task_class": {"name": "o", "default_objective": {"strategy": 6}}},
+    ),
+    "class_becomes_fallback_without_models": (
+        "INVALID_COMBINATION", SET_CLASS, {
+            "task_class": {"name": "e2e", "default_objective": {"strategy": 6}},
+            "update_mask": {"paths": ["default_objective.strategy"]},
+        },
+    ),
     "objective_model_twice": ("INVALID_COMBINATION", *wanted(models=["echo/small", "echo/small"])),
     "objective_model_unknown": ("UNKNOWN_MODEL", *wanted(models=["echo/none"])),
     "objective_model_unknown_in_a_new_class": (

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from naiad.bandit.objective import Strategy
 from naiad.server.errors import NaiadError
 from naiad.server.inventory import Inventory
 from naiad.server.journal import Request
@@ -67,17 +68,22 @@ async def test_a_repeated_change_is_answered_although_its_entry_is_gone(kind: st
 
 
 async def test_a_repeated_task_class_is_answered_although_a_model_of_its_objective_is_gone() -> None:
-    wanted = TaskClassPut(task_class=0, name="new")
+    def listing(model: str) -> ObjectiveSpec:
+        return ObjectiveSpec(strategy=int(Strategy.FALLBACK), models=(model,))
+
+    wanted = TaskClassPut(task_class=0, name="new", objective=listing("a/one"))
     async with world() as w:
         inventory = inventory_of(w)
         with pytest.raises(NaiadError) as caught:
-            await inventory.create_task_class(wanted, Request("C", "r1", "body"), ("a/none",))
+            await inventory.create_task_class(
+                msgspec.structs.replace(wanted, objective=listing("a/none")), Request("C", "r1", "body")
+            )
         assert caught.value.reason == "UNKNOWN_MODEL"
-        first = await inventory.create_task_class(wanted, Request("C", "r1", "body"), ("a/one",))
+        first = await inventory.create_task_class(wanted, Request("C", "r1", "body"))
         await inventory.delete_model("a/one", 0, Request("D"))
-        assert await inventory.create_task_class(wanted, Request("C", "r1", "body"), ("a/one",)) == first
+        assert await inventory.create_task_class(wanted, Request("C", "r1", "body")) == first
         with pytest.raises(NaiadError) as caught:
-            await inventory.update_task_class("new", lambda known: {}, 0, Request("U"), ("a/one",))
+            await inventory.update_task_class("new", lambda known: {"objective": listing("a/one")}, 0, Request("U"))
         assert caught.value.reason == "MODEL_DELETED"
 
 

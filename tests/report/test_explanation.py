@@ -205,3 +205,15 @@ def test_the_data_class_is_told_with_who_set_it_and_what_lets_it_go_where(runnin
     assert text.endswith("Free text about it is not kept.")
     unsaid = " ".join(asked(replace(ruled, data_class_source="unstated")))
     assert "nobody said, and so it is the strictest" in unsaid
+
+
+def test_a_fixed_list_is_told_as_one(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = Objective("fallback", models=("echo/off", "echo/large", "echo/small"))
+    decision = running.client.decide("hello", task_class="code.debug", objective=listed)
+    assert (decision.model, decision.propensity) == ("echo/large", 1.0)
+    assert [one.model for one in decision.ranking] == ["echo/large", "echo/small"]
+    text = explained(running, decision.decision_id, capsys)
+    assert "fallback: take the first model of a fixed list that may be used" in text
+    assert "Nothing was drawn: echo/large is the first of the list that may be used." in text
+    assert "Had it failed, the next would have been echo/small." in text
+    assert "explored" not in text

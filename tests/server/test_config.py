@@ -14,8 +14,9 @@ from naiad.adapters.replay_records import ReplayDataMissing
 from naiad.server import config, providers
 from naiad.server.address import split_address
 from naiad.server.config import Config, load, parse
+from naiad.server.objective_section import objective
 from naiad.server.records import ObjectiveSpec
-from naiad.server.sections import ConfigError
+from naiad.server.sections import ConfigError, ObjectiveSection
 
 WHOLE: dict[str, Any] = {
     "server": {"listen": "127.0.0.1:0"},
@@ -326,7 +327,6 @@ def test_digests_tell_changes_of_an_entry() -> None:
     assert before.policy == again.policy
     assert before.models[0].config_digest != dearer.models[0].config_digest
     assert before.policy.digest != other.policy.digest
-    assert config.STRATEGIES.keys() == {"balanced", "cost_optimized", "quality_first", "latency_optimized"}
 
 
 def test_workflows_belong_to_the_policy_and_change_its_version() -> None:
@@ -377,3 +377,44 @@ def test_budgets_are_read() -> None:
 )
 def test_budgets_that_cannot_be_are_refused(budgets: list[dict[str, Any]], words: str) -> None:
     refused({"task_classes": [{"name": "code"}], "budgets": budgets}, words)
+
+
+# -- a primary and its fallbacks ---------------------------------------------------------------------------------------
+
+LISTING = {"strategy": "fallback", "primary": "echo/large", "fallbacks": ["echo/small"]}
+TWO = [
+    {"name": name, "endpoint": "echo", "input_usd_per_million": 1.0, "output_usd_per_million": 1.0}
+    for name in ("echo/large", "echo/small")
+]
+
+
+def test_a_primary_and_its_fallbacks_become_one_list() -> None:
+    made = parse({
+        "models": TWO, "policy": LISTING, "workflows": [{"name": "w", "objective": LISTING}],
+        "task_classes": [{"name": "c", "objective": LISTING | {"fallbacks": []}}],
+    }, "t")  # fmt: skip
+    assert made.policy.objective.models == ("echo/large", "echo/small")
+    assert made.policy.workflows["w"].models == ("echo/large", "echo/small")
+    assert made.task_classes[0].objective is not None
+    assert made.task_classes[0].objective.models == ("echo/large",)
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"primary": None}, "policy has fallbacks and no primary"),
+    ({"primary": None, "fallbacks": None}, r"policy.primary is missing; name the model"),
+    ({"strategy": None}, "policy.primary has no meaning for strategy"),
+    ({"strategy": "balanced"}, "policy.primary has no meaning for strategy 'balanced'"),
+    ({"fallbacks": ["echo/large"]}, "lists 'echo/large' twice"),
+    ({"primary": "echo/larg"}, "policy.primary names 'echo/larg'.*did you mean 'echo/large'"),
+    ({"fallbacks": ["none/such"]}, "policy.fallbacks names 'none/such'"),
+])  # fmt: skip
+def test_lists_that_cannot_be(changes: dict[str, Any], words: str) -> None:
+    section = {key: value for key, value in (LISTING | changes).items() if value is not None}
+    with pytest.raises(ConfigError, match=words):
+        parse({"models": TWO, "policy": section}, "t")
+
+
+def test_a_list_has_an_end() -> None:
+    section = ObjectiveSection(strategy="fallback", primary="a/b", fallbacks=[f"a/{i}" for i in range(64)])
+    with pytest.raises(ConfigError, match="t: policy lists 65 models; the limit is 64"):
+        objective(section, "policy", "t")

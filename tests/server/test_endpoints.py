@@ -191,3 +191,26 @@ async def test_complete_goes_out_through_the_transport(tmp_path: Path) -> None:
             assert await server.stop()
     assert "Paris" in str(reply)
     assert KEY not in str(reply)
+
+
+def test_headers_are_sent_with_every_request_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORG", "org-secret-0123456789")
+    found = endpoint(headers={"X-Team": "search"}, headers_env={"x-org": "ORG"})
+    assert [(name, value.reveal()) for name, value in found.headers] == [
+        ("x-team", "search"), ("x-org", "org-secret-0123456789"),
+    ]  # fmt: skip
+    assert "org-secret" not in repr(found)
+
+
+@pytest.mark.parametrize(("keys", "words"), [
+    ({"headers": {"Authorization": "Bearer x"}}, "the key goes into api_key_env"),
+    ({"headers": {"host": "elsewhere"}}, "not a header that may be set"),
+    ({"headers": {"a b": "c"}}, "not a header that may be set"),
+    ({"headers": {"x-a": "b\r\nx-c: d"}}, "has a value that no header can carry"),
+    ({"headers": {"x-a": "1"}, "headers_env": {"X-A": "PEER_KEY"}}, "is there twice"),
+    ({"headers_env": {"x-a": "NOT_SET_ANYWHERE"}}, "the environment variable 'NOT_SET_ANYWHERE' is not set"),
+    ({"api_version": "7"}, "this kind has no versions"),
+])  # fmt: skip
+def test_headers_and_versions_that_cannot_be(keys: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        endpoint(**keys)

@@ -52,7 +52,9 @@ def test_the_laws_of_one_decision(
     seed: int, uniform: float, allowed: set[str], strategy: Strategy, worth: float, floor: float
 ) -> None:
     made = taught(seed)
-    spec = ObjectiveSpec(strategy=int(strategy), usd_per_quality=worth, quality_floor=floor)
+    spec = ObjectiveSpec(
+        strategy=int(strategy), usd_per_quality=worth, quality_floor=floor, models=("echo/m2", "echo/m0", "echo/m1")
+    )
     needs = Needs(100, 100, allowed=frozenset(allowed))
     record = made.decide(query(needs=needs, objective=spec), at_ms=1, uniform=uniform).record
     assert sum(record.probabilities) == pytest.approx(1.0, abs=1e-12)
@@ -114,7 +116,7 @@ def test_ids_are_unique_within_one_millisecond() -> None:
 
 specs = st.builds(
     ObjectiveSpec,
-    strategy=st.none() | st.sampled_from([int(s) for s in Strategy]),
+    strategy=st.none() | st.sampled_from([int(s) for s in Strategy if s != Strategy.FALLBACK]),
     usd_per_quality=st.none() | st.floats(0, 9),
     quality_floor=st.none() | st.floats(0, 1),
     margin=st.none() | st.floats(0, 1),
@@ -170,3 +172,60 @@ def test_a_new_price_moves_the_next_prediction() -> None:
     before = made.decide(query(), at_ms=1, uniform=0.5).record.cost[0]
     made.apply(99, model(0, prices=Prices(input=PRICES.input * 10, output=PRICES.output * 10)))
     assert made.decide(query(), at_ms=1, uniform=0.5).record.cost[0] == pytest.approx(10 * before)
+
+
+# -- a fixed order -----------------------------------------------------------------------------------------------------
+
+
+def in_order(*listed: str) -> ObjectiveSpec:
+    """Return an objective of a primary and its fallbacks."""
+    return ObjectiveSpec(strategy=int(Strategy.FALLBACK), models=listed)
+
+
+@given(order=st.permutations(["echo/m0", "echo/m1", "echo/m2"]), length=st.integers(1, 3), uniform=uniforms)
+def test_fallback_takes_the_first_that_may_be_used_and_keeps_the_order(
+    order: list[str], length: int, uniform: float
+) -> None:
+    """Whatever was learned and whatever is drawn; and what is not listed is excluded, with its reason."""
+    made = taught(1)
+    decision = made.decide(query(objective=in_order(*order[:length])), at_ms=1, uniform=uniform)
+    names = [made.catalog.model_names[model] for model in decision.order]
+    assert names == order[:length]
+    assert decision.record.propensity == 1.0
+    assert [made.catalog.model_names[e.model] for e in decision.record.excluded] == sorted(order[length:])
+    assert all("not among the objective's models" in e.detail for e in decision.record.excluded)
+    assert decision.permit is not None
+    assert decision.permit.models == frozenset(decision.order)
+
+
+def test_fallback_goes_to_the_next_where_the_primary_may_not_be_used() -> None:
+    made = taught(1)
+    needs = Needs(100, 100, allowed=frozenset({"echo/m1", "echo/m2"}))
+    decision = made.decide(query(needs=needs, objective=in_order("echo/m0", "echo/m2", "echo/m1")), at_ms=1, uniform=0)
+    assert [made.catalog.model_names[model] for model in decision.order] == ["echo/m2", "echo/m1"]
+    with pytest.raises(NaiadError, match="no model may be used") as caught:
+        made.decide(query(needs=needs, objective=in_order("echo/m0")), at_ms=1, uniform=0)
+    assert caught.value.reason == "NO_ELIGIBLE_MODEL"
+
+
+def test_fallback_is_not_held_to_a_session_and_still_learns() -> None:
+    """The order is the operator's word: a model that answered while the primary was away does not keep the session."""
+    made = taught(1)
+    away = Needs(100, 100, allowed=frozenset({"echo/m1"}))
+    spec = in_order("echo/m0", "echo/m1")
+    assert made.decide(query(session="s", needs=away, objective=spec), at_ms=1, uniform=0).record.model == 1
+    back = made.decide(query(session="s", objective=spec), at_ms=2, uniform=0).record
+    assert (back.model, back.sticky) == (0, False)
+    before = back.quality[0]
+    judge(made, 0, 0, 1.0, 99)
+    assert made.decide(query(objective=spec), at_ms=3, uniform=0).record.quality[0] > before
+
+
+def test_the_nearest_level_that_lists_models_is_the_one_that_counts() -> None:
+    listing = policy(objective=in_order("echo/m1", "echo/m0"))
+    made = engine(policy=listing)
+    assert made.decide(query(), at_ms=1, uniform=0.99).record.model == 1
+    own = ObjectiveSpec(models=("echo/m2",))
+    assert made.decide(query(objective=own), at_ms=1, uniform=0.99).record.model == 2
+    other = ObjectiveSpec(strategy=int(Strategy.QUALITY_FIRST), models=("echo/m2",))
+    assert len(made.decide(query(objective=other), at_ms=1, uniform=0.99).record.models) == 3, "no list for this one"

@@ -9,14 +9,22 @@ from dataclasses import replace
 from typing import Any
 
 from naiad.adapters.base import Adapter, Answer, Request
+from naiad.adapters.departure import checked
 from naiad.server.catalog import Catalog
 from naiad.server.completion import Completer
-from naiad.server.egress import Dispatch, Egress, Kind
+from naiad.server.egress import Departure, Dispatch, Egress, Kind
 from naiad.server.eligibility import Eligibility, Permit, Reason
 from naiad.server.records import Exclusion, ModelPut
 
-HOLES = (*(f"skip_{kind.value}" for kind in Kind), "stale_permit", "check_then_wait")
+HOLES = (*(f"skip_{kind.value}" for kind in Kind), "stale_permit", "check_then_wait", "connect_then_send")
 _WAIT_S = 0.003  # longer than a commit takes: an edit may be acknowledged meanwhile
+
+
+class Unasked(Departure):
+    """A departure that is not asked for again."""
+
+    def __call__(self) -> None:
+        """Let everything through."""
 
 
 class HoledEgress(Egress):
@@ -29,18 +37,20 @@ class HoledEgress(Egress):
         self._models, self._open, self._hole = catalog, adapters, hole
 
     @contextmanager
-    def _leaving(self, permit: Permit | None, kind: Kind, model: int) -> Iterator[tuple[Adapter, ModelPut]]:
+    def _leaving(self, permit: Permit | None, kind: Kind, model: int) -> Iterator[tuple[Adapter, ModelPut, Departure]]:
         if self._hole == f"skip_{kind.value}":
             entry, wire = self._models.models[model], getattr(self, "_Egress__on_wire")  # noqa: B009 - it is mangled
             number = max(wire, default=0) + 1_000_000  # looks as if it had been checked: only the receipt tells
-            wire[number] = Dispatch(kind, model, self._eligibility.epoch)
+            wire[number] = unasked = Unasked(self, permit, Dispatch(kind, model, self.epoch))
             try:
-                yield self._open[entry.endpoint], entry
+                yield self._open[entry.endpoint], entry, unasked
             finally:
                 del wire[number]
             return
-        with super()._leaving(permit, kind, model) as found:
-            yield found
+        with super()._leaving(permit, kind, model) as (adapter, entry, departure):
+            if self._hole == "connect_then_send":
+                departure = Unasked(self, permit, departure.dispatch)
+            yield adapter, entry, departure
 
     def refusal(self, permit: Permit | None, model: int) -> Exclusion | None:
         """Return why a model may not be called; with "stale_permit", as it was when the request was decided."""
@@ -54,9 +64,10 @@ class HoledEgress(Egress):
         """Ask a model; with "check_then_wait", a while after the check."""
         if self._hole != "check_then_wait":
             return await super().call(permit, kind, model, request, timeout_s=timeout_s)
-        with self._leaving(permit, kind, model) as (adapter, entry):
+        with self._leaving(permit, kind, model) as (adapter, entry, departure):
             await asyncio.sleep(_WAIT_S)
-            return await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
+            with checked(Unasked(self, permit, departure.dispatch)):
+                return await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
 
 
 class CarelessCompleter(Completer):

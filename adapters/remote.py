@@ -1,0 +1,189 @@
+"""The adapter for every provider that is reached over the network: a wire format carried by a transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+
+from naiad.adapters.base import Answer, Finished, Request, StreamEvent
+from naiad.adapters.errors import MalformedAnswer, ProviderError, RateLimited, Truncated
+from naiad.adapters.exchange import Asked, Exchange
+from naiad.adapters.failures import ERROR_BYTES
+from naiad.adapters.limits import pause_s
+from naiad.adapters.listing import ListedModel
+from naiad.adapters.secret import Secret
+from naiad.adapters.sse import ServerEvent
+from naiad.adapters.streams import check_timeout, timed_out
+from naiad.adapters.transport import Transport
+from naiad.adapters.wire_format import Framing, Listing, Sending, WireFormat
+
+MOST_PAGES, MOST_MODELS = 1_000, 20_000
+"""Of a provider's list of models; one that goes on is no list."""
+
+_REST_S = 0.05  # for what follows the end of an answer, so that the connection can be used again
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
+
+
+class Remote:
+    """Speaks a wire format to one endpoint.
+
+    headers: sent with every request, before those of the format and the key. clock: UTC, to understand dates.
+    """
+
+    def __init__(
+        self,
+        wire: WireFormat,
+        out: Transport,
+        *,
+        headers: Mapping[str, str | Secret] | None = None,
+        clock: Callable[[], datetime] = _utc,
+    ) -> None:
+        self.wire = wire
+        self.out = out
+        self._headers = dict(headers or {})
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"Remote({self.wire!r}, {self.out!r})"
+
+    async def complete(self, request: Request, *, timeout_s: float) -> Answer:
+        """Ask, and wait for the whole answer; raises as `base.Adapter` says."""
+        sending = self._sending(request, stream=False)
+        async with self._open(sending, timeout_s) as exchange:
+            await self._check(exchange)
+            reply = await exchange.reply()
+        answer = self.wire.answer(reply, sending)
+        return self._with_facts(answer, sending, exchange)
+
+    async def stream(self, request: Request, *, timeout_s: float) -> AsyncGenerator[StreamEvent, None]:
+        """Ask, and yield the answer piece by piece; raises as `base.Adapter` says."""
+        sending = self._sending(request, stream=True)
+        async with self._open(sending, timeout_s) as exchange:
+            await self._check(exchange)
+            reader = self.wire.reader(exchange.asked, exchange.headers, sending)
+            async with aclosing(self._events(exchange)) as events:
+                try:
+                    async for event in events:
+                        for delta in reader.feed(event):
+                            yield delta
+                        if reader.done:
+                            await _rest(events)
+                            break
+                except Truncated:
+                    if (
+                        reader.answer() is None
+                    ):  # else the reason for the end had come: nothing of the answer is missing
+                        raise
+            answer = reader.answer()
+            if answer is None:
+                raise exchange.asked.error(
+                    Truncated, "the stream ended without a finish reason", status=exchange.status
+                )
+            yield Finished(self._with_facts(answer, sending, exchange))
+
+    async def list_models(self, timeout_s: float) -> tuple[ListedModel, ...]:
+        """Ask for the models, page by page; raises as `listing.ModelLister` says."""
+        asked = Asked(self.out.endpoint.name, "")
+        check_timeout(timeout_s, provider=asked.provider, model=asked.model)
+        found: dict[str, ListedModel] = {}
+        page, clock = "", asyncio.get_running_loop().time
+        began = clock()
+        for _ in range(MOST_PAGES):
+            left_s = timeout_s - (clock() - began)
+            if left_s <= 0:
+                raise timed_out(timeout_s, clock() - began, provider=asked.provider, model=asked.model)
+            async with self._open_listing(self.wire.listing(page), left_s) as exchange:
+                await self._check(exchange)
+                reply = await exchange.reply()
+            models, page = self.wire.listed(reply, page)
+            for model in models:
+                found.setdefault(model.name, model)
+            if not page:
+                return tuple(found.values())
+            if len(found) > MOST_MODELS:
+                break
+        raise asked.error(
+            MalformedAnswer, f"the list of models does not end within {MOST_PAGES} pages and {MOST_MODELS} models"
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.out.aclose()
+
+    def _sending(self, request: Request, *, stream: bool) -> Sending:
+        return self.wire.sending(request, Asked(self.out.endpoint.name, request.model), stream=stream)
+
+    def _open(self, sending: Sending, timeout_s: float) -> AbstractAsyncContextManager[Exchange]:
+        return self.out.open(
+            "POST",
+            sending.path,
+            model=sending.request.model,
+            timeout_s=timeout_s,
+            headers=self._all_headers(sending.headers),
+            params=sending.params,
+            content=msgspec.json.encode(sending.body),
+        )
+
+    def _open_listing(self, listing: Listing, timeout_s: float) -> AbstractAsyncContextManager[Exchange]:
+        return self.out.open(
+            "GET" if listing.body is None else "POST",
+            listing.path,
+            model="",
+            timeout_s=timeout_s,
+            headers=self._all_headers(listing.headers),
+            params=listing.params,
+            content=b"" if listing.body is None else msgspec.json.encode(listing.body),
+        )
+
+    def _all_headers(self, headers: Mapping[str, str]) -> dict[str, str | Secret]:
+        key = self.out.endpoint.key
+        return {
+            **self._headers,
+            "content-type": "application/json",
+            **headers,
+            **(self.wire.key_headers(key) if key else {}),
+        }
+
+    async def _check(self, exchange: Exchange) -> None:
+        """Raise the error of a reply that is no success."""
+        if exchange.status == 200:
+            return
+        key, now = self.out.endpoint.key, self._clock()
+        reply = await exchange.reply(ERROR_BYTES)
+        error = self.wire.failure(reply, *((key,) if key else ()), now=now)
+        if isinstance(error, RateLimited) and error.retry_after_s is None:
+            error.retry_after_s = pause_s(exchange.headers, now)
+        raise error
+
+    async def _events(self, exchange: Exchange) -> AsyncGenerator[ServerEvent, None]:
+        if self.wire.framing is Framing.EVENTS:
+            async with aclosing(exchange.events()) as events:
+                async for event in events:
+                    yield event
+        else:
+            async with aclosing(exchange.lines()) as lines:
+                async for line in lines:
+                    yield ServerEvent(line.decode("utf-8", "replace"))
+
+    def _with_facts(self, answer: Answer, sending: Sending, exchange: Exchange) -> Answer:
+        return replace(
+            answer,
+            notices=(*sending.notices, *answer.notices),
+            pause_s=pause_s(exchange.headers, self._clock()),
+        )
+
+
+async def _rest(events: AsyncIterator[ServerEvent]) -> None:
+    """Read what follows the end of an answer, if it comes at once; whatever it is, it changes nothing."""
+    with suppress(TimeoutError, ProviderError):
+        async with asyncio.timeout(_REST_S):
+            async for _ in events:
+                pass

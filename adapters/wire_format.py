@@ -1,0 +1,140 @@
+"""Wire formats: how a question and its answer look in one family of APIs, apart from where and how they are sent.
+
+A `WireFormat` is pure: it turns values into a request's parts and a reply into values, and knows neither sockets nor
+clocks. `naiad.adapters.remote` carries it over a transport; `naiad.adapters.profiles` says which vendors speak it, and
+with what quirks. So a vendor with a known format is data, and a format is tested on recorded bytes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from naiad.adapters.base import Answer, Delta, Message, Part, Request, ToolCallPart, Usage
+from naiad.adapters.errors import ProviderError
+from naiad.adapters.exchange import Asked, Reply
+from naiad.adapters.listing import ListedModel
+from naiad.adapters.secret import Secret
+from naiad.adapters.sse import ServerEvent
+from naiad.adapters.tokens import estimate_tokens, text_bytes, tokens_of_bytes
+
+
+class Framing(StrEnum):
+    """How a streamed reply is cut into events."""
+
+    EVENTS = "events"  # server-sent events
+    LINES = "lines"  # JSON lines; each becomes the data of an event "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A request in a provider's own words. `repr` leaves out what it says."""
+
+    request: Request = field(repr=False)
+    path: str  # below the endpoint's base URL; names in it went through `transport.segment`
+    body: Mapping[str, Any] = field(repr=False)  # of JSON values
+    headers: Mapping[str, str] = field(default_factory=dict)  # besides content type and key
+    params: Mapping[str, str] = field(default_factory=dict)  # of the query
+    notices: tuple[str, ...] = ()  # sentences about what the provider does not take and was left out
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A request for a page of the provider's list of models."""
+
+    path: str  # below the endpoint's base URL
+    params: Mapping[str, str] = field(default_factory=dict)  # of the query
+    headers: Mapping[str, str] = field(default_factory=dict)  # besides content type and key
+    body: Mapping[str, Any] | None = None  # of JSON values, to be posted; None: there is none, and GET asks
+
+
+class StreamReader(Protocol):
+    """Reads the events of one streamed reply, in order."""
+
+    done: bool
+    """Whether the event came after which none that matters does."""
+
+    def feed(self, event: ServerEvent) -> Iterable[Delta]:
+        """Take an event and return what it adds to the answer; raises ProviderError, also for an error event."""
+        ...
+
+    def answer(self) -> Answer | None:
+        """Return the whole answer, None while no reason for its end was given: then it is cut off, not short."""
+        ...
+
+
+class WireFormat(Protocol):
+    """One family of APIs; implementations are frozen dataclasses whose fields are a vendor's quirks.
+
+    Laws: whatever bytes come in, only ProviderError goes out, and no message quotes them. Unsupported tuning (a
+    temperature, a seed) is left out and said so in `Sending.notices`; unsupported content raises UnsupportedContent.
+    """
+
+    @property
+    def framing(self) -> Framing:
+        """How a stream is cut."""
+        ...
+
+    def key_headers(self, key: Secret) -> Mapping[str, Secret]:
+        """Return the headers that carry the key."""
+        ...
+
+    def sending(self, request: Request, asked: Asked, *, stream: bool) -> Sending:
+        """Put a request into words; raises UnsupportedContent before anything is sent."""
+        ...
+
+    def answer(self, reply: Reply, sending: Sending) -> Answer:
+        """Read a whole reply of status 200; raises ProviderError."""
+        ...
+
+    def reader(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> StreamReader:
+        """Begin to read a stream of status 200; headers: the reply's, lower-case names."""
+        ...
+
+    def failure(self, reply: Reply, *secrets: Secret, now: datetime) -> ProviderError:
+        """Return the error of a reply with another status: `failures.failure_of`, refined by what is documented.
+
+        now: UTC, for waits that are given as dates. secrets: what no message may hold.
+        """
+        ...
+
+    def listing(self, page: str) -> Listing:
+        """Ask for a page of the models; page: "" for the first, then what `listed` gave."""
+        ...
+
+    def listed(self, reply: Reply, page: str) -> tuple[Sequence[ListedModel], str]:
+        """Read the page of status 200 that was asked for, and name the next, "" after the last; raises ProviderError.
+
+        An entry that is no model that can be asked (one for embeddings, one without a name) is left out.
+        """
+        ...
+
+
+def made_up_id(messages: tuple[Message, ...], index: int) -> str:
+    """Return an id for the tool call number `index` of an answer where the provider gives none.
+
+    Unique within the conversation: the calls of its earlier turns come before it.
+    """
+    earlier = sum(isinstance(part, ToolCallPart) for message in messages for part in message.parts)
+    return f"call_{earlier + index + 1}"
+
+
+def estimated_usage(request: Request, parts: Iterable[Part]) -> Usage:
+    """Return a count of tokens by their bytes, marked as estimated, where the provider gave none."""
+    written = text_bytes((Message(request.messages[-1].role, tuple(parts)),))
+    return Usage(estimate_tokens(request.messages), tokens_of_bytes(written), estimated=True)
+
+
+def sane_usage(
+    input_tokens: int, output_tokens: int, *, cached: int = 0, cache_write: int = 0, reasoning: int = 0
+) -> Usage | None:
+    """Return a provider's count, None where it contradicts itself: negative, beyond 2^40, parts above their total."""
+    if max(input_tokens, output_tokens, cached, cache_write, reasoning) > 1 << 40:
+        return None
+    try:
+        return Usage(input_tokens, output_tokens, cached, cache_write, reasoning)
+    except ValueError:
+        return None
