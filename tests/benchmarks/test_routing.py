@@ -23,7 +23,7 @@ from benchmarks.routing.figures import QUALITY_ONLY, gap_closed, saving
 from benchmarks.routing.outcomes import DataMissing, Floats, Outcomes, load
 from benchmarks.routing.plan import Arena, Plan
 from benchmarks.routing.prices import list_priced
-from benchmarks.routing.references import Point, class_means, hull, regret, static_mix
+from benchmarks.routing.references import Point, class_means, hull, offline, regret, static_mix
 from benchmarks.routing.replay import EngineRouter, stream
 
 
@@ -134,6 +134,21 @@ def test_the_hull_of_fixed_models() -> None:
     assert hull(points) == [Point(0.5, 1.0), Point(0.9, 3.0)]
     assert static_mix(points, 2.0) == pytest.approx(0.7)
     assert static_mix(points, 0.1) == 0.5
+
+
+def test_a_router_made_offline_is_as_good_as_what_it_is_shown(folder: Path) -> None:
+    """Shown everything it is the best of each class within what it may cost; shown nothing it takes any model."""
+    one = load(folder, "made_up", "all")
+    first, second = one.rows(np.arange(150)), one.rows(np.arange(150, len(one.task_class)))
+    best = means(one).argmax(axis=1)[second.task_class]
+    rows = np.arange(len(best))
+    whole = np.ones(first.quality.shape, dtype=np.bool_)
+    assert offline(first, second, whole, 1.0) == pytest.approx(second.quality[rows, best].mean())
+    half = 0.5 * float(second.cost[rows, best].mean())
+    within = offline(first, second, whole, half)
+    assert second.quality.mean(axis=0).min() < within < second.quality[rows, best].mean()
+    assert offline(first, second, ~whole, 1.0) <= second.quality.mean(axis=0).max()
+    assert offline(first, second, whole, 0.0) == -np.inf
 
 
 def test_money_is_billed_so_that_the_engine_maximises_the_utility(folder: Path) -> None:
