@@ -111,7 +111,7 @@ def default_models() -> list[ModelPut]:
                 upstream_model=size,
                 endpoint=ECHO,
                 prices=free,
-                capabilities=(_SYSTEM_PROMPT,),
+                capabilities=(_STREAMING, _SYSTEM_PROMPT),
             )
             for size in ("small", "large")
         ]
@@ -126,7 +126,7 @@ def default_models() -> list[ModelPut]:
                 endpoint=REPLAY,
                 prices=from_price(price, "recorded"),
                 context_window=listed[1] if listed else None,
-                capabilities=(_SYSTEM_PROMPT,),
+                capabilities=(_STREAMING, _SYSTEM_PROMPT),
             )
         )
     return models
