@@ -75,38 +75,51 @@ class Egress:
     def __repr__(self) -> str:
         return f"Egress(endpoints={sorted(self.__adapters)}, on_wire={len(self.__on_wire)})"
 
-    def refusal(self, permit: Permit | None, model: int) -> Exclusion | None:
-        """Return why a model may not be called at this moment, None if it may. Asking permits nothing."""
+    def refusal(self, permit: Permit | None, model: int, via: int | None = None) -> Exclusion | None:
+        """Return why a model may not be called at this moment, None if it may. Asking permits nothing.
+
+        via: the composite for which it would be called.
+        """
         if not isinstance(permit, Permit):
             return Exclusion(model, Reason.NOT_ALLOWED, "the request has no permit")
-        return self._eligibility.recheck(permit, model)
+        return self._eligibility.recheck(permit, model, via)
 
     async def call(
-        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float
-    ) -> Answer:
-        """Ask a model of the catalogue, and wait for the whole answer.
+        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float,
+        via: int | None = None,
+    ) -> Answer:  # fmt: skip
+        """Ask a model of the catalogue, and wait for the whole answer; via: the composite for which it is asked.
 
         The request's model is filled in here. Raises NotPermitted before anything is sent, else as the adapter does.
         """
-        with self._leaving(permit, kind, model) as (adapter, entry):
+        with self._leaving(permit, kind, model, via) as (adapter, entry):
             return await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
 
     async def stream(
-        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float
+        self,
+        permit: Permit | None,
+        kind: Kind,
+        model: int,
+        request: Request,
+        *,
+        timeout_s: float,
+        via: int | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
         """Ask, and yield the answer piece by piece; checked when the first piece is asked for, as `call` is."""
-        with self._leaving(permit, kind, model) as (adapter, entry):
+        with self._leaving(permit, kind, model, via) as (adapter, entry):
             asked = adapter.stream(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
             async with aclosing(asked) as events:
                 async for event in events:
                     yield event
 
     @contextmanager
-    def _leaving(self, permit: Permit | None, kind: Kind, model: int) -> Iterator[tuple[Adapter, ModelPut]]:
+    def _leaving(
+        self, permit: Permit | None, kind: Kind, model: int, via: int | None
+    ) -> Iterator[tuple[Adapter, ModelPut]]:
         """Check a call, and keep it among those on the wire; nothing may be awaited before the adapter is called."""
         if not isinstance(kind, Kind):
             raise TypeError(f"{kind!r} is no kind of call; give it a name in egress.Kind")
-        excluded = self.refusal(permit, model)
+        excluded = self.refusal(permit, model, via)
         if excluded is not None:
             log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
             raise NotPermitted(kind, excluded)

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import msgspec
 
 from naiad.server.catalog import Catalog
+from naiad.server.composites import judges as judges_of
+from naiad.server.composites import quorum
 from naiad.server.errors import NaiadError
 from naiad.server.governance import Claims, Governance
 from naiad.server.records import Exclusion, ModelPut
@@ -47,6 +49,7 @@ class Capability(IntEnum):
 
 
 _NO_LIMIT = 1 << 62
+_CALLED_BY_US = "is made of other models, which only Complete and StreamComplete call"
 _MOST_KEPT_NAMES = 64  # of allowed models: what is kept of a thousand requests stays within a few MiB
 # gRPC refuses metadata beyond 8 KiB. The message is in it twice, once in base64 with the details: 7 KiB in the end.
 _MESSAGE_BYTES, _DETAILS_BYTES = 1_000, 2_500
@@ -61,6 +64,7 @@ class Needs(NamedTuple):
     allowed: frozenset[str] = frozenset()  # empty: all
     capabilities: frozenset[int] = frozenset()
     data_class: str = ""  # that it is treated as; where there are rules, "" is the strictest
+    composites: bool = False  # whether models made of others may be used: Naiad is to call them
 
 
 class Permit(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +84,7 @@ def refusal(
     endpoints: frozenset[str],
     governance: Governance,
 ) -> Exclusion | None:
-    """Return why a model may not be used for a request, or None if it may.
+    """Return why a model may not be used for a request, or None if it may; of a composite, its members aside.
 
     policy_models: the policy's list, empty for all; endpoints: profiles that have an adapter.
     """
@@ -94,6 +98,8 @@ def refusal(
         return Exclusion(model.model, Reason.POLICY, "not in the policy's models")
     if needs.allowed and model.name not in needs.allowed:
         return Exclusion(model.model, Reason.NOT_ALLOWED, "not in the request's allowed_models")
+    if model.composite is not None:
+        return None if needs.composites else Exclusion(model.model, Reason.CAPABILITY, _CALLED_BY_US)
     if model.prices is None:
         return Exclusion(model.model, Reason.NO_PRICE, "has no price; set it with UpdateModel, 0 is a price")
     if endpoints and model.endpoint not in endpoints:
@@ -126,7 +132,7 @@ class Eligibility:
     def __init__(self, catalog: Catalog, endpoints: frozenset[str]) -> None:
         self._catalog = catalog
         self._endpoints = endpoints
-        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int], str], _Kept] = {}
+        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int], str, bool], _Kept] = {}
         self._grounds: dict[str, dict[int, str]] = {}  # data class -> model -> the entry that permits it
         self._version = -1
         self._policy_models: frozenset[str] = frozenset()
@@ -152,19 +158,67 @@ class Eligibility:
         """
         return Permit(frozenset(eligible), self.epoch, needs, claims._replace(task_class=""), task_class)
 
-    def recheck(self, permit: Permit, model: int) -> Exclusion | None:
+    def recheck(self, permit: Permit, model: int, via: int | None = None) -> Exclusion | None:
         """Return why a model may not be called under a permit at this moment, None if it may.
 
         The model must be in the permit, and the present rules must let the request go there, whatever they were when
-        the permit was made. The request is classified anew, and never as more open than before.
+        the permit was made. The request is classified anew, and never as more open than before. via: the composite for
+        which the model is called: that one must be in the permit, and the model be a part of it.
         """
+        if via is not None:
+            return self._recheck_part(permit, model, via)
         if model not in permit.models:
             return Exclusion(model, Reason.NOT_ALLOWED, "not among the models that the request was permitted")
+        return self._why(self._catalog.models[model], self._needs_now(permit), self._policy_models)
+
+    def _recheck_part(self, permit: Permit, model: int, via: int) -> Exclusion | None:
+        members = self._catalog.members.get(via)
+        if via not in permit.models or members is None or model not in (*members.models, members.judge):
+            return Exclusion(model, Reason.NOT_ALLOWED, "no part of a model that the request was permitted")
+        needs = self._needs_now(permit)
+        whole = refusal(self._catalog.models[via], needs, self._policy_models, self._endpoints, self.governance)
+        if whole is not None:
+            return Exclusion(model, whole.reason, f"{self._catalog.models[via].name} {whole.detail}")
+        return self._part_refusal(model, needs, judges=model == members.judge)
+
+    def _part_refusal(self, model: int, needs: Needs, *, judges: bool) -> Exclusion | None:
+        """Return why a model may not be called as a part of a composite, whose name stands for its parts' in lists.
+
+        A judge answers a question of ours about texts: the request's capabilities are not asked of it.
+        """
+        asked = needs._replace(allowed=frozenset(), composites=False)
+        if judges:
+            asked = asked._replace(capabilities=frozenset(), explicit_output=False)
+        return refusal(self._catalog.models[model], asked, frozenset(), self._endpoints, self.governance)
+
+    def _why(self, model: ModelPut, needs: Needs, policy_models: frozenset[str]) -> Exclusion | None:
+        """Return why a model may not be used for a request; a composite may while enough of its members may."""
+        found = refusal(model, needs, policy_models, self._endpoints, self.governance)
+        composite = model.composite
+        if found is not None or composite is None:
+            return found
+        members, least = self._catalog.members[model.model], quorum(composite)
+        if members.judge is None and judges_of(composite):
+            return Exclusion(model.model, Reason.DISABLED, f"its judge {judges_of(composite)[0]} is not there")
+        if members.judge is not None:
+            unfit = self._part_refusal(members.judge, needs, judges=True)
+            if unfit is not None:
+                name = self._catalog.models[members.judge].name
+                return Exclusion(model.model, unfit.reason, f"its judge {name}: {unfit.detail}")
+        away = [e for m in members.models if (e := self._part_refusal(m, needs, judges=False)) is not None]
+        if len(members.models) - len(away) >= least:
+            return None
+        why = "; ".join(f"{self._catalog.models[e.model].name}: {e.detail}" for e in away[:4])
+        reason = away[0].reason if away else Reason.DISABLED
+        return Exclusion(model.model, reason, f"needs {least} of its {len(composite.members)} members ({why})")
+
+    def _needs_now(self, permit: Permit) -> Needs:
+        """Return a permit's needs with the data class that the present rules make of it."""
         claims = permit.claims._replace(task_class=self._catalog.task_classes[permit.task_class].data_class)
         needs = permit.needs
         if self.governance.enforced:
             needs = needs._replace(data_class=self.governance.treat(claims, at_least=needs.data_class).data_class)
-        return refusal(self._catalog.models[model], needs, self._policy_models, self._endpoints, self.governance)
+        return needs
 
     def grounds(self, data_class: str, models: Iterable[int]) -> list[str]:
         """Return the entry of the rules by which each of these eligible models may see a data class."""
@@ -186,7 +240,7 @@ class Eligibility:
     ) -> tuple[list[int], list[Exclusion]]:
         """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left."""
         self._refresh()
-        key = (policy_models, needs.allowed, needs.capabilities, needs.data_class)
+        key = (policy_models, needs.allowed, needs.capabilities, needs.data_class, needs.composites)
         kept = self._kept.get(key)
         if kept is None:
             kept = self._small(needs, policy_models)
@@ -205,7 +259,7 @@ class Eligibility:
         eligible: list[int] = []
         excluded: list[Exclusion] = []
         for model in self._catalog.live:
-            reason = refusal(model, needs, policy_models, self._endpoints, self.governance)
+            reason = self._why(model, needs, policy_models)
             if reason is None:
                 eligible.append(model.model)
             else:
@@ -220,7 +274,8 @@ class Eligibility:
         for name in sorted(needs.allowed):
             self._catalog.model(name, "allowed_models")
         eligible, excluded = self._each(needs._replace(input_tokens=0, max_output_tokens=0), policy_models)
-        models = [self._catalog.models[i] for i in eligible]
+        parts = [m for i in eligible if (made := self._catalog.members.get(i)) is not None for m in made.all]
+        models = [self._catalog.models[i] for i in (*eligible, *parts)]
         return _Kept(
             eligible,
             excluded,

@@ -63,6 +63,7 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
             explicit_output=explicit_output is not None,
             allowed=_allowed(allowed) if allowed else _NONE,
             capabilities=capabilities,
+            composites=method != "RouterService/Decide",
         ),
         features=_features(message.features) if message.features else {},
         request_id=request.request_id,

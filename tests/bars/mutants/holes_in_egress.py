@@ -29,7 +29,9 @@ class HoledEgress(Egress):
         self._models, self._open, self._hole = catalog, adapters, hole
 
     @contextmanager
-    def _leaving(self, permit: Permit | None, kind: Kind, model: int) -> Iterator[tuple[Adapter, ModelPut]]:
+    def _leaving(
+        self, permit: Permit | None, kind: Kind, model: int, via: int | None
+    ) -> Iterator[tuple[Adapter, ModelPut]]:
         if self._hole == f"skip_{kind.value}":
             entry, wire = self._models.models[model], getattr(self, "_Egress__on_wire")  # noqa: B009 - it is mangled
             number = max(wire, default=0) + 1_000_000  # looks as if it had been checked: only the receipt tells
@@ -39,22 +41,23 @@ class HoledEgress(Egress):
             finally:
                 del wire[number]
             return
-        with super()._leaving(permit, kind, model) as found:
+        with super()._leaving(permit, kind, model, via) as found:
             yield found
 
-    def refusal(self, permit: Permit | None, model: int) -> Exclusion | None:
+    def refusal(self, permit: Permit | None, model: int, via: int | None = None) -> Exclusion | None:
         """Return why a model may not be called; with "stale_permit", as it was when the request was decided."""
         if self._hole == "stale_permit" and permit is not None:
             return None if model in permit.models else Exclusion(model, Reason.NOT_ALLOWED, "not permitted")
-        return super().refusal(permit, model)
+        return super().refusal(permit, model, via)
 
     async def call(
-        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float
-    ) -> Answer:
+        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float,
+        via: int | None = None,
+    ) -> Answer:  # fmt: skip
         """Ask a model; with "check_then_wait", a while after the check."""
         if self._hole != "check_then_wait":
-            return await super().call(permit, kind, model, request, timeout_s=timeout_s)
-        with self._leaving(permit, kind, model) as (adapter, entry):
+            return await super().call(permit, kind, model, request, timeout_s=timeout_s, via=via)
+        with self._leaving(permit, kind, model, via) as (adapter, entry):
             await asyncio.sleep(_WAIT_S)
             return await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
 

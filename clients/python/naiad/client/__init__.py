@@ -37,7 +37,7 @@ from __future__ import annotations
 from naiad.client.aio import AsyncAttemptScope, AsyncBoundDecision, AsyncClient, Deciding
 from naiad.client.blocking import AttemptScope, BoundDecision, Client
 from naiad.client.calls import Timeouts
-from naiad.client.catalog import FeatureSpec, Model, Prices, QualityPrior, TaskClass
+from naiad.client.catalog import Cascade, Check, Ensemble, FeatureSpec, Model, Prices, QualityPrior, TaskClass
 from naiad.client.errors import (
     Aborted,
     AlreadyExists,
@@ -109,6 +109,8 @@ __all__ = [
     "Cancelled",
     "Candidate",
     "CandidateExplanation",
+    "Cascade",
+    "Check",
     "Client",
     "Completion",
     "Conversation",
@@ -119,6 +121,7 @@ __all__ = [
     "DecisionRecord",
     "DecisionSummary",
     "Drift",
+    "Ensemble",
     "ErrorReason",
     "Exclusion",
     "FailedPrecondition",
