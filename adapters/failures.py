@@ -53,19 +53,23 @@ def failure_of(reply: Reply, *secrets: Secret, now: datetime) -> ProviderError:
     now: UTC, for a Retry-After that is a date. secrets: what must not be in the message.
     """
     status = reply.status
-    kind = _BY_STATUS.get(status) or (
-        InvalidRequest if 400 <= status < 500 else ServerError if status >= 500 else MalformedAnswer
-    )
     codes = ", ".join(codes_of(reply, *secrets))
     message = f"status {status}" + (f" ({codes})" if codes else "")
     if 300 <= status < 400:
         message = f"status {status}: redirects are not followed; let base_url of the endpoint be the final address"
     return reply.asked.error(
-        kind,
+        kind_of_status(status),
         message,
         status=status,
         retry_after_s=retry_after_s(reply.headers, now),
         provider_request_id=request_id_of(reply, *secrets),
+    )
+
+
+def kind_of_status(status: int) -> type[ProviderError]:
+    """Return what a status means where nothing more is known."""
+    return _BY_STATUS.get(status) or (
+        InvalidRequest if 400 <= status < 500 else ServerError if status >= 500 else MalformedAnswer
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from naiad.adapters.endpoint import Endpoint
+from naiad.adapters.openai_chat import OpenAIChat
 from naiad.adapters.wire_format import WireFormat
 
 
@@ -20,5 +22,78 @@ class Profile:
     private: bool = False  # `base_url` is in the administrator's own network
 
 
-PROFILES: Mapping[str, Profile] = {}
+def _one_version(wire: WireFormat) -> Callable[[Endpoint], WireFormat]:
+    """Speak a format of which there is one version."""
+
+    def made(endpoint: Endpoint) -> WireFormat:
+        if endpoint.api_version:
+            raise ValueError("this kind has no versions; leave it out")
+        return wire
+
+    return made
+
+
+def _chat(**quirks: Any) -> Callable[[Endpoint], WireFormat]:
+    return _one_version(OpenAIChat(**quirks))
+
+
+OPENAI_CHAT: Mapping[str, Profile] = {
+    "openai": Profile(
+        _chat(
+            max_tokens="max_completion_tokens",
+            most_stops=4,
+            reasoning=(
+                "o1", "o3", "o4", "gpt-5", "gpt-5.1-chat", "gpt-5.1-codex", "gpt-5.2-chat", "gpt-5.2-pro",
+                "gpt-5.3-chat", "gpt-5.4-pro", "gpt-6",
+            ),
+            not_reasoning=("gpt-5-chat", "gpt-5.1", "gpt-5.2", "gpt-5.3", "gpt-5.4"),
+            reasoning_system_role="developer",
+            call_ids=r".{1,40}",
+            unlisted=r"embedding|tts|whisper|dall-e|image|moderation|sora|realtime|transcribe|audio|^babbage|^davinci"
+            r"|-instruct|codex|computer-use|deep-research|-pro(-|$)",
+        ),
+        "https://api.openai.com/v1",
+        key_env="OPENAI_API_KEY",
+        listed_as="openai",
+    ),
+    "groq": Profile(
+        _chat(max_tokens="max_completion_tokens", most_stops=4, unlisted=r"whisper|tts"),
+        "https://api.groq.com/openai/v1",
+        key_env="GROQ_API_KEY",
+        listed_as="groq",
+    ),
+    "together": Profile(
+        _chat(), "https://api.together.xyz/v1", key_env="TOGETHER_API_KEY", listed_as="together"
+    ),
+    "openrouter": Profile(
+        _chat(), "https://openrouter.ai/api/v1", key_env="OPENROUTER_API_KEY", listed_as="openrouter"
+    ),
+    "mistral": Profile(
+        _chat(
+            include_usage=False,
+            seed="random_seed",
+            least_seed=0,
+            most_temperature=1.5,
+            tool_images=True,
+            call_ids=r"[A-Za-z0-9]{9}",
+        ),
+        "https://api.mistral.ai/v1",
+        key_env="MISTRAL_API_KEY",
+        listed_as="mistral",
+    ),
+    "cerebras": Profile(
+        _chat(max_tokens="max_completion_tokens", most_stops=4, most_temperature=1.5),
+        "https://api.cerebras.ai/v1",
+        key_env="CEREBRAS_API_KEY",
+        listed_as="cerebras",
+    ),
+    "huggingface": Profile(_chat(), "https://router.huggingface.co/v1", key_env="HF_TOKEN"),
+    "vllm": Profile(_chat(), "http://127.0.0.1:8000/v1", private=True),
+    "llama_server": Profile(_chat(), "http://127.0.0.1:8080/v1", private=True),
+    "ollama_openai": Profile(_chat(tool_choice=False, image_urls=False), "http://127.0.0.1:11434/v1", private=True),
+    "openai_compatible": Profile(_chat()),
+}  # fmt: skip
+"""Those that speak OpenAI's chat completions. Models that reason unless told not to, as their makers document them."""
+
+PROFILES: Mapping[str, Profile] = {**OPENAI_CHAT}
 """By kind, as in `[endpoints.NAME]`."""

@@ -8,10 +8,13 @@ kind of call with a rule of its own, no default that lets through, and no way ar
 A call has left when its adapter was called. What had left before a change is on the wire; `on_wire` tells which calls,
 and under which epoch they left. Those are not cut off, also where the adapter is still connecting. Whatever waits (a
 budget, a limiter, a delay before a hedge) waits before it calls here, never in an adapter.
+
+The breakers learn here how every call ended, whatever its kind.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
@@ -20,7 +23,9 @@ from typing import NamedTuple, final
 
 import structlog
 
-from naiad.adapters.base import Adapter, Answer, Request, StreamEvent
+from naiad.adapters.base import Adapter, Answer, Finished, Request, StreamEvent
+from naiad.adapters.errors import ProviderError, Truncated
+from naiad.server.breakers import Breakers
 from naiad.server.catalog import Catalog
 from naiad.server.eligibility import Eligibility, Permit, Reason
 from naiad.server.records import Exclusion, ModelPut
@@ -63,11 +68,18 @@ class Dispatch(NamedTuple):
 
 
 class Egress:
-    """Owner of the adapters."""
+    """Owner of the adapters, and of the breakers that eligibility reads from now on."""
 
-    def __init__(self, catalog: Catalog, eligibility: Eligibility, adapters: Mapping[str, Adapter]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        eligibility: Eligibility,
+        adapters: Mapping[str, Adapter],
+        breakers: Breakers | None = None,
+    ) -> None:
         self._catalog = catalog
         self._eligibility = eligibility
+        self.breakers = eligibility.breakers = Breakers(time.monotonic) if breakers is None else breakers
         self.__adapters = dict(adapters)  # by endpoint; the name is mangled, so that reaching for it shows
         self.__on_wire: dict[int, Dispatch] = {}
         self.__dispatched = 0
@@ -75,51 +87,45 @@ class Egress:
     def __repr__(self) -> str:
         return f"Egress(endpoints={sorted(self.__adapters)}, on_wire={len(self.__on_wire)})"
 
-    def refusal(self, permit: Permit | None, model: int, via: int | None = None) -> Exclusion | None:
-        """Return why a model may not be called at this moment, None if it may. Asking permits nothing.
-
-        via: the composite for which it would be called.
-        """
+    def refusal(self, permit: Permit | None, model: int) -> Exclusion | None:
+        """Return why a model may not be called at this moment, None if it may. Asking permits nothing."""
         if not isinstance(permit, Permit):
             return Exclusion(model, Reason.NOT_ALLOWED, "the request has no permit")
-        return self._eligibility.recheck(permit, model, via)
+        return self._eligibility.recheck(permit, model)
 
     async def call(
-        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float,
-        via: int | None = None,
-    ) -> Answer:  # fmt: skip
-        """Ask a model of the catalogue, and wait for the whole answer; via: the composite for which it is asked.
+        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
+    ) -> Answer:
+        """Ask a model of the catalogue, and wait for the whole answer.
 
-        The request's model is filled in here. Raises NotPermitted before anything is sent, else as the adapter does.
+        The request's model is filled in here. fair_s: how long an answer may well take; that none came within
+        `timeout_s` speaks against the provider only if that is longer. Raises NotPermitted before anything is sent,
+        else as the adapter does.
         """
-        with self._leaving(permit, kind, model, via) as (adapter, entry):
+        with self._leaving(permit, kind, model, fair_s) as (adapter, entry):
             return await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
 
     async def stream(
-        self,
-        permit: Permit | None,
-        kind: Kind,
-        model: int,
-        request: Request,
-        *,
-        timeout_s: float,
-        via: int | None = None,
+        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
     ) -> AsyncGenerator[StreamEvent, None]:
         """Ask, and yield the answer piece by piece; checked when the first piece is asked for, as `call` is."""
-        with self._leaving(permit, kind, model, via) as (adapter, entry):
+        with self._leaving(permit, kind, model, fair_s) as (adapter, entry):
             asked = adapter.stream(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
             async with aclosing(asked) as events:
                 async for event in events:
                     yield event
+                    if isinstance(event, Finished):
+                        return
+            raise Truncated("the stream ended without its last event", provider=entry.endpoint, model=entry.name)
 
     @contextmanager
     def _leaving(
-        self, permit: Permit | None, kind: Kind, model: int, via: int | None
+        self, permit: Permit | None, kind: Kind, model: int, fair_s: float = 0.0
     ) -> Iterator[tuple[Adapter, ModelPut]]:
         """Check a call, and keep it among those on the wire; nothing may be awaited before the adapter is called."""
         if not isinstance(kind, Kind):
             raise TypeError(f"{kind!r} is no kind of call; give it a name in egress.Kind")
-        excluded = self.refusal(permit, model, via)
+        excluded = self.refusal(permit, model)
         if excluded is not None:
             log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
             raise NotPermitted(kind, excluded)
@@ -130,8 +136,17 @@ class Egress:
             raise NotPermitted(kind, Exclusion(model, Reason.NO_ENDPOINT, detail))
         self.__dispatched = number = self.__dispatched + 1
         self.__on_wire[number] = Dispatch(kind, model, self._eligibility.epoch)
+        leave = self.breakers.begin(entry)
         try:
             yield adapter, entry
+        except ProviderError as error:
+            self.breakers.failed(leave, error, fair_s)
+            raise
+        except BaseException:  # the caller left, or a defect: nothing is known
+            self.breakers.abandoned(leave)
+            raise
+        else:
+            self.breakers.succeeded(leave)
         finally:
             del self.__on_wire[number]
 

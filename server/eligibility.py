@@ -2,7 +2,7 @@
 
 It is asked at decide time, which gives the request its permit: an immutable value that travels with it. `egress` asks
 again before each call leaves the process. It fails closed: what is unknown about a model counts against it where a rule
-needs it.
+needs it. Breakers come last, and only ever take models away: where all that are left are open, nothing is served.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from naiad.server.breakers import Breakers
 from naiad.server.catalog import Catalog
 from naiad.server.composites import judges as judges_of
 from naiad.server.composites import quorum
@@ -32,6 +33,7 @@ class Reason(IntEnum):
     CAPABILITY = 5
     DISABLED = 6
     NO_PRICE = 7
+    UNAVAILABLE = 8
     BUDGET = 9
     NEWCOMER_CAP = 11
     NO_ENDPOINT = 12
@@ -75,6 +77,7 @@ class Permit(msgspec.Struct, frozen=True, gc=False):
     needs: Needs
     claims: Claims  # with "" as the task class's: that is looked up anew
     task_class: int
+    via: int | None = None  # the composite whose parts it is for
 
 
 def refusal(
@@ -83,10 +86,12 @@ def refusal(
     policy_models: frozenset[str],
     endpoints: frozenset[str],
     governance: Governance,
+    breakers: Breakers | None = None,
 ) -> Exclusion | None:
     """Return why a model may not be used for a request, or None if it may; of a composite, its members aside.
 
-    policy_models: the policy's list, empty for all; endpoints: profiles that have an adapter.
+    policy_models: the policy's list, empty for all; endpoints: profiles that have an adapter; breakers: None does not
+    ask whether the provider is well at this moment.
     """
     if model.deleted:
         return Exclusion(model.model, Reason.DISABLED, "deleted from the catalogue")
@@ -123,6 +128,8 @@ def refusal(
             Reason.CONTEXT_WINDOW,
             f"needs {needs.input_tokens} + {reserved} tokens; the context window holds {model.context_window}",
         )
+    if breakers is not None and (objection := breakers.objection(model)):
+        return Exclusion(model.model, Reason.UNAVAILABLE, objection)
     return None
 
 
@@ -138,6 +145,8 @@ class Eligibility:
         self._policy_models: frozenset[str] = frozenset()
         self.governance = Governance()
         self.epoch = 0  # place in the log of the last change of what this depends on
+        self.breakers: Breakers | None = None  # of a server that calls providers
+        self._thinned: _Thinned | None = None
 
     def __repr__(self) -> str:
         return f"Eligibility(epoch={self.epoch}, models={len(self._catalog.live)}, {self.governance!r})"
@@ -158,30 +167,32 @@ class Eligibility:
         """
         return Permit(frozenset(eligible), self.epoch, needs, claims._replace(task_class=""), task_class)
 
-    def recheck(self, permit: Permit, model: int, via: int | None = None) -> Exclusion | None:
+    def part_permit(self, permit: Permit, composite: int) -> Permit:
+        """Return the permit to call the parts of a composite for a request, and nothing else."""
+        found = self._catalog.members.get(composite) if composite in permit.models else None
+        return msgspec.structs.replace(permit, models=frozenset(found.all if found else ()), via=composite)
+
+    def recheck(self, permit: Permit, model: int) -> Exclusion | None:
         """Return why a model may not be called under a permit at this moment, None if it may.
 
         The model must be in the permit, and the present rules must let the request go there, whatever they were when
-        the permit was made. The request is classified anew, and never as more open than before. via: the composite for
-        which the model is called: that one must be in the permit, and the model be a part of it.
+        the permit was made. The request is classified anew, and never as more open than before.
         """
-        if via is not None:
-            return self._recheck_part(permit, model, via)
         if model not in permit.models:
             return Exclusion(model, Reason.NOT_ALLOWED, "not among the models that the request was permitted")
-        return self._why(self._catalog.models[model], self._needs_now(permit), self._policy_models)
+        entry, needs, breakers = self._catalog.models[model], self._needs_now(permit), self.breakers
+        if permit.via is None:
+            return self._why(entry, needs, self._policy_models, breakers)
+        whole, members = self._catalog.models[permit.via], self._catalog.members.get(permit.via)
+        found = refusal(whole, needs, self._policy_models, self._endpoints, self.governance)
+        if found is not None or members is None or model not in members.all:
+            why = f"{whole.name} {found.detail}" if found else f"no part of {whole.name} any more"
+            return Exclusion(model, found.reason if found else Reason.NOT_ALLOWED, why)
+        return self._part_refusal(entry, needs, breakers, judges=model == members.judge)
 
-    def _recheck_part(self, permit: Permit, model: int, via: int) -> Exclusion | None:
-        members = self._catalog.members.get(via)
-        if via not in permit.models or members is None or model not in (*members.models, members.judge):
-            return Exclusion(model, Reason.NOT_ALLOWED, "no part of a model that the request was permitted")
-        needs = self._needs_now(permit)
-        whole = refusal(self._catalog.models[via], needs, self._policy_models, self._endpoints, self.governance)
-        if whole is not None:
-            return Exclusion(model, whole.reason, f"{self._catalog.models[via].name} {whole.detail}")
-        return self._part_refusal(model, needs, judges=model == members.judge)
-
-    def _part_refusal(self, model: int, needs: Needs, *, judges: bool) -> Exclusion | None:
+    def _part_refusal(
+        self, part: ModelPut, needs: Needs, breakers: Breakers | None, *, judges: bool = False
+    ) -> Exclusion | None:
         """Return why a model may not be called as a part of a composite, whose name stands for its parts' in lists.
 
         A judge answers a question of ours about texts: the request's capabilities are not asked of it.
@@ -189,26 +200,27 @@ class Eligibility:
         asked = needs._replace(allowed=frozenset(), composites=False)
         if judges:
             asked = asked._replace(capabilities=frozenset(), explicit_output=False)
-        return refusal(self._catalog.models[model], asked, frozenset(), self._endpoints, self.governance)
+        return refusal(part, asked, frozenset(), self._endpoints, self.governance, breakers)
 
-    def _why(self, model: ModelPut, needs: Needs, policy_models: frozenset[str]) -> Exclusion | None:
+    def _why(
+        self, model: ModelPut, needs: Needs, policy_models: frozenset[str], breakers: Breakers | None = None
+    ) -> Exclusion | None:
         """Return why a model may not be used for a request; a composite may while enough of its members may."""
-        found = refusal(model, needs, policy_models, self._endpoints, self.governance)
+        found = refusal(model, needs, policy_models, self._endpoints, self.governance, breakers)
         composite = model.composite
         if found is not None or composite is None:
             return found
-        members, least = self._catalog.members[model.model], quorum(composite)
-        if members.judge is None and judges_of(composite):
-            return Exclusion(model.model, Reason.DISABLED, f"its judge {judges_of(composite)[0]} is not there")
+        models, members, least = self._catalog.models, self._catalog.members[model.model], quorum(composite)
+        if members.judge is None and (names := judges_of(composite)):
+            return Exclusion(model.model, Reason.DISABLED, f"its judge {names[0]} is not there")
         if members.judge is not None:
-            unfit = self._part_refusal(members.judge, needs, judges=True)
+            unfit = self._part_refusal(models[members.judge], needs, breakers, judges=True)
             if unfit is not None:
-                name = self._catalog.models[members.judge].name
-                return Exclusion(model.model, unfit.reason, f"its judge {name}: {unfit.detail}")
-        away = [e for m in members.models if (e := self._part_refusal(m, needs, judges=False)) is not None]
+                return Exclusion(model.model, unfit.reason, f"its judge {models[members.judge].name}: {unfit.detail}")
+        away = [e for m in members.models if (e := self._part_refusal(models[m], needs, breakers)) is not None]
         if len(members.models) - len(away) >= least:
             return None
-        why = "; ".join(f"{self._catalog.models[e.model].name}: {e.detail}" for e in away[:4])
+        why = "; ".join(f"{models[e.model].name}: {e.detail}" for e in away[:4])
         reason = away[0].reason if away else Reason.DISABLED
         return Exclusion(model.model, reason, f"needs {least} of its {len(composite.members)} members ({why})")
 
@@ -236,9 +248,12 @@ class Eligibility:
             self._version = self._catalog.version
 
     def split(
-        self, needs: Needs, policy_models: frozenset[str], task_class: str = ""
+        self, needs: Needs, policy_models: frozenset[str], task_class: str = "", *, at_present: bool = True
     ) -> tuple[list[int], list[Exclusion]]:
-        """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left."""
+        """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left.
+
+        at_present: whether providers that are not well at this moment are left out.
+        """
         self._refresh()
         key = (policy_models, needs.allowed, needs.capabilities, needs.data_class, needs.composites)
         kept = self._kept.get(key)
@@ -251,9 +266,40 @@ class Eligibility:
             eligible, excluded = kept.eligible, kept.excluded
         else:
             eligible, excluded = self._each(needs, policy_models)
+        if at_present and self.breakers is not None and self.breakers.troubled:
+            eligible, excluded = self._present(self.breakers, eligible, excluded, needs)
         if not eligible:
-            raise none_left(self._catalog, excluded, task_class)
+            raise self.none_left(excluded, task_class)
         return eligible, excluded
+
+    def none_left(self, excluded: list[Exclusion], task_class: str = "") -> NaiadError:
+        """Build the error for a request that no model may serve, or none at this moment."""
+        models, breakers = self._catalog.models, self.breakers
+        gone = [models[e.model] for e in excluded if e.reason == Reason.UNAVAILABLE]
+        wait_s = min(breakers.ready_in_s(model) for model in gone) if gone and breakers is not None else None
+        return none_left(self._catalog, excluded, task_class, wait_s)
+
+    def _present(
+        self, breakers: Breakers, eligible: list[int], excluded: list[Exclusion], needs: Needs
+    ) -> tuple[list[int], list[Exclusion]]:
+        """Leave out those whose breaker is open; the same lists as before where the same are out."""
+        out = [found for model in eligible if (found := self._trouble(breakers, model, needs)) is not None]
+        if not out:
+            return eligible, excluded
+        kept = self._thinned
+        if kept is None or kept.eligible is not eligible or kept.excluded is not excluded or kept.out != out:
+            gone = {exclusion.model for exclusion in out}
+            left = [model for model in eligible if model not in gone]
+            kept = self._thinned = _Thinned(eligible, excluded, out, left, excluded + out)
+        return kept.left, kept.all
+
+    def _trouble(self, breakers: Breakers, model: int, needs: Needs) -> Exclusion | None:
+        """Return why an eligible model cannot be called at this moment, None if it can."""
+        entry = self._catalog.models[model]
+        if entry.composite is not None:
+            return self._why(entry, needs, frozenset(), breakers)
+        objection = breakers.objection(entry)
+        return Exclusion(model, Reason.UNAVAILABLE, objection) if objection else None
 
     def _each(self, needs: Needs, policy_models: frozenset[str]) -> tuple[list[int], list[Exclusion]]:
         eligible: list[int] = []
@@ -292,8 +338,23 @@ class _Kept:
     output: int  # tokens that every eligible model can write
 
 
-def none_left(catalog: Catalog, excluded: list[Exclusion], task_class: str = "") -> NaiadError:
-    """Build the error for a request that no model may serve; it names as many models as a status can carry."""
+class _Thinned(NamedTuple):
+    """A split without the models whose breaker is open."""
+
+    eligible: list[int]
+    excluded: list[Exclusion]
+    out: list[Exclusion]
+    left: list[int]
+    all: list[Exclusion]
+
+
+def none_left(
+    catalog: Catalog, excluded: list[Exclusion], task_class: str = "", wait_s: float | None = None
+) -> NaiadError:
+    """Build the error for a request that no model may serve; it names as many models as a status can carry.
+
+    wait_s: until one may, where it is only that providers are not well.
+    """
     counts: dict[str, int] = {}
     for exclusion in excluded:
         name = Reason(exclusion.reason).name
@@ -304,13 +365,19 @@ def none_left(catalog: Catalog, excluded: list[Exclusion], task_class: str = "")
     facts = "; ".join(f"{name}: {detail}" for name, _, detail in few) or "the catalogue is empty"
     if len(few) < len(named):
         facts += f"; and {len(named) - len(few)} more"
+    metadata = {"task_class": task_class, "models": len(excluded), "reasons": reasons}
+    details = [("excluded", _within(named, _DETAILS_BYTES))]
+    if wait_s is not None:
+        return NaiadError(
+            "MODELS_UNAVAILABLE",
+            f"every model that may be used for this request fails at present ({facts}); wait as long as RetryInfo says",
+            code="UNAVAILABLE", metadata=metadata, details=details, retry_after_s=wait_s,
+        )  # fmt: skip
     return NaiadError(
         "NO_ELIGIBLE_MODEL",
         f"no model may be used for this request ({facts}); change the request or the catalogue accordingly",
-        code="FAILED_PRECONDITION",
-        metadata={"task_class": task_class, "models": len(excluded), "reasons": reasons},
-        details=[("excluded", _within(named, _DETAILS_BYTES))],
-    )
+        code="FAILED_PRECONDITION", metadata=metadata, details=details,
+    )  # fmt: skip
 
 
 def _within(named: list[tuple[str, int, str]], most: int) -> list[tuple[str, int, str]]:

@@ -8,8 +8,8 @@ import msgspec
 
 from naiad.adapters.base import Message, ResponseSchema, ToolChoice, ToolMode, ToolSpec
 from naiad.adapters.base import Request as ProviderRequest
+from naiad.server.attempts import MAX_ATTEMPTS, Task
 from naiad.server.bounds import LONGEST_SCHEMA
-from naiad.server.completion import MAX_ATTEMPTS, Task
 from naiad.server.conversation import tool_name
 from naiad.server.convert import enum_value, items, number, optional_count, optional_money, text
 from naiad.server.eligibility import Capability
@@ -32,10 +32,10 @@ _TOOL_MODES: dict[int, ToolMode] = {
 }
 
 
-def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...]) -> Task:
+def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...], *, streams: bool = False) -> Task:
     """Return what is to be answered, and what that needs beyond the query's needs; raises NaiadError.
 
-    Query and messages are those of the same request.
+    Query and messages are those of the same request; streams: whether its answer is to come piece by piece.
     """
     if not messages:
         raise NaiadError("FIELD_REQUIRED", "messages is empty; send at least one message", field="messages")
@@ -50,6 +50,8 @@ def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...]) -
         capabilities.add(int(Capability.TOOLS))
     if options.response_json_schema:
         capabilities.add(int(Capability.JSON_SCHEMA))
+    if streams:
+        capabilities.add(int(Capability.STREAMING))
     return Task(
         needs=query.needs._replace(capabilities=frozenset(capabilities)),
         request=ProviderRequest(

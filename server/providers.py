@@ -16,7 +16,7 @@ from naiad.server.records import ModelPut, Prices
 
 ECHO, REPLAY = "echo", "replay"
 KINDS = (ECHO, REPLAY)
-_SYSTEM_PROMPT = 6
+_STREAMING, _SYSTEM_PROMPT = 4, 6
 
 
 def _remote(profile: Profile, endpoint: Endpoint) -> Adapter:
@@ -72,7 +72,7 @@ def default_models() -> list[ModelPut]:
                 upstream_model=size,
                 endpoint=ECHO,
                 prices=free,
-                capabilities=(_SYSTEM_PROMPT,),
+                capabilities=(_STREAMING, _SYSTEM_PROMPT),
             )
             for size in ("small", "large")
         ]
@@ -87,7 +87,7 @@ def default_models() -> list[ModelPut]:
                 endpoint=REPLAY,
                 prices=from_price(price, "recorded"),
                 context_window=listed[1] if listed else None,
-                capabilities=(_SYSTEM_PROMPT,),
+                capabilities=(_STREAMING, _SYSTEM_PROMPT),
             )
         )
     return models

@@ -1,17 +1,18 @@
-"""Decide and Complete as the servicers call them: new task classes, repeated requests, the draw, the journal."""
+"""The router's calls as the servicers make them: new task classes, repeated requests, the draw, the journal."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
 import structlog
 
-from naiad.server.completion import ALL_FAILED, Completer, Completion, Done, Task
+from naiad.server.attempts import Asking, Done, Task
+from naiad.server.completion import ALL_FAILED, Completer, Completion
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
 from naiad.server.errors import NaiadError, reply_not_available, request_id_reused
@@ -19,6 +20,7 @@ from naiad.server.inventory import UNCLASSIFIED, Inventory
 from naiad.server.journal import Journal, Request
 from naiad.server.records import Budget, Decided, Released, decode
 from naiad.server.store.base import DecisionFilter, Store
+from naiad.server.streaming import Event, Pipe, Streamed
 
 log = structlog.get_logger(__name__)
 
@@ -222,22 +224,25 @@ class Routing:
                 usd_per_request=budget.usd_per_request,
             )  # fmt: skip
 
-    async def complete(self, query: Query, task: Task, request: Request, *, timeout_s: float) -> Completion:
+    async def complete(
+        self, query: Query, task: Task, request: Request, *, timeout_s: float, asking: Asking | None = None
+    ) -> Completion:
         """Answer a task; raises NaiadError.
 
         The same request id gets the same answer, or the same failure of all providers, while it is kept in memory; two
-        at a time share one call.
+        at a time share one call, and then it is the first one's `asking` that is used.
         """
         if not request.request_id:
-            return await self._complete(query, task, request, timeout_s)
-        running = self._completions.find(request.method, request.request_id, request.digest)
+            return await self._complete(query, task, request, timeout_s, asking)
+        digest = f"{request.method} {request.digest}"  # the bodies of Complete and StreamComplete may be the same
+        running = self._completions.find(request.method, request.request_id, digest)
         if running is None:
             if await self._journal.earlier(request, Done) is not None:
                 raise reply_not_available(request.request_id, request.method)
-            running = self._completions.find(request.method, request.request_id, request.digest)
+            running = self._completions.find(request.method, request.request_id, digest)
         if running is None:
-            running = Shared(asyncio.ensure_future(self._complete(query, task, request, timeout_s)))
-            self._completions.keep(request.request_id, request.digest, running)
+            running = Shared(asyncio.ensure_future(self._complete(query, task, request, timeout_s, asking)))
+            self._completions.keep(request.request_id, digest, running)
         try:
             return await running.join()
         except BaseException:
@@ -245,13 +250,43 @@ class Routing:
                 self._completions.drop(request.request_id)
             raise
 
-    async def _complete(self, query: Query, task: Task, request: Request, timeout_s: float) -> Completion:
+    async def stream(
+        self, query: Query, task: Task, request: Request, *, timeout_s: float, fail_fast: bool
+    ) -> AsyncGenerator[Event | Completion, None]:
+        """Answer a task piece by piece; the completion comes last. Raises as `complete` does, and STREAM_CUT.
+
+        A request id that is known already, or under way, gets its completion alone. Closing this ends the provider's
+        call, unless somebody else waits for the same request.
+        """
+        pipe = Pipe()
+        asking = Streamed(pipe, self._monotonic, fail_fast=fail_fast)
+        answering = asyncio.ensure_future(self.complete(query, task, request, timeout_s=timeout_s, asking=asking))
+        answering.add_done_callback(lambda _: pipe.end())
+        try:
+            while (event := await pipe.get()) is not None:
+                yield event
+            yield await answering
+        finally:
+            pipe.desert()
+            if not answering.done():
+                answering.cancel()
+            answering.add_done_callback(_looked_at)
+
+    async def _complete(
+        self, query: Query, task: Task, request: Request, timeout_s: float, asking: Asking | None
+    ) -> Completion:
         began = self._monotonic()
         plain = msgspec.structs.replace(query, request_id="", request_digest="", calls=False)
         decision = await self.decide(plain, request.method)
         left = timeout_s - (self._monotonic() - began)
-        return await self._completer.complete(decision, task, request, timeout_s=left)
+        return await self._completer.complete(decision, task, request, timeout_s=left, asking=asking)
 
     def ticket(self, decision_id: str, field: str = "decision_id") -> Ticket:
         """Return what a decision id says; raises NaiadError for one that is not ours."""
         return self.engine.ticket(decision_id, field)
+
+
+def _looked_at(done: asyncio.Future[Completion]) -> None:
+    """Look at the result of work that nobody waits for any more: it was recorded where it happened."""
+    if not done.cancelled():
+        done.exception()

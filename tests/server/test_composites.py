@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from naiad.bandit.objective import Strategy
@@ -77,28 +78,35 @@ def test_a_name_in_the_allow_list_stands_for_its_members_and_nobody_else() -> No
     decision = made.decide(query(needs=named), at_ms=1, uniform=0.5)
     assert decision.record.models == [3]
     assert decision.permit is not None
+    parts = made.eligibility.part_permit(decision.permit, 3)
     for member in range(3):
-        assert made.eligibility.recheck(decision.permit, member, via=3) is None
+        assert made.eligibility.recheck(parts, member) is None
         assert made.eligibility.recheck(decision.permit, member) is not None, "not for itself"
     member_only = made.decide(query(needs=ALL._replace(allowed=frozenset({"echo/m0"}))), at_ms=1, uniform=0.5)
     assert member_only.record.models == [0]
     assert member_only.permit is not None
-    assert made.eligibility.recheck(member_only.permit, 0, via=3) is not None
+    assert made.eligibility.part_permit(member_only.permit, 3).models == frozenset()
 
 
 def test_a_rule_made_later_binds_every_part() -> None:
     made = world(ensemble(aggregation=Aggregation.JUDGE, judge="echo/m2", members=("echo/m0", "echo/m1")))
     permit = made.decide(query(needs=ALL), at_ms=1, uniform=0.5).permit
     assert permit is not None
-    assert made.eligibility.recheck(permit, 2, via=3) is None
+    parts = made.eligibility.part_permit(permit, 3)
+    assert parts.models == {0, 1, 2}
+    assert made.eligibility.recheck(parts, 2) is None
     made.apply(20, model(2, disabled=True))
-    refused = made.eligibility.recheck(permit, 2, via=3)
+    refused = made.eligibility.recheck(parts, 2)
     assert refused is not None
     assert refused.reason == Reason.DISABLED
-    assert made.eligibility.recheck(permit, 0, via=3) is None, "the members are as they were"
+    assert made.eligibility.recheck(parts, 0) is None, "the members are as they were"
     record = made.decide(query(needs=ALL), at_ms=2, uniform=0.5).record
     assert "its judge echo/m2" in next(e.detail for e in record.excluded if e.model == 3)
-    assert made.eligibility.recheck(permit, 0, via=1) is not None, "not by way of what is no composite"
+    assert made.eligibility.part_permit(permit, 1).models == frozenset(), "what is no composite has no parts"
+    made.apply(21, msgspec.structs.replace(made.catalog.models[3], disabled=True))
+    refused = made.eligibility.recheck(parts, 0)
+    assert refused is not None
+    assert refused.detail == "team/three disabled in the catalogue"
 
 
 @pytest.mark.parametrize("strategy", [Strategy.ENSEMBLE, Strategy.CASCADE])

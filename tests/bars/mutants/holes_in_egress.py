@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from naiad.adapters.base import Adapter, Answer, Request
+from naiad.server.attempts import Attempts
 from naiad.server.catalog import Catalog
 from naiad.server.completion import Completer
 from naiad.server.egress import Dispatch, Egress, Kind
@@ -30,7 +31,7 @@ class HoledEgress(Egress):
 
     @contextmanager
     def _leaving(
-        self, permit: Permit | None, kind: Kind, model: int, via: int | None
+        self, permit: Permit | None, kind: Kind, model: int, fair_s: float = 0.0
     ) -> Iterator[tuple[Adapter, ModelPut]]:
         if self._hole == f"skip_{kind.value}":
             entry, wire = self._models.models[model], getattr(self, "_Egress__on_wire")  # noqa: B009 - it is mangled
@@ -41,29 +42,36 @@ class HoledEgress(Egress):
             finally:
                 del wire[number]
             return
-        with super()._leaving(permit, kind, model, via) as found:
+        with super()._leaving(permit, kind, model, fair_s) as found:
             yield found
 
-    def refusal(self, permit: Permit | None, model: int, via: int | None = None) -> Exclusion | None:
-        """Return why a model may not be called; with "stale_permit", as it was when the request was decided."""
+    def refusal(self, permit: Permit | None, model: int) -> Exclusion | None:
+        """Return why a model may not be called; with "stale_permit", by the rules as the request was decided."""
         if self._hole == "stale_permit" and permit is not None:
+            if objection := self.breakers.objection(self._models.models[model]):
+                return Exclusion(model, Reason.UNAVAILABLE, objection)
             return None if model in permit.models else Exclusion(model, Reason.NOT_ALLOWED, "not permitted")
-        return super().refusal(permit, model, via)
+        return super().refusal(permit, model)
 
     async def call(
-        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float,
-        via: int | None = None,
-    ) -> Answer:  # fmt: skip
+        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
+    ) -> Answer:
         """Ask a model; with "check_then_wait", a while after the check."""
         if self._hole != "check_then_wait":
-            return await super().call(permit, kind, model, request, timeout_s=timeout_s, via=via)
-        with self._leaving(permit, kind, model, via) as (adapter, entry):
+            return await super().call(permit, kind, model, request, timeout_s=timeout_s, fair_s=fair_s)
+        with self._leaving(permit, kind, model) as (adapter, entry):
             await asyncio.sleep(_WAIT_S)
             return await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
+
+
+class _CarelessAttempts(Attempts):
+    """Leaves it to the egress whether a model may be called."""
+
+    def refusal(self, *_: Any) -> Exclusion | None:
+        return None
 
 
 class CarelessCompleter(Completer):
     """A completer that leaves it to the egress whether a model may be called, which with "skip_fallback" lets it."""
 
-    def _refusal(self, *_: Any) -> Exclusion | None:
-        return None
+    attempting = _CarelessAttempts

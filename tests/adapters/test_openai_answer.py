@@ -1,0 +1,358 @@
+"""What is read in OpenAI's chat format: answers, streams, usage and the reasons for an end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from naiad.adapters.base import (
+    Answer,
+    FinishReason,
+    Message,
+    Role,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+    Usage,
+)
+from naiad.adapters.errors import (
+    ContextTooLong,
+    InvalidRequest,
+    MalformedAnswer,
+    ModelNotFound,
+    Overloaded,
+    ProviderError,
+    QuotaExhausted,
+    RateLimited,
+    ServerError,
+    Truncated,
+)
+from naiad.adapters.openai_chat import OpenAIChat
+from naiad.adapters.streams import parts_of
+from naiad.adapters.wire_format import StreamReader
+from tests.adapters.talking import ASKED, QUESTION, answer, reply, sending, streamed
+
+WIRE = OpenAIChat()
+FIXTURES = Path(__file__).parent / "fixtures" / "openai"
+TEXT = "The capital of France is Paris – «la Ville Lumière»."
+USAGE = Usage(19, 9, cached_input_tokens=4, cache_write_tokens=2, reasoning_tokens=3)
+
+
+def fixture(name: str) -> bytes:
+    """Return the bytes of a reply."""
+    return (FIXTURES / name).read_bytes()
+
+
+def said(message: dict[str, Any], finish: Any = "stop", **more: Any) -> bytes:
+    """Return a completion."""
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    return msgspec.json.encode(
+        {"id": "x", "model": "m-1", "choices": [{"message": message, "finish_reason": finish}], "usage": usage, **more}
+    )
+
+
+def chunks(*pieces: dict[str, Any] | str, done: bool = True) -> bytes:
+    """Return a stream of chunks, given by what they add or as they are."""
+    texts = [
+        piece if isinstance(piece, str)
+        else msgspec.json.encode(piece if "choices" in piece or "error" in piece else {"choices": [piece]}).decode()
+        for piece in pieces
+    ]  # fmt: skip
+    return "".join(f"data: {text}\n\n" for text in (*texts, *(["[DONE]"] if done else []))).encode()
+
+
+def text_chunk(text: str, finish: str | None = None) -> dict[str, Any]:
+    """Return a chunk of text."""
+    return {"delta": {"content": text}, "finish_reason": finish}
+
+
+def call_chunk(**call: Any) -> dict[str, Any]:
+    """Return a chunk of one tool call."""
+    return {"delta": {"tool_calls": [call]}}
+
+
+END = {"delta": {}, "finish_reason": "stop"}
+
+# --- fixtures ---
+
+
+@pytest.mark.parametrize("name", ["text.json", "text.sse", "gateway.sse"])
+def test_text(name: str) -> None:
+    found = answer(WIRE, fixture(name)) if name.endswith("json") else streamed(WIRE, fixture(name))[1]
+    assert found == Answer(
+        parts=(TextPart(TEXT),),
+        finish=FinishReason.STOP,
+        usage=USAGE,
+        model="some-model-2026-10-01",
+        provider_request_id="chatcmpl-own-1",
+    )
+
+
+def test_tool_calls_whole_and_in_interleaved_fragments() -> None:
+    whole = answer(WIRE, fixture("tools.json"))
+    assert whole.parts == (
+        TextPart("I look it up. "),
+        ToolCallPart("call_w1", "weather", '{"city": "Zürich", "days": 2}'),
+        ToolCallPart("call_w2", "clock", "{}"),
+    )
+    assert whole.finish is FinishReason.TOOL_CALLS
+    deltas, found = streamed(WIRE, fixture("tools.sse"))
+    assert found == whole
+    assert parts_of(deltas) == whole.parts
+
+
+@pytest.mark.parametrize("name", ["refusal.json", "refusal.sse"])
+def test_a_refusal_is_an_outcome(name: str) -> None:
+    found = answer(WIRE, fixture(name)) if name.endswith("json") else streamed(WIRE, fixture(name))[1]
+    assert found.finish is FinishReason.REFUSAL
+    assert found.text == "I can't help with that."
+    assert found.usage == USAGE
+
+
+# --- ends ---
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [("stop", FinishReason.STOP), ("length", FinishReason.LENGTH), ("model_length", FinishReason.LENGTH),
+     ("eos", FinishReason.STOP), ("tool_calls", FinishReason.TOOL_CALLS),
+     ("content_filter", FinishReason.CONTENT_FILTER), ("something_new", FinishReason.OTHER)],
+)  # fmt: skip
+def test_reasons_for_an_end(reason: str, finish: FinishReason) -> None:
+    assert answer(WIRE, said({"content": "x"}, reason)).finish is finish
+    assert streamed(WIRE, chunks(text_chunk("x"), {"delta": {}, "finish_reason": reason}))[1].finish is finish
+
+
+def test_a_tool_call_that_was_asked_for_by_name_ends_with_stop() -> None:
+    message = {"content": None, "tool_calls": [{"id": "c", "function": {"name": "clock", "arguments": "{}"}}]}
+    assert answer(WIRE, said(message, "stop")).finish is FinishReason.TOOL_CALLS
+
+
+@pytest.mark.parametrize(("reason", "kind"), [("error", ServerError), ("insufficient_system_resource", Overloaded)])
+def test_ends_that_are_failures(reason: str, kind: type[ProviderError]) -> None:
+    with pytest.raises(kind, match=reason):
+        answer(WIRE, said({"content": "x"}, reason))
+    with pytest.raises(kind, match=reason):
+        streamed(WIRE, chunks(text_chunk("x"), {"delta": {}, "finish_reason": reason}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        said({"content": "x"}, None),
+        b"{}",
+        b'{"choices": []}',
+        b'{"choices": [{}]}',
+        b"[]",
+        b"",
+        b'{"choices": [{"message": {"content": "x", "refusal": 7}, "finish_reason": "stop"}]}',
+        said({"tool_calls": [{"id": "c", "function": {"arguments": "{}"}}]}, "tool_calls"),
+        said({"tool_calls": [{"id": "c"}]}, "tool_calls"),
+    ],
+)
+def test_a_reply_that_is_no_completion(body: bytes) -> None:
+    with pytest.raises(MalformedAnswer):
+        answer(WIRE, body)
+
+
+def test_an_empty_answer_is_one() -> None:
+    found = answer(WIRE, said({"content": None, "reasoning": "long thoughts"}, "length"))
+    assert (found.parts, found.finish) == ((), FinishReason.LENGTH)
+
+
+# --- oddities ---
+
+
+def test_content_in_parts() -> None:
+    content = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "Paris"}, 7]
+    assert answer(WIRE, said({"content": content})).text == "Paris"
+    assert streamed(WIRE, chunks({"delta": {"content": content}, "finish_reason": "stop"}))[1].text == "Paris"
+
+
+def test_calls_without_ids_get_some_that_are_unique_in_the_conversation() -> None:
+    calls = [
+        {"function": {"name": "a", "arguments": {"x": 1}}},
+        {"id": "null", "function": {"name": "b", "arguments": None}},
+    ]
+    earlier = Message(Role.ASSISTANT, (ToolCallPart("call_1", "a", "{}"),))
+    request = replace(QUESTION, messages=(*QUESTION.messages, earlier))
+    expected = (ToolCallPart("call_2", "a", '{"x":1}'), ToolCallPart("call_3", "b", ""))
+    assert answer(WIRE, said({"tool_calls": calls}, "tool_calls"), request).parts == expected
+    whole = {"delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}
+    assert streamed(WIRE, chunks(whole), request)[1].parts == expected
+
+
+def test_fragments_without_an_index_and_calls_that_share_one() -> None:
+    function = {"name": "a", "arguments": "{"}
+    loose = chunks(call_chunk(id="c1", function=function), call_chunk(function={"arguments": "}"}),
+                   call_chunk(id="c2", function=function), call_chunk(function={"arguments": "}"}), END)  # fmt: skip
+    shared = chunks(
+        call_chunk(index=0, id="c1", function=function),
+        call_chunk(index=0, id="c1", function={"arguments": "}"}),
+        call_chunk(index=0, id="c2", function=function),
+        call_chunk(index=0, function={"arguments": "}"}),
+        END,
+    )
+    expected = (ToolCallPart("c1", "a", "{}"), ToolCallPart("c2", "a", "{}"))
+    for stream in (loose, shared):
+        deltas, found = streamed(WIRE, stream)
+        assert found.parts == parts_of(deltas) == expected
+        assert [delta.index for delta in deltas if isinstance(delta, ToolCallDelta)] == [0, 0, 1, 1]
+
+
+def test_other_choices_and_empty_chunks_are_no_part_of_the_answer() -> None:
+    other = {"choices": [{"index": 1, "delta": {"content": "no"}}, {"index": 0, "delta": {"content": "yes"}}]}
+    deltas, found = streamed(
+        WIRE, b": waiting\n\ndata:\n\n" + chunks(other, {"choices": []}, {"choices": [{"delta": None}]}, END)
+    )
+    assert deltas == [TextDelta("yes")]
+    assert found.text == "yes"
+
+
+def test_the_headers_request_id_comes_first() -> None:
+    found = WIRE.answer(reply(said({"content": "x"}), headers={"x-request-id": "r-1"}), sending(WIRE))
+    assert found.provider_request_id == "r-1"
+    assert answer(WIRE, said({"content": "x"}, id="two words")).provider_request_id == ""
+
+
+# --- streams ---
+
+
+def fed(stream: bytes) -> StreamReader:
+    """Return a reader that got all of a stream."""
+    from tests.adapters.talking import events
+
+    reader = WIRE.reader(ASKED, {}, sending(WIRE, stream=True))
+    for event in events(WIRE.framing, stream):
+        list(reader.feed(event))
+    return reader
+
+
+def test_without_done_a_stream_with_a_reason_is_whole_and_one_without_is_not() -> None:
+    reader = fed(chunks(text_chunk("Par"), text_chunk("is", "stop"), done=False))
+    assert not reader.done
+    found = reader.answer()
+    assert found is not None
+    assert found.text == "Paris"
+    assert found.usage.estimated
+    for cut in (chunks(text_chunk("Par"), done=False), chunks(text_chunk("Par")), b"", b"data: [DONE]\n\n"):
+        assert fed(cut).answer() is None
+        with pytest.raises(Truncated):
+            streamed(WIRE, cut)
+
+
+def test_nothing_that_follows_done_is_read() -> None:
+    _, found = streamed(WIRE, chunks(text_chunk("x", "stop")) + b"data: garbage\n\n")
+    assert found.text == "x"
+    reader = fed(chunks(text_chunk("x", "stop")) + b"data: garbage\n\n")
+    assert reader.done
+
+
+@pytest.mark.parametrize("after", [text_chunk("more"), call_chunk(index=0, id="c", function={"name": "a"})])
+def test_an_answer_that_goes_on_after_its_end_is_malformed(after: dict[str, Any]) -> None:
+    with pytest.raises(MalformedAnswer, match="goes on"):
+        streamed(WIRE, chunks(text_chunk("x", "stop"), after))
+
+
+@pytest.mark.parametrize("data", ["{", "7", "[]", '{"choices": 7}', "secret words", '{"choices": [{"delta": []}]}'])
+def test_an_event_that_is_no_chunk(data: str) -> None:
+    with pytest.raises(MalformedAnswer) as caught:
+        streamed(WIRE, chunks(text_chunk("x"), data))
+    assert "secret" not in str(caught.value)
+
+
+# --- usage ---
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 2}, Usage(5, 2)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "num_cached_tokens": 4}, Usage(5, 2, 4)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "cached_tokens": 4}, Usage(5, 2, 4)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_cache_hit_tokens": 4}, Usage(5, 2, 4)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": None}, Usage(5, 2)),
+        ({"prompt_tokens": 5.0, "completion_tokens": 2}, Usage(5, 2)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 16,  # reasoning apart
+          "completion_tokens_details": {"reasoning_tokens": 9}}, Usage(5, 11, reasoning_tokens=9)),
+    ],
+)  # fmt: skip
+def test_usage_in_common_terms(usage: Any, expected: Usage) -> None:
+    found = answer(WIRE, said({"content": "x"}, usage=usage))
+    assert found.usage == expected
+    assert found.notices == ()
+    stream = chunks(text_chunk("x", "stop"), {"choices": [], "usage": usage})
+    assert streamed(WIRE, stream)[1].usage == expected
+
+
+def test_groq_counts_elsewhere_in_streams() -> None:
+    last = {"choices": [], "x_groq": {"id": "r", "usage": {"prompt_tokens": 5, "completion_tokens": 2}}}
+    assert streamed(WIRE, chunks(text_chunk("x", "stop"), last))[1].usage == Usage(5, 2)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [None, {}, 7, "many", {"prompt_tokens": 5}, {"prompt_tokens": -1, "completion_tokens": 2},
+     {"prompt_tokens": "5", "completion_tokens": 2}, {"prompt_tokens": True, "completion_tokens": 2},
+     {"prompt_tokens": 5.5, "completion_tokens": 2}, {"prompt_tokens": 5, "completion_tokens": 1 << 41},
+     {"prompt_tokens": 5, "completion_tokens": 0},
+     {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 6}},
+     {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": [1]}},
+     {"prompt_tokens": 5, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 3}}],
+)  # fmt: skip
+def test_usage_that_lies_is_estimated_and_said_so(usage: Any) -> None:
+    found = answer(WIRE, said({"content": "four words of text"}, usage=usage))
+    assert found.usage.estimated
+    assert found.usage.output_tokens == 5, "18 bytes"
+    assert len(found.notices) == 1
+    assert "estimated" in found.notices[0]
+
+
+# --- errors in the midst ---
+
+IN_BODY = [
+    ({"code": 429, "message": "SECRET words"}, RateLimited, 429),
+    ({"code": 502, "message": "SECRET words", "metadata": {"provider_name": "x"}}, ServerError, 502),
+    ({"code": 402, "message": "SECRET words"}, QuotaExhausted, 402),
+    ({"code": 403, "message": "SECRET words", "metadata": {"flagged_input": "SECRET"}}, InvalidRequest, 403),
+    ({"code": 400, "message": "This endpoint's maximum context length is 8192 tokens. SECRET"}, ContextTooLong, 400),
+    ({"code": "context_length_exceeded", "message": "SECRET words"}, ContextTooLong, 200),
+    ({"code": None, "type": "overloaded_error", "message": "SECRET words"}, Overloaded, 200),
+    ({"code": "model_not_found", "type": "invalid_request_error"}, ModelNotFound, 200),
+    ({"message": "SECRET words", "type": "SECRET", "code": "SECRET"}, ServerError, 200),
+    ("SECRET words", ServerError, 200),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "status"), IN_BODY)
+def test_an_error_in_a_reply_of_status_200(error: Any, kind: type[ProviderError], status: int) -> None:
+    bodies = (
+        msgspec.json.encode({"error": error, "user_id": "SECRET"}),
+        said({"content": "x"}, error=error),
+        msgspec.json.encode({"choices": [{"error": error, "message": {"content": ""}, "finish_reason": "error"}]}),
+    )
+    for body in bodies:
+        with pytest.raises(kind) as caught:
+            answer(WIRE, body)
+        assert type(caught.value) is kind
+        assert caught.value.status == status
+        assert "SECRET" not in repr(caught.value)
+
+
+@pytest.mark.parametrize(("error", "kind", "status"), IN_BODY)
+def test_an_error_in_the_midst_of_a_stream(error: Any, kind: type[ProviderError], status: int) -> None:
+    event = msgspec.json.encode({"error": error}).decode()
+    broken = {"choices": [{"delta": {"content": ""}, "finish_reason": "error"}], "error": error}
+    for stream in (chunks(text_chunk("x"), {"error": error}), chunks(text_chunk("x"), broken),
+                   chunks(text_chunk("x"), done=False) + f"event: error\ndata: {event}\n\n".encode(),
+                   chunks(text_chunk("x"), {"choices": [], "x_groq": {"error": error}})):  # fmt: skip
+        with pytest.raises(kind) as caught:
+            streamed(WIRE, stream)
+        assert type(caught.value) is kind
+        assert caught.value.status == status
+        assert "SECRET" not in repr(caught.value)
