@@ -6,8 +6,9 @@ Every attempt is recorded, a failure as well: it teaches availability, never qua
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Protocol
 
 import msgspec
@@ -33,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 LEAST_S = 0.01  # with less time than this no attempt is begun
 _SETTLE_S = 30.0  # beyond an attempt's deadline, until its bill is on disk: a hold that outlives it is taken for spent
-_FINISH = {
+FINISH = {
     FinishReason.STOP: 1,
     FinishReason.LENGTH: 2,
     FinishReason.TOOL_CALLS: 3,
@@ -86,6 +87,10 @@ class Asking(Protocol):
         """Be told that an attempt begins."""
         ...
 
+    async def pass_on(self, answer: Answer) -> None:
+        """Be given an answer that was asked for in another way; raises ReaderStalled."""
+        ...
+
     async def ask(
         self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
         timeout_s: float, fair_s: float,
@@ -102,6 +107,9 @@ class Whole:
 
     def began(self, walk: Walk, name: str, model: ModelPut) -> None:
         """Tell nobody."""
+
+    async def pass_on(self, answer: Answer) -> None:
+        """Pass nothing on: the answer is returned."""
 
     async def ask(
         self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
@@ -127,11 +135,17 @@ class Walk:
     spent: int = 0  # nano-USD, as far as it is known
     outgrown: int | None = None  # the largest context window that was too small, tokens
     over: bool = False  # nothing further may help
+    parts: int = 0  # how many of the attempts were made for a composite, which counts once
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))  # that attempts are named by
 
     @property
     def more(self) -> int:
         """How many attempts may still be made."""
-        return 0 if self.over else self.task.max_attempts - len(self.made)
+        return 0 if self.over else self.task.max_attempts - (len(self.made) - self.parts)
+
+    def name(self) -> str:
+        """Return the name of the next attempt."""
+        return str(next(self.numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +207,10 @@ class Attempts:
         """
         record, task = walk.decision.record, walk.task
         model = self._engine.catalog.models[record.models[position]]
-        name = str(len(walk.made) + 1)
         excluded = self.refusal(walk, position)
         if excluded is not None:
             return excluded
+        name = walk.name()
         hold = await self._reserve(record, name, model, task, max(0.0, self.left_s(walk)))
         if isinstance(hold, Shortage):
             return hold
@@ -236,19 +250,20 @@ class Attempts:
             raise reader_stalled(walk.decision, name, model) from None
         except asyncio.CancelledError:
             gone = _given_up(blank, asking, "cancelled by the caller")
+            walk.made.append((name, gone))
             recording = asyncio.ensure_future(self.record(walk, name, gone, None, hold))
             self._recording.add(recording)
             recording.add_done_callback(self._recorded)
             raise
         measured_s = self._monotonic() - began_s
-        usage = _usage(answer.usage)
+        usage = usage_of(answer.usage)
         outcome = msgspec.structs.replace(
             blank,
             usage=usage,
             cost=cost_of(usage, model.prices),
             latency_s=measured_s if answer.latency_s is None else answer.latency_s,
             first_token_s=asking.first_s if answer.latency_s is None else None,
-            finish=_FINISH.get(answer.finish, 0),
+            finish=FINISH.get(answer.finish, 0),
         )
         return Made(name, outcome, answer, None, hold)
 
@@ -329,7 +344,8 @@ def _bounded(task: Task, output_tokens: int | None) -> Task:
     return replace(task, request=replace(task.request, max_output_tokens=output_tokens))
 
 
-def _usage(usage: ProviderUsage) -> Usage:
+def usage_of(usage: ProviderUsage) -> Usage:
+    """Return a provider's count in the log's words."""
     return Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,

@@ -24,12 +24,13 @@ from naiad.server.attempt_error import AttemptError
 from naiad.server.catalog import Catalog, Members
 from naiad.server.eligibility import Needs, Reason
 from naiad.server.errors import NaiadError
+from naiad.server.judging import JUDGE_TOKENS
 from naiad.server.money import most_of
 from naiad.server.periods import bounds_ms, iso
 from naiad.server.records import BudgetPut, Exclusion, Hold, ModelPut, Outcome
 
 NANO = 1e9
-JUDGE_TOKENS = 1_024  # that a judge may write, or that its instructions have
+_INSTRUCTIONS = 400  # tokens that a judge is told besides the task and the answers
 UNKNOWN_OUTPUT_TOKENS = 4_096  # written at most by a model of which nothing else is known
 _SOON_MS = 60_000  # a period that ends so soon is worth waiting for
 _PERIODS = 16  # kept of a budget: bills come late, and clocks are set back
@@ -201,9 +202,10 @@ class Ceilings:
         judge, written = models[members.judge], [self.output_bound(models[m], needs) for m in members.models]
         if judge.prices is None:
             return 0
+        read = needs.input_tokens + _INSTRUCTIONS
         if members.in_turn:
-            return sum(most_of(judge.prices, needs.input_tokens + each, JUDGE_TOKENS) for each in written[:-1])
-        return most_of(judge.prices, needs.input_tokens + sum(written), JUDGE_TOKENS)
+            return sum(most_of(judge.prices, read + each, JUDGE_TOKENS) for each in written[:-1])
+        return most_of(judge.prices, read + sum(written), JUDGE_TOKENS)
 
     def _matching(self, workflow: str, task_class: int, key: str) -> tuple[_Account, ...]:
         """Return the budgets that hold for a request."""

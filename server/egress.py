@@ -43,6 +43,7 @@ class Kind(Enum):
     FALLBACK = "fallback"
     HEDGE = "hedge"
     ENSEMBLE = "ensemble"
+    CASCADE = "cascade"
     JUDGE = "judge"
     EMBEDDING = "embedding"
     CACHE = "cache"

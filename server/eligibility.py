@@ -197,7 +197,9 @@ class Eligibility:
 
         A judge answers a question of ours about texts: the request's capabilities are not asked of it.
         """
-        asked = needs._replace(allowed=frozenset(), composites=False)
+        asked = needs._replace(
+            allowed=frozenset(), composites=False, capabilities=needs.capabilities - {int(Capability.STREAMING)}
+        )  # a part is asked for its whole answer
         if judges:
             asked = asked._replace(capabilities=frozenset(), explicit_output=False)
         return refusal(part, asked, frozenset(), self._endpoints, self.governance, breakers)

@@ -285,6 +285,10 @@ class Engine:
 
         return serve_few
 
+    def next_ordinal(self, model: int) -> int:
+        """Return the ordinal of a model's next decision; of evidence that no decision for it dates."""
+        return self._ordinals.get(model, 0)
+
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
         check_features(query.features, (), query.task_class)
