@@ -23,6 +23,7 @@ LONGEST_WAIT_S = 300.0  # that a Retry-After is believed
 LONGEST_COOLDOWN_S = 86_400.0  # of a quota
 _CONFIGURED_WRONG = (provider.AuthenticationFailed, provider.ModelNotFound)
 _ASK_AGAIN_S = 0.5  # of a model whose probe is under way
+_USED_UP = "its allowance is used up for now"
 _NEW = Breaker()
 
 
@@ -91,13 +92,20 @@ class Breakers:
             wait_s = _bounded(error.cooldown_s, LONGEST_COOLDOWN_S)
             after = breaker.told_to_wait(leave.era, now_s, wait_s, "its quota is used up")
         elif isinstance(error, provider.RateLimited | provider.Overloaded) and error.retry_after_s is not None:
-            wait_s = _bounded(error.retry_after_s, LONGEST_WAIT_S)
+            wait_s = _bounded(error.retry_after_s)
             after = breaker.told_to_wait(leave.era, now_s, wait_s, "the provider named a time to wait")
         elif _speaks(error, fair_s):
             after = breaker.failed(leave.era, now_s)
         else:
             after = breaker.abandoned(leave.era)
         self._put(leave, after)
+
+    def rest(self, model: ModelPut, pause_s: float | None) -> None:
+        """Leave a model alone whose provider answered and said that its allowance is used up; None: it did not."""
+        if pause_s is None:
+            return
+        leave, wait_s = Leave(model.endpoint, model.upstream_model, self.state(model).era), _bounded(pause_s)
+        self._put(leave, self.state(model).told_to_wait(leave.era, self._monotonic(), wait_s, _USED_UP))
 
     def abandoned(self, leave: Leave) -> None:
         """Take in that a call ended without telling anything: its caller left."""
@@ -124,7 +132,7 @@ class Breakers:
             log.warning("breaker_opened", why=after.why, wait_s=wait_s, **facts)
 
 
-def _bounded(seconds: float, most: float) -> float:
+def _bounded(seconds: float, most: float = LONGEST_WAIT_S) -> float:
     return min(most, max(0.0, seconds)) if math.isfinite(seconds) else most
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from naiad.server import providers
 from naiad.server.arms_feed import ArmsFeed
-from naiad.server.audit import Auditor
+from naiad.server.auditor import Auditor
 from naiad.server.budget_changes import BudgetChanges
 from naiad.server.completion import Completer
 from naiad.server.config import Config
@@ -34,6 +34,7 @@ from naiad.server.rpc_insight import InsightServicer
 from naiad.server.rpc_policy import PolicyServicer
 from naiad.server.rpc_router import RouterServicer
 from naiad.server.store.base import Store
+from naiad.server.token_rate import TokenRates
 
 
 class Domain:
@@ -74,6 +75,7 @@ class Domain:
             uniform=Random(secrets.randbits(256)).random,  # noqa: S311 - draws a model, keeps no secret
             create_task_classes=config.file.policy.create_task_classes,
             decide_waits=config.file.storage.decide_waits,
+            tokens=TokenRates(keys.token_rate, time.monotonic),
         )
         await routing.remember_decisions(self._store)
         return {

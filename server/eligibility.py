@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import msgspec
@@ -35,6 +36,7 @@ class Reason(IntEnum):
     NO_PRICE = 7
     UNAVAILABLE = 8
     BUDGET = 9
+    KEY = 10
     NEWCOMER_CAP = 11
     NO_ENDPOINT = 12
 
@@ -50,6 +52,7 @@ class Capability(IntEnum):
     SYSTEM_PROMPT = 6
 
 
+_Key = tuple[frozenset[str], frozenset[str], frozenset[int], str, tuple[str, ...], bool]  # what a split depends on
 _NO_LIMIT = 1 << 62
 _CALLED_BY_US = "is made of other models, which only Complete and StreamComplete call"
 _MOST_KEPT_NAMES = 64  # of allowed models: what is kept of a thousand requests stays within a few MiB
@@ -66,6 +69,7 @@ class Needs(NamedTuple):
     allowed: frozenset[str] = frozenset()  # empty: all
     capabilities: frozenset[int] = frozenset()
     data_class: str = ""  # that it is treated as; where there are rules, "" is the strictest
+    key_models: tuple[str, ...] = ()  # names and patterns that the caller's key permits; empty: all
     composites: bool = False  # whether models made of others may be used: Naiad is to call them
 
 
@@ -103,6 +107,8 @@ def refusal(
         return Exclusion(model.model, Reason.POLICY, "not in the policy's models")
     if needs.allowed and model.name not in needs.allowed:
         return Exclusion(model.model, Reason.NOT_ALLOWED, "not in the request's allowed_models")
+    if needs.key_models and not named_by(needs.key_models, model.name):
+        return Exclusion(model.model, Reason.KEY, "not among the models that the caller's key permits")
     if model.composite is not None:
         return None if needs.composites else Exclusion(model.model, Reason.CAPABILITY, _CALLED_BY_US)
     if model.prices is None:
@@ -133,13 +139,18 @@ def refusal(
     return None
 
 
+def named_by(patterns: Iterable[str], name: str) -> bool:
+    """Return whether one of some names or patterns means a model; "*" stands for any characters."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
 class Eligibility:
     """Splits the catalogue for requests; what does not depend on a request's size is worked out once."""
 
     def __init__(self, catalog: Catalog, endpoints: frozenset[str]) -> None:
         self._catalog = catalog
         self._endpoints = endpoints
-        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int], str, bool], _Kept] = {}
+        self._kept: dict[_Key, _Kept] = {}
         self._grounds: dict[str, dict[int, str]] = {}  # data class -> model -> the entry that permits it
         self._version = -1
         self._policy_models: frozenset[str] = frozenset()
@@ -172,15 +183,17 @@ class Eligibility:
         found = self._catalog.members.get(composite) if composite in permit.models else None
         return msgspec.structs.replace(permit, models=frozenset(found.all if found else ()), via=composite)
 
-    def recheck(self, permit: Permit, model: int) -> Exclusion | None:
+    def recheck(self, permit: Permit, model: int, *, at_present: bool = True) -> Exclusion | None:
         """Return why a model may not be called under a permit at this moment, None if it may.
 
         The model must be in the permit, and the present rules must let the request go there, whatever they were when
-        the permit was made. The request is classified anew, and never as more open than before.
+        the permit was made. The request is classified anew, and never as more open than before. at_present: whether
+        its breaker is asked, too.
         """
         if model not in permit.models:
             return Exclusion(model, Reason.NOT_ALLOWED, "not among the models that the request was permitted")
-        entry, needs, breakers = self._catalog.models[model], self._needs_now(permit), self.breakers
+        entry, needs = self._catalog.models[model], self._needs_now(permit)
+        breakers = self.breakers if at_present else None
         if permit.via is None:
             return self._why(entry, needs, self._policy_models, breakers)
         whole, members = self._catalog.models[permit.via], self._catalog.members.get(permit.via)
@@ -198,7 +211,10 @@ class Eligibility:
         A judge answers a question of ours about texts: the request's capabilities are not asked of it.
         """
         asked = needs._replace(
-            allowed=frozenset(), composites=False, capabilities=needs.capabilities - {int(Capability.STREAMING)}
+            allowed=frozenset(),
+            key_models=(),
+            composites=False,
+            capabilities=needs.capabilities - {int(Capability.STREAMING)},
         )  # a part is asked for its whole answer
         if judges:
             asked = asked._replace(capabilities=frozenset(), explicit_output=False)
@@ -257,7 +273,9 @@ class Eligibility:
         at_present: whether providers that are not well at this moment are left out.
         """
         self._refresh()
-        key = (policy_models, needs.allowed, needs.capabilities, needs.data_class, needs.composites)
+        key = (
+            policy_models, needs.allowed, needs.capabilities, needs.data_class, needs.key_models, needs.composites
+        )  # fmt: skip
         kept = self._kept.get(key)
         if kept is None:
             kept = self._small(needs, policy_models)

@@ -8,6 +8,7 @@ import msgspec
 
 from naiad.adapters.base import Message, ResponseSchema, ToolChoice, ToolMode, ToolSpec
 from naiad.adapters.base import Request as ProviderRequest
+from naiad.adapters.tokens import estimate_offered
 from naiad.server.attempts import MAX_ATTEMPTS, Task
 from naiad.server.bounds import LONGEST_SCHEMA
 from naiad.server.conversation import tool_name
@@ -52,14 +53,18 @@ def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...], *
         capabilities.add(int(Capability.JSON_SCHEMA))
     if streams:
         capabilities.add(int(Capability.STREAMING))
+    tools, schema = _tools(options), _response_schema(options.response_json_schema)
+    input_tokens = query.needs.input_tokens
+    if not request.HasField("input_tokens"):  # what the caller counted holds, of everything
+        input_tokens += estimate_offered(tools, schema)
     return Task(
-        needs=query.needs._replace(capabilities=frozenset(capabilities)),
+        needs=query.needs._replace(capabilities=frozenset(capabilities), input_tokens=input_tokens),
         request=ProviderRequest(
             model="unset",
             messages=messages,
-            tools=_tools(options),
+            tools=tools,
             tool_choice=_tool_choice(options),
-            response_schema=_response_schema(options.response_json_schema),
+            response_schema=schema,
             max_output_tokens=optional_count(request, "max_output_tokens", 1),
             temperature=temperature,
             top_p=top_p,

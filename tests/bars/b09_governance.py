@@ -23,6 +23,7 @@ import random
 import sys
 import time
 from collections import Counter
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,6 @@ class History:
         self.inventory = Inventory(self.journal, engine, self.now)
         adapters = {vendor: Provider(self.oracle, self.rng, vendor) for vendor in VENDORS}
         self.egress = HoledEgress(engine.catalog, engine.eligibility, adapters, mutant)
-        self.oracle.egress = self.egress
         completer = (CarelessCompleter if mutant == "skip_fallback" else Completer)(
             engine, self.journal, self.egress, self.now
         )
@@ -125,10 +125,11 @@ class History:
             rng.choice(("", *CLASSES)), rng.choice(("t0", "t1")), rng.choice(("", "flow")),
             rng.choice(("", "", *CLASSES, "retired")),
             frozenset(rng.sample(names, 2)) if rng.random() < 0.1 else frozenset(),
+            (f"{rng.choice(VENDORS)}/*", rng.choice(names)) if rng.random() < 0.2 else (),
         )  # fmt: skip
         query = Query(
             said.task_class, workflow=said.workflow, data_class=said.request, caller_data_class=said.caller,
-            session=rng.choice(("", "session")), needs=Needs(10, 10, allowed=said.allowed),
+            session=rng.choice(("", "session")), needs=Needs(10, 10, allowed=said.allowed, key_models=said.key),
         )  # fmt: skip
         sent = self.oracle.sent[canary] = Sent(said)
         request = Request("unset", (user(canary),))
@@ -145,14 +146,18 @@ class History:
         await asyncio.gather(*(self._call(decision, request, kind) for kind in rng.choices(KINDS, k=5)))
 
     async def _complete(self, query: Query, request: Request) -> None:
-        """Complete as the server does: primary and fallbacks. Now and then two callers share it, or one goes away."""
+        """Complete as the server does, at once or streamed: primary, retries and fallbacks.
+
+        Now and then two callers share it, or one goes away.
+        """
         call = Call("RouterService/Complete")
         if self.rng.random() < 0.1:  # asks the store first, so that it is decided a little later
             call = Call("RouterService/Complete", request.last_user_text, "digest")
             self.oracle.sent[request.last_user_text].decided_under = ()
         task = Task(query.needs, request, max_attempts=4)
+        complete = self.routing.complete if self.rng.random() < 0.7 else self._streamed
         asked = [
-            asyncio.ensure_future(self.routing.complete(query, task, call, timeout_s=_PATIENCE_S))
+            asyncio.ensure_future(complete(query, task, call, timeout_s=_PATIENCE_S))
             for _ in range(1 + bool(call.request_id))
         ]
         if self.rng.random() < 0.1:
@@ -163,6 +168,13 @@ class History:
                 self.oracle.counts[f"refused {result.reason}"] += 1
             elif isinstance(result, Exception):
                 raise result
+
+    async def _streamed(self, query: Query, task: Task, call: Call, *, timeout_s: float) -> Any:
+        """Complete as StreamComplete does, and read to the end."""
+        self.oracle.counts["streams"] += 1
+        answer = self.routing.stream(query, task, call, timeout_s=timeout_s, fail_fast=False)
+        async with aclosing(answer) as events:
+            return [event async for event in events][-1]
 
     async def _call(self, decision: Decision, request: Request, kind: Kind) -> None:
         """Call with the permit of a decision, once or again, after whatever happened meanwhile."""

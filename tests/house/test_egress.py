@@ -13,9 +13,9 @@ SERVER = sorted((ROOT / "server").rglob("*.py"))
 MAKERS = {"server/providers.py"}  # builds the adapters, and calls none
 CHOKE = "server/egress.py"
 PERMITS = "server/eligibility.py"
-_HARMLESS = ("endpoint", "errors", "pricing", "profiles", "replay_records", "secret", "tokens")
-# What of the adapters holds no provider: addresses, values, errors, prices, vendors as data, tokens, and the demo's
-# records.
+_HARMLESS = ("departure", "endpoint", "errors", "pricing", "profiles", "replay_records", "secret", "starters", "tokens")
+# What of the adapters holds no provider: the question before sending, addresses, values, errors, prices, vendors as
+# data, tokens, and the demo's records.
 HARMLESS = {"naiad.adapters." + name for name in _HARMLESS}
 VALUES = {"Adapter"}  # of naiad.adapters.base: the only name there that can be called out with
 DATA = {"RECORDED_PRICES", "ReplayDataError", "ReplayRecord", "latency_of", "load_records", "tokens_of_cost"}

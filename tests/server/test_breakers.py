@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from naiad.server.eligibility import Eligibility, Needs, Permit, Reason, refusal
 from naiad.server.errors import NaiadError
 from naiad.server.governance import Claims, Governance
 from naiad.server.records import TaskClassPut
-from tests.adapters.scripted import Fail, Scripted, Step, reply
+from tests.adapters.scripted import Fail, Reply, Scripted, Step, reply
 from tests.server.builders import model
 
 WHO: dict[str, Any] = {"provider": "echo", "model": "m0"}
@@ -232,3 +233,17 @@ async def test_a_stream_that_ends_in_silence_is_a_failure() -> None:
         with pytest.raises(provider.Truncated):
             await world.call(stream=True)
     assert world.state is State.OPEN
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_allowance_that_is_used_up_pauses_the_model(stream: bool) -> None:
+    answer = reply("the last one").answer
+    world = World(Reply(replace(answer, pause_s=2.5)), reply("more"))
+    await world.call(stream)
+    assert world.state is State.OPEN
+    assert world.egress.breakers.ready_in_s(model(0)) == 2.5
+    with pytest.raises(NotPermitted, match="allowance is used up"):
+        await world.call(stream)
+    world.clock.now_s = 2.5
+    await world.call(stream)
+    assert world.egress.breakers.troubled == 0

@@ -12,6 +12,7 @@ import pytest
 from naiad.adapters.base import Answer, FinishReason, Request, TextDelta, TextPart, ToolCallDelta, ToolCallPart, Usage
 from naiad.adapters.errors import MalformedAnswer, Overloaded, Timeout, TimeoutKind, Truncated
 from naiad.server.attempts import ReaderStalled
+from naiad.server.records import OutcomeReported, Reserved
 from naiad.server.streaming import ROOM, Pipe
 from naiad.v1 import error_pb2, router_service_pb2
 from naiad.v1.router_service_pb2_grpc import RouterServiceStub
@@ -19,6 +20,7 @@ from tests.adapters.scripted import Fail, Reply, Scripted, Step, reply
 from tests.e2e.live import Refusal, refusal_of
 from tests.server.reasons import check
 from tests.server.test_completion import Running, Start, running, until  # noqa: F401 - running is a fixture
+from tests.server.test_completion_budget import budget, logged, standing
 
 WHO: dict[str, Any] = {"provider": "a", "model": "m"}
 HALF = (TextDelta("half "), TextDelta("an "))
@@ -185,6 +187,23 @@ async def test_the_deadline_ends_a_stream_with_its_own_error(running: Start) -> 
         refusal = await refused(now, timeout_s=0.7)
         assert refusal.code == "DEADLINE_EXCEEDED"
         await until(lambda: not any(a.open_calls for a in now.adapters.values()))
+
+
+async def test_hard_budgets_hold_and_settle_as_for_complete(running: Start) -> None:  # noqa: F811
+    """The same script asked both ways leaves the same in the log and of the budget."""
+    found = []
+    for streams in (False, True):
+        async with running([CUT, reply("whole", output_tokens=7)], [BUSY], **ABLE) as now:
+            await budget(now, 10_000_000)
+            await (stream(now, max_output_tokens=100, **A) if streams else now.complete(max_output_tokens=100, **A))
+            events = await logged(now.server)
+            holds = [(e.attempt, e.hold.nano_usd) for e in events if isinstance(e, Reserved)]
+            outcomes = [(e.attempt, e.outcome.failed) for e in events if isinstance(e, OutcomeReported)]
+            found.append((holds, outcomes, await standing(now)))
+    assert found[0] == found[1]
+    holds, outcomes, (spent, reserved) = found[1]
+    assert ([name for name, _ in holds], outcomes) == (["1", "2"], [("1", True), ("2", False)])
+    assert (spent, reserved) == (17_000 + holds[0][1], 0), "what was cut may be billed in full"
 
 
 # -- repetition --------------------------------------------------------------------------------------------------------
