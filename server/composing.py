@@ -20,7 +20,7 @@ from naiad.adapters.base import Usage as ProviderUsage
 from naiad.adapters.tokens import estimate_tokens
 from naiad.server import agreement, judging
 from naiad.server.attempt_error import kind_of
-from naiad.server.attempts import FINISH, Attempts, Made, ReaderStalled, Task, Walk, Whole, reader_stalled, usage_of
+from naiad.server.attempts import FINISH, Attempts, reader_stalled, usage_of
 from naiad.server.checks import checker_of
 from naiad.server.composites import Aggregation, quorum
 from naiad.server.decision_id import Ticket
@@ -31,6 +31,7 @@ from naiad.server.feedback import Feedback, Judgement
 from naiad.server.journal import Request
 from naiad.server.prediction import Predictor
 from naiad.server.records import Check, Composite, Cost, Exclusion, Outcome
+from naiad.server.walk import Made, ReaderStalled, Task, Walk, Whole
 
 _CHECK_SOURCE = 3
 _NOTHING = ProviderUsage(0, 0)
@@ -69,7 +70,7 @@ class Composer:
         if len(usable) < quorum(composite):
             why = f"only {len(usable)} of its {len(composite.members)} members may be called now"
             return Exclusion(model.model, Reason.UNAVAILABLE, why)
-        name = walk.name()
+        name = walk.names.take()
         blank = Outcome(model=model.model, ordinal=record.ordinals[position], started_ms=self._now_ms())
         walk.asking.began(walk, name, model)
         began_s = self._monotonic()
@@ -115,7 +116,7 @@ class Composer:
         decision = Decision(walk.decision.decision_id, among, permit)
         return Walk(
             decision, walk.task, Request(walk.request.method), walk.deadline_s, Whole(), spent=walk.spent,
-            numbers=walk.numbers,
+            names=walk.names,
         )  # fmt: skip
 
     def _refused(self, parts: Walk, at: int) -> Exclusion | None:

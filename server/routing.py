@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
-from naiad.server.attempts import Asking, Done, Task
 from naiad.server.completion import ALL_FAILED, Completer, Completion
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
@@ -22,6 +21,7 @@ from naiad.server.records import Budget, Decided, Released, decode
 from naiad.server.store.base import DecisionFilter, Store
 from naiad.server.streaming import Event, Pipe, Streamed
 from naiad.server.token_rate import Charge, TokenRates
+from naiad.server.walk import Asking, Done, Task
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,6 @@ import msgspec
 
 from naiad.adapters.base import Delta, FinishReason, Message, TextDelta, TextPart, ToolCallDelta, ToolCallPart
 from naiad.server import render
-from naiad.server.attempts import Task
 from naiad.server.completion import Completion
 from naiad.server.convert import enum_value
 from naiad.server.engine import Query
@@ -20,6 +19,7 @@ from naiad.server.pii import Detector
 from naiad.server.query import query_from_proto
 from naiad.server.routing import Routing
 from naiad.server.streaming import Began
+from naiad.server.walk import Task
 from naiad.v1 import content_pb2, decision_pb2, router_service_pb2, router_service_pb2_grpc
 
 _FINISH = {

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from naiad.adapters.base import Request, user
 from naiad.adapters.errors import ProviderError
-from naiad.server.completion import Completer, Task
+from naiad.server.completion import Completer
 from naiad.server.config import load
 from naiad.server.decision_id import Signer
 from naiad.server.egress import Kind, NotPermitted
@@ -48,6 +48,7 @@ from naiad.server.journal import Request as Call
 from naiad.server.records import DataClass, ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
 from naiad.server.routing import Routing
 from naiad.server.store.memory import MemoryStore
+from naiad.server.walk import Task
 from tests.bars.b01_kill import upper_bound
 from tests.bars.governed import CLASSES, KINDS, VENDORS, ZONES, Oracle, Provider, Rules, Said, Sent, edited, some_rules
 from tests.bars.mutants.holes_in_egress import HOLES, CarelessCompleter, HoledEgress
