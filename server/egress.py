@@ -50,6 +50,7 @@ class Kind(Enum):
     FALLBACK = "fallback"
     HEDGE = "hedge"
     ENSEMBLE = "ensemble"
+    CASCADE = "cascade"
     JUDGE = "judge"
     EMBEDDING = "embedding"
     CACHE = "cache"
