@@ -81,7 +81,9 @@ class Domain:
         )
         await routing.remember_decisions(self._store)
         return {
-            "RouterService": RouterServicer(routing, config.limits.default_deadline_s, self._detector()),
+            "RouterService": RouterServicer(
+                routing, config.limits.default_deadline_s, config.limits.longest_deadline_s, self._detector()
+            ),
             "FeedbackService": FeedbackServicer(routing, Feedback(journal, engine, self._now_ms)),
             "CatalogService": CatalogServicer(
                 engine.catalog, inventory, engine.tenant, ProviderModels(self.egress, config.endpoints)

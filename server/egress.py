@@ -9,10 +9,14 @@ The same check is made once more when the request is about to be sent: an adapte
 rules may change meanwhile. Then nothing is sent, and the call ends as one that was never made. What had been sent
 before a change is on the wire; `on_wire` tells which calls, and under which epoch they were last let through. Those are
 not cut off. Whatever waits (a budget, a limiter, a delay before a hedge) waits before it calls here, not in an adapter.
+
+The breakers learn here how every call ended, whatever its kind. They are asked when a call is let through, and not
+again when it is sent: then it has its place, perhaps as the one probe.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
@@ -21,10 +25,11 @@ from typing import NamedTuple, TypeVar, final
 
 import structlog
 
-from naiad.adapters.base import Adapter, Answer, Request, StreamEvent
+from naiad.adapters.base import Adapter, Answer, Finished, Request, StreamEvent
 from naiad.adapters.departure import Withheld, checked
-from naiad.adapters.errors import ProviderError
+from naiad.adapters.errors import ProviderError, Truncated
 from naiad.adapters.listing import ListedModel, ModelLister
+from naiad.server.breakers import Breakers
 from naiad.server.catalog import Catalog
 from naiad.server.eligibility import Eligibility, Permit, Reason
 from naiad.server.records import Exclusion, ModelPut
@@ -88,18 +93,25 @@ class Departure:
 
     def __call__(self) -> None:
         """Raise Withheld if the rules of this moment do not let the call leave any more."""
-        self.refused = self._egress.refused(self._permit, self.dispatch.kind, self.dispatch.model)
+        self.refused = self._egress.refused(self._permit, self.dispatch.kind, self.dispatch.model, at_present=False)
         if self.refused is not None:
             raise Withheld("the rules have changed")
         self.dispatch = self.dispatch._replace(epoch=self._egress.epoch)
 
 
 class Egress:
-    """Owner of the adapters."""
+    """Owner of the adapters, and of the breakers that eligibility reads from now on."""
 
-    def __init__(self, catalog: Catalog, eligibility: Eligibility, adapters: Mapping[str, Adapter]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        eligibility: Eligibility,
+        adapters: Mapping[str, Adapter],
+        breakers: Breakers | None = None,
+    ) -> None:
         self._catalog = catalog
         self._eligibility = eligibility
+        self.breakers = eligibility.breakers = Breakers(time.monotonic) if breakers is None else breakers
         self.__adapters = dict(adapters)  # by endpoint; the name is mangled, so that reaching for it shows
         self.__on_wire: dict[int, Departure] = {}
         self.__dispatched = 0
@@ -107,45 +119,56 @@ class Egress:
     def __repr__(self) -> str:
         return f"Egress(endpoints={sorted(self.__adapters)}, on_wire={len(self.__on_wire)})"
 
-    def refusal(self, permit: Permit | None, model: int) -> Exclusion | None:
-        """Return why a model may not be called at this moment, None if it may. Asking permits nothing."""
+    def refusal(self, permit: Permit | None, model: int, *, at_present: bool = True) -> Exclusion | None:
+        """Return why a model may not be called at this moment, None if it may. Asking permits nothing.
+
+        at_present: whether its breaker is asked, too.
+        """
         if not isinstance(permit, Permit):
             return Exclusion(model, Reason.NOT_ALLOWED, "the request has no permit")
-        return self._eligibility.recheck(permit, model)
+        return self._eligibility.recheck(permit, model, at_present=at_present)
 
     @property
     def epoch(self) -> int:
         """The epoch of the rules in force."""
         return self._eligibility.epoch
 
-    def refused(self, permit: Permit | None, kind: Kind, model: int) -> NotPermitted | None:
+    def refused(self, permit: Permit | None, kind: Kind, model: int, *, at_present: bool = True) -> NotPermitted | None:
         """Return, and log, why a call may not leave at this moment, None if it may."""
-        excluded = self.refusal(permit, model)
+        excluded = self.refusal(permit, model, at_present=at_present)
         if excluded is None:
             return None
         log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
         return NotPermitted(kind, excluded)
 
     async def call(
-        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float
+        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
     ) -> Answer:
         """Ask a model of the catalogue, and wait for the whole answer.
 
-        The request's model is filled in here. Raises NotPermitted before anything is sent, else as the adapter does.
+        The request's model is filled in here. fair_s: how long an answer may well take; that none came within
+        `timeout_s` speaks against the provider only if that is longer. Raises NotPermitted before anything is sent,
+        else as the adapter does.
         """
-        with self._leaving(permit, kind, model) as (adapter, entry, departure):
+        with self._leaving(permit, kind, model, fair_s) as (adapter, entry, departure):
             asked = adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
-            return await self._sent(departure, asked)
+            answer = await self._sent(departure, asked)
+        self.breakers.rest(entry, answer.pause_s)
+        return answer
 
     async def stream(
-        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float
+        self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
     ) -> AsyncGenerator[StreamEvent, None]:
         """Ask, and yield the answer piece by piece; checked when the first piece is asked for, as `call` is."""
-        with self._leaving(permit, kind, model) as (adapter, entry, departure):
+        with self._leaving(permit, kind, model, fair_s) as (adapter, entry, departure):
             asked = adapter.stream(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
             async with aclosing(asked) as events:
                 while (event := await self._sent(departure, anext(events, None))) is not None:
                     yield event
+                    if isinstance(event, Finished):
+                        self.breakers.rest(entry, event.answer.pause_s)
+                        return
+            raise Truncated("the stream ended without its last event", provider=entry.endpoint, model=entry.name)
 
     async def list_models(self, endpoint: str, *, timeout_s: float) -> tuple[ListedModel, ...]:
         """Ask the provider behind an endpoint for its models; raises NotListable, else as the adapter does.
@@ -171,7 +194,9 @@ class Egress:
             raise
 
     @contextmanager
-    def _leaving(self, permit: Permit | None, kind: Kind, model: int) -> Iterator[tuple[Adapter, ModelPut, Departure]]:
+    def _leaving(
+        self, permit: Permit | None, kind: Kind, model: int, fair_s: float = 0.0
+    ) -> Iterator[tuple[Adapter, ModelPut, Departure]]:
         """Check a call, and keep it among those on the wire; nothing may be awaited before the adapter is called."""
         if not isinstance(kind, Kind):
             raise TypeError(f"{kind!r} is no kind of call; give it a name in egress.Kind")
@@ -184,8 +209,18 @@ class Egress:
             detail = f"endpoint {entry.endpoint!r} is not configured"
             raise NotPermitted(kind, Exclusion(model, Reason.NO_ENDPOINT, detail))
         departure = Departure(self, permit, Dispatch(kind, model, self.epoch))
+        leave = self.breakers.begin(entry)
         with self._on_wire(departure):
-            yield adapter, entry, departure
+            try:
+                yield adapter, entry, departure
+            except ProviderError as error:
+                self.breakers.failed(leave, error, fair_s)
+                raise
+            except BaseException:  # the caller left, or the rules changed, or a defect: nothing is known
+                self.breakers.abandoned(leave)
+                raise
+            else:
+                self.breakers.succeeded(leave)
 
     @contextmanager
     def _on_wire(self, departure: Departure) -> Iterator[None]:

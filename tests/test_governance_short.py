@@ -40,6 +40,7 @@ async def test_no_data_goes_where_it_may_not(seed: int) -> None:
     assert bar.failures == [], seed
     assert bar.counts["edits"] > HISTORIES
     assert bar.counts["received fallback"] > 0
+    assert bar.counts["streams"] > 0
     assert bar.unseen() == [], seed
 
 

@@ -236,7 +236,12 @@ def advise(config: Config, now: datetime | None = None) -> Iterator[str]:
         yield "no model can be chosen: every request will be refused with NO_ELIGIBLE_MODEL"
     elif len(usable) == 1:
         yield f"only {clean(usable[0].name)} can be chosen: there is nothing to learn"
-    if file.models is None and not replay_available():
+    if file.models is None and (keyed := providers.keyed()):
+        yield (
+            f"the inventory is built in: the environment has keys of {', '.join(keyed)}, so calls go there and cost "
+            "money; list [[models]] to choose, or see what there is by naiad models import"
+        )
+    elif file.models is None and not replay_available():
         yield f"the built-in inventory only echoes; with recorded real outcomes it learns: {INSTALL}"
     if file.models is not None and all(config.endpoints.get(m.endpoint) == providers.ECHO for m in usable) and usable:
         yield "all usable models echo the prompt; their answers are not worth judging"

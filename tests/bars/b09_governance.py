@@ -23,6 +23,7 @@ import random
 import sys
 import time
 from collections import Counter
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from naiad.adapters.base import Request, user
 from naiad.adapters.errors import ProviderError
-from naiad.server.completion import Completer, Task
+from naiad.server.completion import Completer
 from naiad.server.config import load
 from naiad.server.decision_id import Signer
 from naiad.server.egress import Kind, NotPermitted
@@ -47,6 +48,7 @@ from naiad.server.journal import Request as Call
 from naiad.server.records import DataClass, ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
 from naiad.server.routing import Routing
 from naiad.server.store.memory import MemoryStore
+from naiad.server.walk import Task
 from tests.bars.b01_kill import upper_bound
 from tests.bars.governed import CLASSES, KINDS, VENDORS, ZONES, Oracle, Provider, Rules, Said, Sent, edited, some_rules
 from tests.bars.mutants.holes_in_egress import HOLES, CarelessCompleter, HoledEgress
@@ -145,14 +147,18 @@ class History:
         await asyncio.gather(*(self._call(decision, request, kind) for kind in rng.choices(KINDS, k=5)))
 
     async def _complete(self, query: Query, request: Request) -> None:
-        """Complete as the server does: primary and fallbacks. Now and then two callers share it, or one goes away."""
+        """Complete as the server does, at once or streamed: primary, retries and fallbacks.
+
+        Now and then two callers share it, or one goes away.
+        """
         call = Call("RouterService/Complete")
         if self.rng.random() < 0.1:  # asks the store first, so that it is decided a little later
             call = Call("RouterService/Complete", request.last_user_text, "digest")
             self.oracle.sent[request.last_user_text].decided_under = ()
         task = Task(query.needs, request, max_attempts=4)
+        complete = self.routing.complete if self.rng.random() < 0.7 else self._streamed
         asked = [
-            asyncio.ensure_future(self.routing.complete(query, task, call, timeout_s=_PATIENCE_S))
+            asyncio.ensure_future(complete(query, task, call, timeout_s=_PATIENCE_S))
             for _ in range(1 + bool(call.request_id))
         ]
         if self.rng.random() < 0.1:
@@ -163,6 +169,13 @@ class History:
                 self.oracle.counts[f"refused {result.reason}"] += 1
             elif isinstance(result, Exception):
                 raise result
+
+    async def _streamed(self, query: Query, task: Task, call: Call, *, timeout_s: float) -> Any:
+        """Complete as StreamComplete does, and read to the end."""
+        self.oracle.counts["streams"] += 1
+        answer = self.routing.stream(query, task, call, timeout_s=timeout_s, fail_fast=False)
+        async with aclosing(answer) as events:
+            return [event async for event in events][-1]
 
     async def _call(self, decision: Decision, request: Request, kind: Kind) -> None:
         """Call with the permit of a decision, once or again, after whatever happened meanwhile."""

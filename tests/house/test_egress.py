@@ -13,7 +13,7 @@ SERVER = sorted((ROOT / "server").rglob("*.py"))
 MAKERS = {"server/providers.py"}  # builds the adapters, and calls none
 CHOKE = "server/egress.py"
 PERMITS = "server/eligibility.py"
-_HARMLESS = ("departure", "endpoint", "errors", "pricing", "profiles", "replay_records", "secret", "tokens")
+_HARMLESS = ("departure", "endpoint", "errors", "pricing", "profiles", "replay_records", "secret", "starters", "tokens")
 # What of the adapters holds no provider: the question before sending, addresses, values, errors, prices, vendors as
 # data, tokens, and the demo's records.
 HARMLESS = {"naiad.adapters." + name for name in _HARMLESS}

@@ -62,9 +62,9 @@ async def test_every_attempt_holds_for_itself_and_failures_that_bill_nothing_giv
     async with running([BUSY], [BUSY]) as now:
         await budget(now, 150_000)  # one at a time
         assert (await now.refused(max_output_tokens=100)).reason == "ALL_ATTEMPTS_FAILED"
-        assert now.calls() == 2
+        assert now.calls() == 3  # one of them asked again
         events = await logged(now.server)
-        assert [e.attempt for e in events if isinstance(e, Reserved)] == ["1", "2"]
+        assert [e.attempt for e in events if isinstance(e, Reserved)] == ["1", "2", "3"]
         assert await standing(now) == (0, 0)
 
 
@@ -84,7 +84,7 @@ async def test_a_call_that_never_left_costs_nothing(running: Start) -> None:  # 
     async with running([gone], [gone]) as now:
         await budget(now, 150_000)
         assert (await now.refused(max_output_tokens=100)).reason == "ALL_ATTEMPTS_FAILED"
-        assert (now.calls(), await standing(now)) == (2, (0, 0))
+        assert (now.calls(), await standing(now)) == (3, (0, 0))
 
 
 async def test_callers_racing_for_the_last_unit(running: Start) -> None:  # noqa: F811
