@@ -15,7 +15,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: help setup demo test lint format bars bench peers proto clean
+.PHONY: help setup demo test lint format bars bench peers sdks proto clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -70,6 +70,13 @@ peers: .venv-peers/.ready ## make .venv-peers, the peers of benchmarks.routing
 .venv-peers/.ready: benchmarks/routing/peers.txt
 	@$(or $(PYTHON),python3) -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-input -r $< </dev/null
+	@touch $@
+
+sdks: .venv-sdks/.ready ## make .venv-sdks, the vendors' own clients that tests compare with
+
+.venv-sdks/.ready: tests/sdks/requirements.txt
+	@$(or $(PYTHON),python3) -m venv .venv-sdks
+	@.venv-sdks/bin/python -m pip install -q --disable-pip-version-check --no-input -r $< </dev/null
 	@touch $@
 
 proto: $(READY) ## regenerate clients/python/naiad/v1 from proto/

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from naiad.adapters.anthropic_messages import NEWEST, AnthropicMessages
+from naiad.adapters.cohere_chat import CohereChat
 from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.gemini import Gemini
 from naiad.adapters.ollama import OllamaNative
@@ -99,6 +101,13 @@ OPENAI_CHAT: Mapping[str, Profile] = {
 
 PROFILES: Mapping[str, Profile] = {
     **OPENAI_CHAT,
+    "anthropic": Profile(
+        lambda endpoint: AnthropicMessages(endpoint.api_version or NEWEST),
+        "https://api.anthropic.com",
+        key_env="ANTHROPIC_API_KEY",
+        listed_as="anthropic",
+    ),
+    "cohere": Profile(_one_version(CohereChat()), "https://api.cohere.com", key_env="CO_API_KEY", listed_as="cohere"),
     "gemini": Profile(
         lambda endpoint: Gemini(endpoint.api_version or "v1"),
         "https://generativelanguage.googleapis.com",

@@ -88,6 +88,7 @@ async def restored_engine(
     settings = EngineSettings(
         belief=config.belief, drift=config.drift, endpoints=frozenset(config.endpoints),
         default_output_tokens=spending.default_output_tokens, hold_ms=round(spending.hold_s * 1000),
+        sessions=config.sessions,
     )  # fmt: skip
     for sequence, payload in [] if from_start else await store.snapshots():
         engine = Engine(settings, signer, tenant)

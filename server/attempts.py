@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 import msgspec
 import structlog
 
 from naiad.adapters import errors as provider
-from naiad.adapters.base import Answer, FinishReason
-from naiad.adapters.base import Request as ProviderRequest
+from naiad.adapters.base import FinishReason
 from naiad.adapters.base import Usage as ProviderUsage
 from naiad.server.attempt_error import AttemptError, kind_of
 from naiad.server.ceilings import Shortage
 from naiad.server.decision_id import Ticket
 from naiad.server.egress import Egress, Kind, NotPermitted
-from naiad.server.eligibility import Needs, Permit, Reason
+from naiad.server.eligibility import Reason
 from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import Entry, take_outcome
 from naiad.server.money import cost_of
 from naiad.server.records import Cost, Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved, Usage
+from naiad.server.walk import Asking, Done, Made, ReaderStalled, Task, Walk
 
 log = structlog.get_logger(__name__)
 
@@ -40,109 +39,6 @@ _FINISH = {
     FinishReason.CONTENT_FILTER: 4,
     FinishReason.REFUSAL: 5,
 }
-MAX_ATTEMPTS = 3
-
-
-class Done(msgspec.Struct, frozen=True):
-    """The reply kept on disk for a completion: which decision it was. The answer itself is kept in memory only."""
-
-    uid: int
-    attempt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be answered; the upstream model is filled in for each attempt."""
-
-    needs: Needs
-    request: ProviderRequest
-    max_attempts: int = MAX_ATTEMPTS
-    max_cost_nano_usd: int | None = None
-
-
-class ReaderStalled(Exception):
-    """Whoever is to read the answer does not: there is no room for more of it."""
-
-
-class Asking(Protocol):
-    """How a model is asked: for the whole answer, or for one that is passed on piece by piece."""
-
-    @property
-    def spoken(self) -> bool:
-        """Whether a piece of this attempt's answer was passed on."""
-        ...
-
-    @property
-    def final(self) -> bool:
-        """Whether what was passed on may not be taken back, so that no other attempt may follow."""
-        ...
-
-    @property
-    def first_s(self) -> float | None:
-        """Seconds from the attempt's beginning to its first piece."""
-        ...
-
-    def began(self, walk: Walk, name: str, model: ModelPut) -> None:
-        """Be told that an attempt begins."""
-        ...
-
-    async def ask(
-        self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
-        timeout_s: float, fair_s: float,
-    ) -> Answer:  # fmt: skip
-        """Ask through the egress; raises as it does, and ReaderStalled."""
-        ...
-
-
-class Whole:
-    """Asks for the whole answer."""
-
-    spoken = final = False
-    first_s: float | None = None
-
-    def began(self, walk: Walk, name: str, model: ModelPut) -> None:
-        """Tell nobody."""
-
-    async def ask(
-        self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
-        timeout_s: float, fair_s: float,
-    ) -> Answer:  # fmt: skip
-        """Ask, and wait."""
-        return await egress.call(permit, kind, model, request, timeout_s=timeout_s, fair_s=fair_s)
-
-
-@dataclass(slots=True)
-class Walk:
-    """One request on its way along the ranking."""
-
-    decision: Decision
-    task: Task
-    request: Request
-    deadline_s: float  # on the monotonic clock
-    asking: Asking
-    made: list[tuple[str, Outcome]] = field(default_factory=list)
-    errors: list[provider.ProviderError] = field(default_factory=list)
-    passed_over: list[Exclusion] = field(default_factory=list)
-    short: Shortage | None = None
-    spent: int = 0  # nano-USD, as far as it is known
-    outgrown: int | None = None  # the largest context window that was too small, tokens
-    over: bool = False  # nothing further may help
-
-    @property
-    def more(self) -> int:
-        """How many attempts may still be made."""
-        return 0 if self.over else self.task.max_attempts - len(self.made)
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """An attempt that was made: it has an answer or an error."""
-
-    name: str
-    outcome: Outcome
-    answer: Answer | None
-    error: provider.ProviderError | None
-    hold: Hold | None
 
 
 class Attempts:

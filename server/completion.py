@@ -22,7 +22,7 @@ from naiad.adapters import errors as provider
 from naiad.adapters.base import Answer
 from naiad.server import render
 from naiad.server.attempt_error import REJECTIONS
-from naiad.server.attempts import LEAST_S, Asking, Attempts, Done, Made, Task, Walk, Whole, fair_s
+from naiad.server.attempts import LEAST_S, Attempts, fair_s
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Shortage, exhausted
 from naiad.server.egress import Egress, Kind
@@ -31,8 +31,7 @@ from naiad.server.errors import NaiadError
 from naiad.server.journal import Journal, Request
 from naiad.server.records import Exclusion, ModelPut, Outcome
 from naiad.server.retrying import RetryBudget, again_in_s
-
-__all__ = ["ALL_FAILED", "MARGIN_S", "Completer", "Completion", "Done", "Task"]
+from naiad.server.walk import Asking, Made, Task, Walk, Whole
 
 _KEPT_LEAST_S = 0.5  # for another model, however quick it is
 MARGIN_S = 0.05  # kept back from the caller's deadline for recording and answering
@@ -49,6 +48,7 @@ class Completion:
     model: ModelPut
     attempts: tuple[tuple[str, Outcome], ...]
     passed_over: tuple[Exclusion, ...] = ()  # models of the ranking that could not be called any more
+    age_s: float | None = None  # of an answer that was kept; None: it was made for this request
 
 
 class Completer:

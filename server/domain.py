@@ -17,6 +17,7 @@ from naiad.server import disturbances, providers
 from naiad.server.arms_feed import ArmsFeed
 from naiad.server.auditor import Auditor
 from naiad.server.budget_changes import BudgetChanges
+from naiad.server.cache import Cache
 from naiad.server.completion import Completer
 from naiad.server.config import Config
 from naiad.server.egress import Egress
@@ -75,6 +76,7 @@ class Domain:
             journal,
             inventory,
             Completer(engine, journal, self.egress, self._now_ms),
+            cache=self._cache(),
             now_ms=self._now_ms,
             monotonic=time.monotonic,
             uniform=Random(secrets.randbits(256)).random,  # noqa: S311 - draws a model, keeps no secret
@@ -93,6 +95,12 @@ class Domain:
             "InsightService": InsightServicer(routing, journal, self._store, self._feed),
             "AdminService": AdminServicer(journal, engine, self._store, config, budgets, keys, self._now_ms),
         }
+
+    def _cache(self) -> Cache | None:
+        settings = self._config.cache
+        if not settings.seconds:
+            return None
+        return Cache(self.engine, self.egress, settings, secrets.token_bytes(32), time.monotonic)
 
     def _detector(self) -> Detector | None:
         raises_to = self._config.file.governance.pii.raises_to

@@ -133,6 +133,13 @@ class Egress:
         log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
         return NotPermitted(kind, excluded)
 
+    def recall(self, permit: Permit | None, model: int) -> bool:
+        """Return whether an answer that a model gave before may be given again: checked as a call of it would be.
+
+        Nothing leaves, so whether its provider is well does not matter.
+        """
+        return self.refused(permit, Kind.CACHE, model, at_present=False) is None
+
     async def call(
         self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
     ) -> Answer:

@@ -9,12 +9,12 @@ import msgspec
 from naiad.adapters.base import Message, ResponseSchema, ToolChoice, ToolMode, ToolSpec
 from naiad.adapters.base import Request as ProviderRequest
 from naiad.adapters.tokens import estimate_offered
-from naiad.server.attempts import MAX_ATTEMPTS, Task
 from naiad.server.conversation import tool_name
 from naiad.server.convert import enum_value, items, number, optional_count, optional_money, text
 from naiad.server.eligibility import Capability
 from naiad.server.engine import Query
 from naiad.server.errors import NaiadError
+from naiad.server.walk import MAX_ATTEMPTS, Task
 from naiad.v1 import content_pb2
 
 _MOST_TOOLS = 128

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from naiad.adapters.base import Answer, Delta, Finished, Request, TextDelta
-from naiad.server.attempts import ReaderStalled, Walk
 from naiad.server.egress import Egress, Kind
 from naiad.server.eligibility import Permit
 from naiad.server.engine import Decision
 from naiad.server.records import ModelPut, Outcome
+from naiad.server.walk import ReaderStalled, Walk
 
 ROOM = 64 * 1024  # bytes that may wait to be read
 STALLED_S = 2.0

@@ -40,6 +40,7 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
         out.print(_task_classes(config))
     else:
         out.print("Task classes: none by configuration")
+    out.print(_cache(config))
     created = "created on first use" if policy.create_task_classes else "refused"
     out.print(f"A task class never seen is {created}.")
     if config.policy.workflows:
@@ -156,6 +157,17 @@ def _task_classes(config: Config) -> Table:
         words = "the policy's" if own is None else _in_words(config.policy.objective, own)
         made.add_row(clean(entry.name), clean(entry.description), words)
     return made
+
+
+def _cache(config: Config) -> str:
+    cache = config.cache
+    if not cache.seconds:
+        return "Answers are not cached: no task class sets cache_s."
+    listed = ", ".join(f"{clean(name)} for {number(seconds)} s" for name, seconds in cache.seconds.items())
+    return (
+        f"Answers are cached in memory for identical requests: {listed}; "
+        f"at most {plural(cache.entries, 'answer')} and {cache.size_bytes >> 20:,} MiB for each tenant."
+    )
 
 
 def _workflows(config: Config) -> Table:

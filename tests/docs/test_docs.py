@@ -43,6 +43,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[[data_classes]]": sections.DataClassSection,
     "[[models]]": sections.ModelSection,
     "[[task_classes]]": sections.TaskClassSection,
+    "[cache]": sections.CacheSection,
+    "[sessions]": sections.SessionsSection,
     "[task_classes.objective]": sections.ObjectiveSection,
     "[[workflows]]": sections.WorkflowSection,
     "[workflows.objective]": sections.ObjectiveSection,
