@@ -138,9 +138,9 @@ async def peer(
     try:
         async with asyncio.timeout(patience_s):
             yield found
-            server.close()
-            for _ in range(10):  # what was accepted a moment ago gets its script
+            for _ in range(10):  # who connected a moment ago gets the script: closing meanwhile would leak the socket
                 await asyncio.sleep(0)
+            server.close()
             if found.open:
                 await found.idle.wait()
     finally:
