@@ -59,7 +59,7 @@ bars: $(READY) ## run the long checks tests/bars/b*.py (SEED=0, N=default of eac
 bench: $(READY) ## measure; figures go to build/bench/*.json
 	@mkdir -p $(BENCH)
 	@failed=(); \
-	for name in core serving demo; do \
+	for name in core serving guarded demo; do \
 	  echo "== benchmarks.$$name"; \
 	  $(BIN)/python -m benchmarks.$$name --json $(BENCH)/$$name.json </dev/null || failed+=("$$name"); \
 	done; \

@@ -48,8 +48,8 @@ def _text(value: bytes) -> bytes:
     return bytes((len(value),)) + value
 
 
-def _request_head(method: str, authority: str) -> bytes:
-    """Return the header block of a call, every field a literal or from the static table."""
+def _request_head(method: str, authority: str, key: str) -> bytes:
+    """Return the header block of a call, every field a literal or from the static table; key: "" sends none."""
     return b"".join(
         (
             b"\x83\x86",  # :method POST, :scheme http
@@ -58,6 +58,7 @@ def _request_head(method: str, authority: str) -> bytes:
             b"\x0f\x10" + _text(b"application/grpc"),  # content-type
             b"\x00" + _text(b"te") + _text(b"trailers"),
             b"\x00" + _text(b"grpc-timeout") + _text(b"20S"),
+            b"\x1f\x08" + _text(f"Bearer {key}".encode()) if key else b"",  # authorization, never indexed
         )
     )
 
@@ -107,12 +108,13 @@ def status_of(block: bytes) -> str:
 class Connection:
     """One plaintext HTTP/2 connection with any number of calls in flight; not for threads.
 
-    `send` gathers, `receive` flushes and waits. `statuses` counts the replies by (method, status).
+    `send` gathers, `receive` flushes and waits. `statuses` counts the replies by (method, status). key: an API key.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: str = "") -> None:
         host, _, port = address.rpartition(":")
         self._authority = address
+        self._key = key
         self._socket = socket.create_connection((host, int(port)), timeout=10.0)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         settings = struct.pack(">HIHI", 1, 0, 4, _LARGEST_WINDOW)  # header table size, initial window
@@ -140,7 +142,7 @@ class Connection:
             raise ValueError(f"a message has {len(message)} bytes; this client sends up to {_LARGEST_FRAME - 5}")
         head = self._heads.get(method)
         if head is None:
-            head = self._heads[method] = _request_head(method, self._authority)
+            head = self._heads[method] = _request_head(method, self._authority, self._key)
         stream, self._next = self._next, self._next + 2
         data = _frame(_DATA, _END_STREAM, stream, struct.pack(">BI", 0, len(message)) + message)
         self._held.append((size, _frame(_HEADERS, _END_HEADERS, stream, head) + data))

@@ -216,7 +216,7 @@ class Budgets:
             return None
         needs = typical.request()
         try:
-            models, _ = self._eligibility.split(needs, policy_models)
+            models, _ = self._eligibility.split(needs, policy_models, at_present=False)
         except NaiadError:
             return None
         seen = self._predictor.predict(task_class, models, needs.input_tokens, needs.max_output_tokens)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
+from naiad.server import chaos
 from naiad.server.address import CannotListen
 from naiad.server.config import Config, load
 from naiad.server.logs import configure
@@ -34,21 +36,17 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="start the server")
-    _config_options(serve)
-    serve.add_argument("--listen", metavar="HOST:PORT", help="instead of [server] listen; port 0 takes a free one")
-    serve.add_argument(
-        "--data-dir", metavar="DIR", type=folder, help="folder of the database, instead of [storage] path"
-    )
-    serve.add_argument("--log", choices=("console", "json"), help="instead of [server] log")
-    serve.add_argument(
-        "--allow-plaintext-beyond-loopback", action="store_true",
-        help="listen in plaintext where others can read along",
+    serve.add_argument("--chaos", metavar="FILE", type=Path, help="with simulated failures, as naiad chaos FILE")
+    _serve_options(serve)
+
+    chaotic = commands.add_parser(
+        "chaos", help="start the server with simulated failures, to see fallbacks work before they must",
+        description="Serves as naiad serve does, and lets calls to providers fail as FILE says. What is learned is "
+        "kept in memory, or with --data-dir in a database other than the configuration's own.",
     )  # fmt: skip
-    serve.add_argument(
-        "--until-stdin-ends", action="store_true",
-        help="stop when standard input ends too: for a parent that holds the other end and must not leave it behind",
-    )  # fmt: skip
-    serve.set_defaults(run=_serve)
+    chaotic.add_argument("chaos", metavar="FILE", type=Path, help="TOML file of [[faults]]")
+    chaotic.add_argument("--check", action="store_true", help="check the file, print what it plans, and start nothing")
+    _serve_options(chaotic)
 
     check = commands.add_parser("check", help="check a configuration and print the inventory that it makes")
     _config_options(check)
@@ -111,6 +109,28 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _serve_options(command: argparse.ArgumentParser) -> None:
+    _config_options(command)
+    command.add_argument("--listen", metavar="HOST:PORT", help="instead of [server] listen; port 0 takes a free one")
+    command.add_argument(
+        "--data-dir", metavar="DIR", type=folder, help="folder of the database, instead of [storage] path"
+    )
+    command.add_argument("--log", choices=("console", "json"), help="instead of [server] log")
+    command.add_argument(
+        "--allow-plaintext-beyond-loopback", action="store_true",
+        help="listen in plaintext where others can read along",
+    )  # fmt: skip
+    command.add_argument(
+        "--allow-chaos-beyond-loopback", action="store_true",
+        help="simulate failures where others can call",
+    )  # fmt: skip
+    command.add_argument(
+        "--until-stdin-ends", action="store_true",
+        help="stop when standard input ends too: for a parent that holds the other end and must not leave it behind",
+    )  # fmt: skip
+    command.set_defaults(run=_serve, check=False)
+
+
 def _config_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", metavar="FILE", type=Path, help="naiad.toml; without it the built-in defaults")
 
@@ -142,11 +162,29 @@ def _load(options: argparse.Namespace) -> Config:
         key: given[key] for key in ("listen", "log", "allow_plaintext_beyond_loopback") if key in given
     }
     storage = {"path": str(given["data_dir"] / "naiad.db")} if "data_dir" in given else {}
+    if "chaos" in given:
+        return _with_chaos(options, server, storage)
     return load(options.config, {"server": server, "storage": storage})
+
+
+def _with_chaos(options: argparse.Namespace, server: dict[str, Any], storage: dict[str, str]) -> Config:
+    """Read the configuration for a server with simulated failures; raises ConfigError where the rules forbid them."""
+    plan = chaos.read(options.chaos)
+    if storage:
+        chaos.own_database(plan, Path(storage["path"]), load(options.config, {"server": server}).database)
+    config = load(options.config, {"server": server, "storage": storage or {"path": ":memory:"}})
+    chaos.check(plan, config.endpoints)
+    chaos.guard(plan, config.file.server, beyond_loopback=options.allow_chaos_beyond_loopback)
+    return replace(config, chaos=plan)
 
 
 def _serve(options: argparse.Namespace) -> int:
     config = _load(options)
+    if options.check:
+        from naiad.server.report import print_faults
+
+        print_faults(config)
+        return OK
     configure(config.file.server.log, config.file.server.log_level)
     ending = Ending()
     if options.until_stdin_ends:

@@ -1,67 +1,41 @@
-"""Calling the provider: walk the ranking, record every attempt, answer with the first success.
+"""Walk the ranking until a model answers: retry, fall back or stop as the error's type says, within one deadline.
 
-Every call goes through `egress`, which checks it again as it leaves. Every attempt is recorded, a failure as well: it
-teaches availability, never quality. The reply waits until everything is on disk.
+Every call goes through `egress`, which checks it again as it leaves; every attempt is recorded, and the reply waits
+until everything is on disk. Complete and StreamComplete are this one walk, and differ in how they ask (`Asking`).
+
+* The deadline is the caller's, less 50 ms for recording and answering. An attempt may take all that is left, except for
+  what the next model may well need, which is kept back for it; that is at most half.
+* A refusal or a content filter is an answer, and is returned.
+* An input that is too long goes to models with a larger context window only.
+* What `retrying` says decides whether the same model is asked again; else it is the next one's turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-
-import msgspec
-import structlog
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from naiad.adapters import errors as provider
-from naiad.adapters.base import Answer, FinishReason
-from naiad.adapters.base import Request as ProviderRequest
-from naiad.adapters.base import Usage as ProviderUsage
+from naiad.adapters.base import Answer
 from naiad.server import render
-from naiad.server.attempt_error import REJECTIONS, AttemptError, kind_of
+from naiad.server.attempt_error import REJECTIONS
+from naiad.server.attempts import LEAST_S, Attempts, fair_s
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Shortage, exhausted
-from naiad.server.decision_id import Ticket
-from naiad.server.egress import Egress, Kind, NotPermitted
-from naiad.server.eligibility import Needs, Reason, none_left
+from naiad.server.egress import Egress, Kind
 from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
-from naiad.server.journal import Amended, Journal, Request
-from naiad.server.ledger import Entry, take_outcome
-from naiad.server.money import cost_of
-from naiad.server.records import Cost, Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved, Usage
+from naiad.server.journal import Journal, Request
+from naiad.server.records import Exclusion, ModelPut, Outcome
+from naiad.server.retrying import RetryBudget, again_in_s
+from naiad.server.walk import Asking, Made, Task, Walk, Whole
 
-log = structlog.get_logger(__name__)
-
-_SETTLE_S = 30.0  # beyond an attempt's deadline, until its bill is on disk: a hold that outlives it is taken for spent
-_MARGIN_S = 0.05  # kept back from the caller's deadline for recording and answering
-_FINISH = {
-    FinishReason.STOP: 1,
-    FinishReason.LENGTH: 2,
-    FinishReason.TOOL_CALLS: 3,
-    FinishReason.CONTENT_FILTER: 4,
-    FinishReason.REFUSAL: 5,
-}
-MAX_ATTEMPTS = 3
+_KEPT_LEAST_S = 0.5  # for another model, however quick it is
+MARGIN_S = 0.05  # kept back from the caller's deadline for recording and answering
 ALL_FAILED = frozenset({"ALL_ATTEMPTS_FAILED", "ALL_ATTEMPTS_REJECTED"})  # the providers' word: repeating gets the same
-
-
-class Done(msgspec.Struct, frozen=True):
-    """The reply kept on disk for a completion: which decision it was. The answer itself is kept in memory only."""
-
-    uid: int
-    attempt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be answered; the upstream model is filled in for each attempt."""
-
-    needs: Needs
-    request: ProviderRequest
-    max_attempts: int = MAX_ATTEMPTS
-    max_cost_nano_usd: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +48,13 @@ class Completion:
     model: ModelPut
     attempts: tuple[tuple[str, Outcome], ...]
     passed_over: tuple[Exclusion, ...] = ()  # models of the ranking that could not be called any more
+    age_s: float | None = None  # of an answer that was kept; None: it was made for this request
 
 
 class Completer:
-    """Turns decisions into answers."""
+    """Turns decisions into answers; monotonic, sleep: seconds; uniform: draws from [0, 1) for the waits."""
+
+    attempting = Attempts
 
     def __init__(
         self,
@@ -86,231 +63,162 @@ class Completer:
         egress: Egress,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        uniform: Callable[[], float] = random.random,
     ) -> None:
         self._engine = engine
-        self._journal = journal
-        self._egress = egress
         self._now_ms = now_ms
         self._monotonic = monotonic
+        self._sleep = sleep
+        self._uniform = uniform
+        self._attempts = self.attempting(engine, journal, egress, now_ms, monotonic)
+        self._budgets: dict[str, RetryBudget] = {}  # by endpoint
 
-    async def complete(self, decision: Decision, task: Task, request: Request, *, timeout_s: float) -> Completion:
+    async def complete(
+        self, decision: Decision, task: Task, request: Request, *, timeout_s: float, asking: Asking | None = None
+    ) -> Completion:
         """Answer with the first model of the ranking that succeeds; raises NaiadError when none does.
 
-        timeout_s: what is left of the caller's deadline, in seconds.
+        timeout_s: what is left of the caller's deadline, in seconds. asking: how, Whole by default.
         """
-        deadline = self._monotonic() + timeout_s - _MARGIN_S
-        attempts: list[tuple[str, Outcome]] = []
-        passed_over: list[Exclusion] = []
-        record = decision.record
-        spent = 0
-        short: Shortage | None = None
-        for position in record.rank:
-            if len(attempts) == task.max_attempts:
+        deadline_s = self._monotonic() + timeout_s - MARGIN_S
+        walk = Walk(decision, task, request, deadline_s, asking or Whole())
+        rank = decision.record.rank
+        for place, position in enumerate(rank):
+            if not self._goes_on(walk):
                 break
-            model = self._engine.catalog.models[record.models[position]]
-            excluded = self._refusal(decision, model, task, spent + record.cost[position])
-            if excluded is not None:
-                passed_over.append(excluded)
-                continue
-            left = deadline - self._monotonic()
-            if left <= 0.0:
-                break
-            name = str(len(attempts) + 1)
-            kind = Kind.FALLBACK if attempts or passed_over else Kind.PRIMARY
-            hold = await self._reserve(record, name, model, task, left)
-            if isinstance(hold, Shortage):
-                short = hold
-                passed_over.append(hold.exclusion(model.model))
-                continue
-            if hold is not None:  # time has passed since it was asked
-                model = self._engine.catalog.models[model.model]
-                left = deadline - self._monotonic()
-                excluded = self._refusal(decision, model, task, spent + record.cost[position])
-                if excluded is not None or left <= 0.0:
-                    self._give_back(record, name)
-                    passed_over.extend(() if excluded is None else (excluded,))
-                    continue
-            called = _bounded(task, None if hold is None else self._engine.ceilings.output_bound(model, task.needs))
-            try:
-                answer, outcome, error = await self._attempt(decision, name, kind, model, called, left, request, hold)
-            except NotPermitted as refused:
-                if hold is not None:
-                    self._give_back(record, name)
-                passed_over.append(refused.exclusion)
-                continue
-            attempts.append((name, outcome))
-            spent += outcome.cost.total if outcome.cost else 0
-            if answer is not None:
-                await self._record(decision, name, outcome, request, Done(record.uid, name), hold)
-                return Completion(decision, answer, name, model, tuple(attempts), tuple(passed_over))
-            await self._record(decision, name, outcome, Request(request.method), Done(record.uid, name), hold)
-            if error is not None and not error.fallback_worthy:
-                break
-        catalog, past = self._engine.catalog, self._monotonic() >= deadline
-        if not attempts and not past and short is not None:
-            raise exhausted(short, self._now_ms())
-        if not attempts and not past:
-            raise none_left(catalog, [*record.excluded, *passed_over], catalog.task_classes[record.task_class].name)
-        raise _all_failed(catalog, decision, attempts, past=past)
+            made = await self._on(walk, position, rank[place + 1 :])
+            if made is not None and made.answer is not None:
+                model = self._engine.catalog.models[made.outcome.model]
+                passed_over = tuple(walk.passed_over)
+                return Completion(decision, made.answer, made.name, model, tuple(walk.made), passed_over)
+        raise self._failure(walk)
 
-    def _refusal(self, decision: Decision, model: ModelPut, task: Task, expected: float) -> Exclusion | None:
-        """Return why a model of the ranking may not be called now, None if it may.
+    def _goes_on(self, walk: Walk) -> bool:
+        return walk.more > 0 and self._attempts.left_s(walk) >= LEAST_S
 
-        The one function is asked again: the rules may have changed since the decision. expected: what all attempts will
-        have cost after this one, nano-USD.
-        """
-        most = task.max_cost_nano_usd
-        found = self._egress.refusal(decision.permit, model.model)
-        if found is None and most is not None and expected > most:
-            detail = f"would bring the expected cost to {expected:.0f} nano-USD; max_cost_nano_usd is {most}"
-            return Exclusion(model.model, Reason.BUDGET, detail)
-        return found
+    async def _on(self, walk: Walk, position: int, rest: Sequence[int]) -> Made | None:
+        """Ask one model as often as that is worth it; return the attempt that it answered, None if there is none."""
+        kind = Kind.FALLBACK if walk.made or walk.passed_over else Kind.PRIMARY
+        tries = 0
+        while self._goes_on(walk):
+            kept_s = self._kept_s(walk, rest) if walk.more > 1 else 0.0
+            made = await self._attempts.make(walk, position, kind, kept_s)
+            if not isinstance(made, Made):
+                self._pass_over(walk, position, made)
+                return None
+            if not tries:
+                self._budget(made).called(self._monotonic())
+            walk.made.append((made.name, made.outcome))
+            walk.spent += made.outcome.cost.total if made.outcome.cost else 0
+            answers = walk.request if made.answer is not None else None
+            await self._attempts.record(walk, made.name, made.outcome, answers, made.hold)
+            if made.error is None:
+                return made
+            tries += 1
+            wait_s = self._wait_s(walk, position, rest, made, tries)
+            if wait_s is None:
+                return None
+            await self._sleep(wait_s)
+            kind = Kind.RETRY
+        return None
 
-    async def _reserve(
-        self, record: Decided, name: str, model: ModelPut, task: Task, left: float
-    ) -> Hold | Shortage | None:
-        """Hold what an attempt may cost of every hard budget, on disk before the provider is called."""
-        ceilings, now_ms = self._engine.ceilings, self._now_ms()
-        if not ceilings.active:
+    def _wait_s(self, walk: Walk, position: int, rest: Sequence[int], made: Made, tries: int) -> float | None:
+        """Return how long to wait before the same model is asked again, None to leave it; raises STREAM_CUT."""
+        error = made.error
+        assert error is not None  # noqa: S101
+        walk.errors.append(error)
+        model = self._engine.catalog.models[made.outcome.model]
+        if walk.asking.final:
+            raise _cut(self._engine.catalog, walk, made, model)
+        if not error.fallback_worthy:
+            walk.over = True
             return None
-        scope = (record.workflow, record.task_class, record.key)
-        until_ms = now_ms + int((left + _SETTLE_S) * 1000)
-        hold = ceilings.reserve((record.uid, name), scope, model, task.needs, now_ms, until_ms)
-        if isinstance(hold, Hold):
-            try:
-                await self._journal.append(
-                    Reserved(at_ms=now_ms, uid=record.uid, attempt=name, model=model.model, hold=hold)
-                )
-            except asyncio.CancelledError:
-                self._give_back(record, name)
-                raise
-        return hold
-
-    def _give_back(self, record: Decided, name: str) -> None:
-        """Give back what is held for an attempt that will not be made."""
-        self._journal.note(Released(at_ms=self._now_ms(), uid=record.uid, attempt=name))
-
-    async def _attempt(
-        self, decision: Decision, name: str, kind: Kind, model: ModelPut, task: Task, left: float, request: Request,
-        hold: Hold | None,
-    ) -> tuple[Answer | None, Outcome, provider.ProviderError | None]:  # fmt: skip
-        record = decision.record
-        blank = Outcome(
-            model=model.model,
-            ordinal=record.ordinals[record.models.index(model.model)],
-            started_ms=self._now_ms(),
+        if isinstance(error, provider.ContextTooLong):
+            walk.outgrown = max(walk.outgrown or 0, model.context_window or 0)
+            return None
+        others = self._next(walk, rest) is not None
+        if others and (walk.more < 2 or walk.asking.spoken):
+            return None
+        wait_s = again_in_s(
+            error, tries=tries, others=others, left_s=self._attempts.left_s(walk) - LEAST_S, uniform=self._uniform()
         )
-        began = self._monotonic()
-        try:
-            answer = await self._egress.call(decision.permit, kind, model.model, task.request, timeout_s=left)
-        except provider.ProviderError as error:
-            log.warning("attempt_failed", model=model.name, error=type(error).__name__, attempt=name)
-            return None, _failed(blank, error, self._monotonic() - began), error
-        except asyncio.CancelledError:
-            gone = msgspec.structs.replace(
-                blank, failed=True, error=AttemptError.CANCELLED, error_detail="cancelled by the caller"
-            )
-            task_ = asyncio.ensure_future(
-                self._record(decision, name, gone, Request(request.method), Done(record.uid, name), hold)
-            )
-            task_.add_done_callback(_retrieve)
-            raise
-        measured = self._monotonic() - began
-        usage = _usage(answer.usage)
-        outcome = msgspec.structs.replace(
-            blank,
-            usage=usage,
-            cost=cost_of(usage, model.prices),
-            latency_s=answer.latency_s if answer.latency_s is not None else measured,
-            finish=_FINISH.get(answer.finish, 0),
-        )
-        return answer, outcome, None
+        if wait_s is None or walk.more < 1 or not self._budget(made).take(self._monotonic()):
+            return None
+        return wait_s
 
-    async def _record(
-        self, decision: Decision, name: str, outcome: Outcome, request: Request, reply: Done, hold: Hold | None
-    ) -> None:
-        record = decision.record
-        ticket = Ticket(
-            self._engine.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
-            record.at_ms, record.uid,
-        )  # fmt: skip
+    def _budget(self, made: Made) -> RetryBudget:
+        endpoint = self._engine.catalog.models[made.outcome.model].endpoint
+        budget = self._budgets.get(endpoint)
+        if budget is None:
+            budget = self._budgets[endpoint] = RetryBudget()
+        return budget
 
-        def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
-            after, event = take_outcome(entry, name, outcome, self._now_ms())
-            event = msgspec.structs.replace(event, workflow=record.workflow, hold=hold)
-            return Amended(after, event, reply, record.no_store)
+    def _next(self, walk: Walk, rest: Sequence[int]) -> int | None:
+        """Return the next position of the ranking whose model may be called, None if there is none."""
+        return next((position for position in rest if self._attempts.refusal(walk, position) is None), None)
 
-        try:
-            await self._journal.amend(ticket, request, Done, work)
-        except NaiadError as error:
-            if error.reason != "REQUEST_ID_REUSED":
-                raise
-            # Another method took the id while the provider wrote. The answer is made and paid for: it is kept.
-            log.warning("request_id_taken", method=request.method, attempt=name)
-            await self._journal.amend(ticket, Request(request.method), Done, work)
+    def _kept_s(self, walk: Walk, rest: Sequence[int]) -> float:
+        """Return how many seconds the next model may well need, should this one fail; 0 without one."""
+        following = self._next(walk, rest)
+        return 0.0 if following is None else max(_KEPT_LEAST_S, fair_s(walk.decision.record, following))
+
+    def _pass_over(self, walk: Walk, position: int, why: Exclusion | Shortage) -> None:
+        if isinstance(why, Shortage):
+            walk.short = why
+            why = why.exclusion(walk.decision.record.models[position])
+        walk.passed_over.append(why)
+
+    def _failure(self, walk: Walk) -> NaiadError:
+        catalog, record = self._engine.catalog, walk.decision.record
+        past = self._attempts.left_s(walk) < LEAST_S
+        if not walk.made and not past:
+            if walk.short is not None:
+                return exhausted(walk.short, self._now_ms())
+            excluded = [*record.excluded, *walk.passed_over]
+            return self._engine.eligibility.none_left(excluded, catalog.task_classes[record.task_class].name)
+        return _all_failed(catalog, walk, past=past)
 
 
-def _retrieve(task: asyncio.Future[None]) -> None:
-    """Look at a background task's result, so that its error is not lost in silence."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("attempt_not_recorded", error=type(error).__name__)
-
-
-def _bounded(task: Task, output_tokens: int | None) -> Task:
-    """Return the task with a bound on the output where a hard budget asks for one and the caller gave none."""
-    if output_tokens is None or task.request.max_output_tokens is not None:
-        return task
-    return replace(task, request=replace(task.request, max_output_tokens=output_tokens))
-
-
-def _usage(usage: ProviderUsage) -> Usage:
-    return Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_input_tokens=usage.cached_input_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        estimated=usage.estimated,
-    )
-
-
-def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float) -> Outcome:
-    return msgspec.structs.replace(
-        blank,
-        failed=True,
-        error=kind_of(error),
-        error_detail=type(error).__name__,
-        http_status=error.status,
-        retry_after_s=error.retry_after_s,
-        latency_s=latency_s,
-        cost=Cost() if _never_sent(error) else None,
-    )
-
-
-def _never_sent(error: provider.ProviderError) -> bool:
-    """Return whether a timeout came before anything was sent, so that nothing can have been billed."""
-    return isinstance(error, provider.Timeout) and error.kind is provider.TimeoutKind.CONNECT
-
-
-def _all_failed(catalog: Catalog, decision: Decision, attempts: list[tuple[str, Outcome]], *, past: bool) -> NaiadError:
+def _all_failed(catalog: Catalog, walk: Walk, *, past: bool) -> NaiadError:
     kinds: dict[str, int] = {}
-    for _, outcome in attempts:
+    for _, outcome in walk.made:
         kinds[outcome.error_detail] = kinds.get(outcome.error_detail, 0) + 1
     listed = ", ".join(f"{kind} x {count}" for kind, count in sorted(kinds.items())) or "none was made"
-    metadata = {"decision_id": decision.decision_id, "attempts": len(attempts), "kinds": listed}
-    details = [render.attempts_failed(catalog, decision.decision_id, attempts)]
+    decision_id = walk.decision.decision_id
+    details = [render.attempts_failed(catalog, decision_id, walk.made)]
     if past:
         return NaiadError(
             "DEADLINE_EXCEEDED",
             f"the deadline passed before a model had answered ({listed}); "
             "call with a longer one, or allow faster models",
             code="DEADLINE_EXCEEDED", details=details,
-            metadata={"decision_id": decision.decision_id, "attempts": len(attempts)},
+            metadata={"decision_id": decision_id, "attempts": len(walk.made)},
         )  # fmt: skip
-    rejected = all(outcome.error in REJECTIONS for _, outcome in attempts)
+    metadata = {"decision_id": decision_id, "attempts": len(walk.made), "kinds": listed}
+    if all(outcome.error in REJECTIONS for _, outcome in walk.made):
+        return NaiadError(
+            "ALL_ATTEMPTS_REJECTED", f"no model answered ({listed}); correct the request or the endpoint",
+            code="FAILED_PRECONDITION", metadata=metadata, details=details,
+        )  # fmt: skip
+    named = [
+        error.retry_after_s
+        for error in walk.errors
+        if isinstance(error, provider.RateLimited | provider.Overloaded) and error.retry_after_s is not None
+    ]
     return NaiadError(
-        "ALL_ATTEMPTS_REJECTED" if rejected else "ALL_ATTEMPTS_FAILED",
-        f"no model answered ({listed}); "
-        + ("correct the request or the endpoint" if rejected else "try again later, or allow more models"),
-        code="FAILED_PRECONDITION" if rejected else "UNAVAILABLE", metadata=metadata, details=details,
+        "ALL_ATTEMPTS_FAILED", f"no model answered ({listed}); try again later, or allow more models",
+        code="UNAVAILABLE", metadata=metadata, details=details,
+        retry_after_s=min(max(0.0, min(named)), 3_600.0) if named else None,
+    )  # fmt: skip
+
+
+def _cut(catalog: Catalog, walk: Walk, made: Made, model: ModelPut) -> NaiadError:
+    decision_id = walk.decision.decision_id
+    return NaiadError(
+        "STREAM_CUT",
+        f"the stream of {model.name} broke ({made.outcome.error_detail}), and no restart was asked for; "
+        "discard the text received, and try again",
+        code="ABORTED", metadata={"decision_id": decision_id, "attempt_id": made.name, "model": model.name},
+        details=[render.attempts_failed(catalog, decision_id, walk.made)],
     )  # fmt: skip

@@ -19,6 +19,8 @@ from naiad.bandit.statistics import UNIT_WEIGHT
 from naiad.server import bounds, data_rules, providers, tls
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
+from naiad.server.cache_settings import CacheSettings, cache_settings
+from naiad.server.chaos import Plan
 from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
@@ -32,10 +34,12 @@ from naiad.server.sections import (
     File,
     LearningSection,
     ModelSection,
+    SessionsSection,
     TaskClassSection,
     WorkflowSection,
     check_values,
 )
+from naiad.server.sessions import SessionSettings
 
 FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4, "reaction": 5}  # as the ledger ranks them
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
@@ -59,6 +63,9 @@ class Config:
     drift: DriftSettings
     networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
     budgets: tuple[BudgetPut, ...] = ()
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
+    chaos: Plan | None = None  # simulated failures, of the command line alone
 
     @property
     def database(self) -> Path | None:
@@ -194,6 +201,8 @@ def _build(file: File, source: str) -> Config:
         drift=drift_of(file.learning, source),
         networks=networks,
         budgets=_budgets(file.budgets, frozenset(c.name for c in classes), source),
+        cache=cache_settings(file, data, source),
+        sessions=_sessions(file.sessions, source),
     )
     if file.governance.refuse_empty_classes:
         for sentence in data_rules.empty_classes(data, config.usable):
@@ -296,6 +305,13 @@ def _budgets(sections: list[BudgetSection], classes: frozenset[str], source: str
         )
         found[section.id] = msgspec.structs.replace(entry, config_digest=_digest(entry))
     return tuple(found.values())
+
+
+def _sessions(section: SessionsSection, source: str) -> SessionSettings:
+    rules.between(section.entries, 1, 10_000_000, "sessions.entries", source)
+    rules.between(section.idle_s, 1.0, 31_536_000.0, "sessions.idle_s", source)
+    rules.between(section.prompt_cache_s, 0.0, 86_400.0, "sessions.prompt_cache_s", source)
+    return SessionSettings(section.entries, round(section.idle_s * 1000), round(section.prompt_cache_s * 1000))
 
 
 def _digest(value: msgspec.Struct) -> str:

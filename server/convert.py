@@ -185,14 +185,19 @@ def time_ms(message: ProtoMessage, field: str, *, path: str = "") -> int | None:
     return value.ToMilliseconds()
 
 
-def request_of(method: str, message: Any) -> Request:
-    """Return the idempotency key of a request: its id, a digest of everything in it, and the key of who calls."""
+def request_of(method: str, message: Any, narrowed: tuple[object, ...] = ()) -> Request:
+    """Return the idempotency key of a request: its id, a digest of everything in it, and the key of who calls.
+
+    narrowed: what else a reply depends on; a key that permits less is not given the reply of one that permits more.
+    """
     request_id = text_id(message.request_id, "request_id")
     caller = CALLER.get(None)
     key_id = "" if caller is None else caller.key_id
     if not request_id:
         return Request(method, key_id=key_id)
     body = message.SerializeToString(deterministic=True)
+    if narrowed:
+        body += repr(narrowed).encode()
     return Request(method, request_id, hashlib.sha256(body).hexdigest(), key_id)
 
 

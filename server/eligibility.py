@@ -2,7 +2,7 @@
 
 It is asked at decide time, which gives the request its permit: an immutable value that travels with it. `egress` asks
 again before each call leaves the process. It fails closed: what is unknown about a model counts against it where a rule
-needs it.
+needs it. Breakers come last, and only ever take models away: where all that are left are open, nothing is served.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import msgspec
 
+from naiad.server.breakers import Breakers
 from naiad.server.catalog import Catalog
 from naiad.server.errors import NaiadError
 from naiad.server.governance import Claims, Governance
@@ -30,7 +32,9 @@ class Reason(IntEnum):
     CAPABILITY = 5
     DISABLED = 6
     NO_PRICE = 7
+    UNAVAILABLE = 8
     BUDGET = 9
+    KEY = 10
     NEWCOMER_CAP = 11
     NO_ENDPOINT = 12
 
@@ -61,6 +65,7 @@ class Needs(NamedTuple):
     allowed: frozenset[str] = frozenset()  # empty: all
     capabilities: frozenset[int] = frozenset()
     data_class: str = ""  # that it is treated as; where there are rules, "" is the strictest
+    key_models: tuple[str, ...] = ()  # names and patterns that the caller's key permits; empty: all
 
 
 class Permit(msgspec.Struct, frozen=True, gc=False):
@@ -79,10 +84,12 @@ def refusal(
     policy_models: frozenset[str],
     endpoints: frozenset[str],
     governance: Governance,
+    breakers: Breakers | None = None,
 ) -> Exclusion | None:
     """Return why a model may not be used for a request, or None if it may.
 
-    policy_models: the policy's list, empty for all; endpoints: profiles that have an adapter.
+    policy_models: the policy's list, empty for all; endpoints: profiles that have an adapter; breakers: None does not
+    ask whether the provider is well at this moment.
     """
     if model.deleted:
         return Exclusion(model.model, Reason.DISABLED, "deleted from the catalogue")
@@ -94,6 +101,8 @@ def refusal(
         return Exclusion(model.model, Reason.POLICY, "not in the policy's models")
     if needs.allowed and model.name not in needs.allowed:
         return Exclusion(model.model, Reason.NOT_ALLOWED, "not in the request's allowed_models")
+    if needs.key_models and not named_by(needs.key_models, model.name):
+        return Exclusion(model.model, Reason.KEY, "not among the models that the caller's key permits")
     if model.prices is None:
         return Exclusion(model.model, Reason.NO_PRICE, "has no price; set it with UpdateModel, 0 is a price")
     if endpoints and model.endpoint not in endpoints:
@@ -117,7 +126,14 @@ def refusal(
             Reason.CONTEXT_WINDOW,
             f"needs {needs.input_tokens} + {reserved} tokens; the context window holds {model.context_window}",
         )
+    if breakers is not None and (objection := breakers.objection(model)):
+        return Exclusion(model.model, Reason.UNAVAILABLE, objection)
     return None
+
+
+def named_by(patterns: Iterable[str], name: str) -> bool:
+    """Return whether one of some names or patterns means a model; "*" stands for any characters."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 class Eligibility:
@@ -126,12 +142,14 @@ class Eligibility:
     def __init__(self, catalog: Catalog, endpoints: frozenset[str]) -> None:
         self._catalog = catalog
         self._endpoints = endpoints
-        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int], str], _Kept] = {}
+        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int], str, tuple[str, ...]], _Kept] = {}
         self._grounds: dict[str, dict[int, str]] = {}  # data class -> model -> the entry that permits it
         self._version = -1
         self._policy_models: frozenset[str] = frozenset()
         self.governance = Governance()
         self.epoch = 0  # place in the log of the last change of what this depends on
+        self.breakers: Breakers | None = None  # of a server that calls providers
+        self._thinned: _Thinned | None = None
 
     def __repr__(self) -> str:
         return f"Eligibility(epoch={self.epoch}, models={len(self._catalog.live)}, {self.governance!r})"
@@ -152,11 +170,12 @@ class Eligibility:
         """
         return Permit(frozenset(eligible), self.epoch, needs, claims._replace(task_class=""), task_class)
 
-    def recheck(self, permit: Permit, model: int) -> Exclusion | None:
+    def recheck(self, permit: Permit, model: int, *, at_present: bool = True) -> Exclusion | None:
         """Return why a model may not be called under a permit at this moment, None if it may.
 
         The model must be in the permit, and the present rules must let the request go there, whatever they were when
-        the permit was made. The request is classified anew, and never as more open than before.
+        the permit was made. The request is classified anew, and never as more open than before. at_present: whether
+        its breaker is asked, too.
         """
         if model not in permit.models:
             return Exclusion(model, Reason.NOT_ALLOWED, "not among the models that the request was permitted")
@@ -164,7 +183,10 @@ class Eligibility:
         needs = permit.needs
         if self.governance.enforced:
             needs = needs._replace(data_class=self.governance.treat(claims, at_least=needs.data_class).data_class)
-        return refusal(self._catalog.models[model], needs, self._policy_models, self._endpoints, self.governance)
+        breakers = self.breakers if at_present else None
+        return refusal(
+            self._catalog.models[model], needs, self._policy_models, self._endpoints, self.governance, breakers
+        )
 
     def grounds(self, data_class: str, models: Iterable[int]) -> list[str]:
         """Return the entry of the rules by which each of these eligible models may see a data class."""
@@ -182,11 +204,14 @@ class Eligibility:
             self._version = self._catalog.version
 
     def split(
-        self, needs: Needs, policy_models: frozenset[str], task_class: str = ""
+        self, needs: Needs, policy_models: frozenset[str], task_class: str = "", *, at_present: bool = True
     ) -> tuple[list[int], list[Exclusion]]:
-        """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left."""
+        """Return the ids of the eligible models, and an Exclusion for each of the others; raises when none is left.
+
+        at_present: whether providers that are not well at this moment are left out.
+        """
         self._refresh()
-        key = (policy_models, needs.allowed, needs.capabilities, needs.data_class)
+        key = (policy_models, needs.allowed, needs.capabilities, needs.data_class, needs.key_models)
         kept = self._kept.get(key)
         if kept is None:
             kept = self._small(needs, policy_models)
@@ -197,9 +222,33 @@ class Eligibility:
             eligible, excluded = kept.eligible, kept.excluded
         else:
             eligible, excluded = self._each(needs, policy_models)
+        if at_present and self.breakers is not None and self.breakers.troubled:
+            eligible, excluded = self._present(self.breakers, eligible, excluded)
         if not eligible:
-            raise none_left(self._catalog, excluded, task_class)
+            raise self.none_left(excluded, task_class)
         return eligible, excluded
+
+    def none_left(self, excluded: list[Exclusion], task_class: str = "") -> NaiadError:
+        """Build the error for a request that no model may serve, or none at this moment."""
+        models, breakers = self._catalog.models, self.breakers
+        gone = [models[e.model] for e in excluded if e.reason == Reason.UNAVAILABLE]
+        wait_s = min(breakers.ready_in_s(model) for model in gone) if gone and breakers is not None else None
+        return none_left(self._catalog, excluded, task_class, wait_s)
+
+    def _present(
+        self, breakers: Breakers, eligible: list[int], excluded: list[Exclusion]
+    ) -> tuple[list[int], list[Exclusion]]:
+        """Leave out those whose breaker is open; the same lists as before where the same are out."""
+        objections = ((model, breakers.objection(self._catalog.models[model])) for model in eligible)
+        out = [Exclusion(model, Reason.UNAVAILABLE, why) for model, why in objections if why]
+        if not out:
+            return eligible, excluded
+        kept = self._thinned
+        if kept is None or kept.eligible is not eligible or kept.excluded is not excluded or kept.out != out:
+            gone = {exclusion.model for exclusion in out}
+            left = [model for model in eligible if model not in gone]
+            kept = self._thinned = _Thinned(eligible, excluded, out, left, excluded + out)
+        return kept.left, kept.all
 
     def _each(self, needs: Needs, policy_models: frozenset[str]) -> tuple[list[int], list[Exclusion]]:
         eligible: list[int] = []
@@ -237,8 +286,23 @@ class _Kept:
     output: int  # tokens that every eligible model can write
 
 
-def none_left(catalog: Catalog, excluded: list[Exclusion], task_class: str = "") -> NaiadError:
-    """Build the error for a request that no model may serve; it names as many models as a status can carry."""
+class _Thinned(NamedTuple):
+    """A split without the models whose breaker is open."""
+
+    eligible: list[int]
+    excluded: list[Exclusion]
+    out: list[Exclusion]
+    left: list[int]
+    all: list[Exclusion]
+
+
+def none_left(
+    catalog: Catalog, excluded: list[Exclusion], task_class: str = "", wait_s: float | None = None
+) -> NaiadError:
+    """Build the error for a request that no model may serve; it names as many models as a status can carry.
+
+    wait_s: until one may, where it is only that providers are not well.
+    """
     counts: dict[str, int] = {}
     for exclusion in excluded:
         name = Reason(exclusion.reason).name
@@ -249,13 +313,19 @@ def none_left(catalog: Catalog, excluded: list[Exclusion], task_class: str = "")
     facts = "; ".join(f"{name}: {detail}" for name, _, detail in few) or "the catalogue is empty"
     if len(few) < len(named):
         facts += f"; and {len(named) - len(few)} more"
+    metadata = {"task_class": task_class, "models": len(excluded), "reasons": reasons}
+    details = [("excluded", _within(named, _DETAILS_BYTES))]
+    if wait_s is not None:
+        return NaiadError(
+            "MODELS_UNAVAILABLE",
+            f"every model that may be used for this request fails at present ({facts}); wait as long as RetryInfo says",
+            code="UNAVAILABLE", metadata=metadata, details=details, retry_after_s=wait_s,
+        )  # fmt: skip
     return NaiadError(
         "NO_ELIGIBLE_MODEL",
         f"no model may be used for this request ({facts}); change the request or the catalogue accordingly",
-        code="FAILED_PRECONDITION",
-        metadata={"task_class": task_class, "models": len(excluded), "reasons": reasons},
-        details=[("excluded", _within(named, _DETAILS_BYTES))],
-    )
+        code="FAILED_PRECONDITION", metadata=metadata, details=details,
+    )  # fmt: skip
 
 
 def _within(named: list[tuple[str, int, str]], most: int) -> list[tuple[str, int, str]]:

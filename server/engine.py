@@ -6,7 +6,6 @@ Everything here is synchronous: no await, no clock, no database. `decide` reads 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from naiad.bandit.belief import Belief, BeliefSettings
 from naiad.bandit.drift import DriftSettings
 from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, serve, serve_paced
 from naiad.bandit.statistics import GroupKey, Statistics
+from naiad.bandit.staying import leaves_for
 from naiad.bandit.thompson import draw
 from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
@@ -28,8 +28,8 @@ from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
 from naiad.server.governance import Claims, Treated, governance_of
 from naiad.server.ledger import Entry
-from naiad.server.limits import Judged, Limits, limits_of
-from naiad.server.objectives import Objectives
+from naiad.server.limits import Bound, Judged, Limits, limits_of
+from naiad.server.objectives import Level, Objectives
 from naiad.server.prediction import Predictor
 from naiad.server.records import (
     BudgetPut,
@@ -41,6 +41,7 @@ from naiad.server.records import (
     FeedbackReported,
     Head,
     ModelPut,
+    Moved,
     ObjectiveSpec,
     OutcomeReported,
     PolicySet,
@@ -48,11 +49,11 @@ from naiad.server.records import (
     Reserved,
     TaskClassPut,
 )
+from naiad.server.sessions import Left, Sessions, SessionSettings, Turn
 from naiad.server.spending import Spending
 from naiad.server.traffic import Traffic
 
 DEFAULT_TENANT = 0  # the first tenant; part of every key from the first schema on
-_SESSIONS = 100_000
 UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and lists by time are ranges
 NO_OVERRIDE = ObjectiveSpec()
 _NOT_LISTED = "not among the objective's models"
@@ -90,6 +91,20 @@ class Decision(NamedTuple):
         return [models[i] for i in self.record.rank]
 
 
+class Terms(NamedTuple):
+    """What holds for a request before anything is chosen."""
+
+    task_class: TaskClassPut
+    objective: Objective
+    level: Level | None  # of the budget that paces it
+    order: tuple[str, ...]  # of an objective that lists its models
+    claims: Claims
+    treated: Treated | None  # None where there are no rules
+    needs: Needs  # with the data class that it is treated as
+    models: list[int]  # eligible, by everything but budgets
+    excluded: list[Exclusion]
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What the engine depends on besides the log."""
@@ -99,6 +114,7 @@ class EngineSettings:
     endpoints: frozenset[str] = frozenset()  # profiles that have an adapter; empty: do not check
     default_output_tokens: int | None = None  # under a hard budget, where the caller gives no bound
     hold_ms: int = 600_000  # how long a hard budget holds what a caller's own call may cost
+    sessions: SessionSettings = field(default_factory=SessionSettings)
 
 
 class Engine:
@@ -121,7 +137,7 @@ class Engine:
         self.sequence = 0  # of the last event folded
         self.last_uid = 0
         self._ordinals: dict[int, int] = {}  # next decision ordinal of each model, decisions not yet committed included
-        self._sessions: OrderedDict[str, int] = OrderedDict()
+        self.sessions = Sessions(settings.sessions)
         self._policy_models: frozenset[str] = frozenset()
         self._judged = Judged()
         self.spending = Spending()
@@ -144,18 +160,7 @@ class Engine:
 
         at_ms: wall time, for people and for the id; uniform: the random number in [0, 1) that makes the draw.
         """
-        catalog = self.catalog
-        task_class = catalog.task_class(query.task_class, deciding=True)
-        if query.features or task_class.features:
-            check_features(query.features, task_class.features, task_class.name)
-        if query.objective.models:
-            self._check_named(query.objective)
-        objective, level, order = self._objectives.chosen(task_class, query.workflow, query.objective)
-        claims = _claims(query, task_class)
-        treated, needs = self._treated(query, claims)
-        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
-        if order:
-            models, excluded = self._in_order(order, models, excluded, query.task_class)
+        task_class, objective, level, order, claims, treated, needs, models, excluded = self.terms(query)
         if self.ceilings.active:
             models, dear = self.ceilings.permitted(
                 query.workflow, task_class.task_class, query.key_id, needs, models, at_ms
@@ -163,6 +168,13 @@ class Engine:
             excluded = excluded + dear if dear else excluded
         permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
         seen = self.predictor.predict(task_class.task_class, models, needs.input_tokens, needs.max_output_tokens)
+        turn = None if order else self.sessions.latest(query.session, at_ms)
+        saving = 0.0
+        if turn is not None and turn.model in models:
+            saving = self.sessions.saving(turn, self.catalog.models[turn.model].prices, needs.input_tokens, at_ms)
+            if saving > 0.0:
+                at = models.index(turn.model)
+                seen.cost[at] = max(0.0, seen.cost[at] - saving)
         budget = pace = bound = None
         if self._limits is not None and not order:
             bound, models, excluded, seen = self._limits.begin(objective, needs, models, excluded, seen, at_ms)
@@ -181,9 +193,9 @@ class Engine:
                 serving = serve_paced(objective, seen, pace._replace(temper=temper))
         if bound is not None:
             serving = bound.hold_back(models, serving, self._among(objective, seen, pace, bound.barred(models)))
-        kept = None if order else self._kept(query.session, models)
-        if kept is not None and bound is not None and not bound.keeps(models, serving, kept):
-            kept = None
+        kept = left = None
+        if turn is not None:
+            kept, left = _kept(turn, models, objective, seen, serving, bound)
         probabilities = serving.probabilities
         if kept is None:
             chosen = draw(probabilities, uniform)
@@ -194,8 +206,8 @@ class Engine:
         model = models[chosen]
         ordinals = [self._ordinals.get(m, 0) for m in models]
         self._ordinals[model] = ordinals[chosen] + 1
-        self._remember(query.session, model)
         self.last_uid = uid = max(self.last_uid + 1, at_ms << UID_TIME_SHIFT)
+        self.sessions.take(query.session, Turn(model, uid, at_ms, needs.input_tokens))
         record = Decided(
             at_ms=at_ms,
             uid=uid,
@@ -238,6 +250,10 @@ class Engine:
             request_id=query.request_id,
             request_digest="" if treated is not None and treated.no_store else query.request_digest,
         )  # fmt: skip
+        if saving > 0.0:
+            msgspec.structs.force_setattr(record, "session_saving", saving)
+        if turn is not None and left is not None and turn.model != model:
+            msgspec.structs.force_setattr(record, "moved", Moved(turn.model, int(left)))
         if query.key_id:
             msgspec.structs.force_setattr(record, "key", query.key_id)
         if self.ceilings.active and query.calls:
@@ -247,6 +263,28 @@ class Engine:
         if record.limits is not None:
             self.spending.folded(record)
         return Decision(self.decision_id(record), record, permit)
+
+    def terms(self, query: Query, *, at_present: bool = True) -> Terms:
+        """Return what holds for a request; raises NaiadError when its class is unknown or no model may be used.
+
+        at_present: whether models whose provider is not well at this moment are left out.
+        """
+        task_class = self.catalog.task_class(query.task_class, deciding=True)
+        if query.features or task_class.features:
+            check_features(query.features, task_class.features, task_class.name)
+        if query.objective.models:
+            self._check_named(query.objective)
+        objective, level, order = self._objectives.chosen(task_class, query.workflow, query.objective)
+        claims = _claims(query, task_class)
+        treated, needs = self._treated(query, claims)
+        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class, at_present=at_present)
+        if order:
+            models, excluded = self._in_order(order, models, excluded, query.task_class)
+        return Terms(task_class, objective, level, order, claims, treated, needs, models, excluded)
+
+    def permit(self, terms: Terms) -> Permit:
+        """Return the permit of a request of which nothing is decided: budgets do not bear on it."""
+        return self.eligibility.permit(terms.models, terms.needs, terms.claims, terms.task_class.task_class)
 
     def _treated(self, query: Query, claims: Claims) -> tuple[Treated | None, Needs]:
         """Return the data class that a request is treated as, and its needs with that; None without rules."""
@@ -333,20 +371,6 @@ class Engine:
             )
         return ticket
 
-    def _kept(self, session: str, models: list[int]) -> int | None:
-        """Return the position of the session's earlier model, if it has one that is still eligible."""
-        if not session:
-            return None
-        model = self._sessions.get(session)
-        return models.index(model) if model is not None and model in models else None
-
-    def _remember(self, session: str, model: int) -> None:
-        if session:
-            self._sessions[session] = model
-            self._sessions.move_to_end(session)
-            if len(self._sessions) > _SESSIONS:
-                self._sessions.popitem(last=False)
-
     # -- folding ---------------------------------------------------------------------------------------------------
 
     def apply(self, sequence: int, event: Event | Head) -> None:
@@ -398,7 +422,7 @@ class Engine:
     def _apply_decided(self, event: Decided | Head) -> None:
         self._reach(event.model, event.ordinal)
         self.traffic.decided(event.task_class, event.model, event.at_ms)
-        self._remember(event.session, event.model)
+        self.sessions.take(event.session, Turn(event.model, event.uid, event.at_ms, event.input_tokens))
         self.last_uid = max(self.last_uid, event.uid)
         if event.hold is not None:
             self.ceilings.held((event.uid, ""), event.hold)
@@ -447,11 +471,7 @@ class Engine:
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
-    def sessions(self) -> list[tuple[str, int]]:
-        """Return (session, model) of the sessions remembered, the oldest first."""
-        return list(self._sessions.items())
-
-    def restore(self, statistics: Statistics, last_uid: int, sessions: list[tuple[str, int]]) -> None:
+    def restore(self, statistics: Statistics, last_uid: int, sessions: list[tuple[str, Turn]]) -> None:
         """Take over what a snapshot holds besides catalogue, policy and traffic."""
         self.statistics.merge(statistics)
         for model, head in statistics.heads().items():
@@ -460,8 +480,7 @@ class Engine:
         self.belief.refresh(self.statistics, self.statistics.groups())
         self._judged.restore(self.statistics)
         self.last_uid = max(self.last_uid, last_uid)
-        for session, model in sessions:
-            self._remember(session, model)
+        self.sessions.restore(sessions)
 
     # -- proof -----------------------------------------------------------------------------------------------------
 
@@ -478,6 +497,20 @@ def _claims(query: Query, task_class: TaskClassPut | None) -> Claims:
     """Return what is said about the data of a request; task_class: None for one that is new."""
     default = "" if task_class is None else task_class.data_class
     return Claims(query.data_class, default, query.workflow, query.caller_data_class, query.content_data_class)
+
+
+def _kept(
+    turn: Turn, models: list[int], objective: Objective, seen: Predictions, serving: Serving, bound: Bound | None
+) -> tuple[int | None, Left | None]:
+    """Return the position of a session's model if it is kept, and else why it is left."""
+    if turn.model not in models:
+        return None, Left.INELIGIBLE
+    at = models.index(turn.model)
+    if bound is not None and not bound.keeps(models, serving, at):
+        return None, Left.ALLOWANCE
+    if leaves_for(objective, seen, serving, at) is not None:
+        return None, Left.BETTER
+    return at, None
 
 
 def _rank(serving: Serving, chosen: int) -> list[int]:

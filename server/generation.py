@@ -8,12 +8,13 @@ import msgspec
 
 from naiad.adapters.base import Message, ResponseSchema, ToolChoice, ToolMode, ToolSpec
 from naiad.adapters.base import Request as ProviderRequest
-from naiad.server.completion import MAX_ATTEMPTS, Task
+from naiad.adapters.tokens import estimate_offered
 from naiad.server.conversation import tool_name
 from naiad.server.convert import enum_value, items, number, optional_count, optional_money, text
 from naiad.server.eligibility import Capability
 from naiad.server.engine import Query
 from naiad.server.errors import NaiadError
+from naiad.server.walk import MAX_ATTEMPTS, Task
 from naiad.v1 import content_pb2
 
 _MOST_TOOLS = 128
@@ -32,10 +33,10 @@ _TOOL_MODES: dict[int, ToolMode] = {
 }
 
 
-def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...]) -> Task:
+def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...], *, streams: bool = False) -> Task:
     """Return what is to be answered, and what that needs beyond the query's needs; raises NaiadError.
 
-    Query and messages are those of the same request.
+    Query and messages are those of the same request; streams: whether its answer is to come piece by piece.
     """
     if not messages:
         raise NaiadError("FIELD_REQUIRED", "messages is empty; send at least one message", field="messages")
@@ -50,14 +51,20 @@ def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...]) -
         capabilities.add(int(Capability.TOOLS))
     if options.response_json_schema:
         capabilities.add(int(Capability.JSON_SCHEMA))
+    if streams:
+        capabilities.add(int(Capability.STREAMING))
+    tools, schema = _tools(options), _response_schema(options.response_json_schema)
+    input_tokens = query.needs.input_tokens
+    if not request.HasField("input_tokens"):  # what the caller counted holds, of everything
+        input_tokens += estimate_offered(tools, schema)
     return Task(
-        needs=query.needs._replace(capabilities=frozenset(capabilities)),
+        needs=query.needs._replace(capabilities=frozenset(capabilities), input_tokens=input_tokens),
         request=ProviderRequest(
             model="unset",
             messages=messages,
-            tools=_tools(options),
+            tools=tools,
             tool_choice=_tool_choice(options),
-            response_schema=_response_schema(options.response_json_schema),
+            response_schema=schema,
             max_output_tokens=optional_count(request, "max_output_tokens", 1),
             temperature=temperature,
             top_p=top_p,

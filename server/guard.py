@@ -4,7 +4,8 @@ Who calls, for which tenant and in what role, comes from the credential only, an
 request is looked at. A method without a row in the table of roles cannot be served.
 
 The limit is our own: gRPC's pending queue is raised above it, because what gRPC sheds ends as a bare CANCELLED that
-clients take for their own. Refusals carry RetryInfo.
+clients take for their own. Refusals carry RetryInfo. Calls without a valid key are refused at once and counted nowhere,
+so that a flood of them does not make a good key OVERLOADED.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import grpc
+import msgspec
 import structlog
 from google.protobuf.message import Message
 
 from naiad.server.audit import Act, is_refusal
+from naiad.server.auditor import PEER, address_of
 from naiad.server.authorization import REQUIRED, Role
 from naiad.server.credentials import Caller
 from naiad.server.errors import NaiadError, not_implemented
@@ -35,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 MEBIBYTE = 1 << 20
 _LARGE = frozenset({"RouterService/Complete", "RouterService/StreamComplete"})  # carry images and long documents
+_FINITE = frozenset({"RouterService/StreamComplete"})  # streams that end by themselves: calls in all but form
 _RETRY_AFTER_S = 0.5
 
 Servicer = TypeVar("Servicer")
@@ -77,7 +81,7 @@ class Guard:
         self.in_flight = 0
         self.streams = 0
         self.draining = False
-        self._open: dict[asyncio.Timeout, tuple[Caller, float | None]] = {}  # streams: whose, and their own end
+        self._open: dict[asyncio.Timeout, tuple[Caller, float | None, bool]] = {}  # streams: whose, own end, finite
         self._idle = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -110,11 +114,11 @@ class Guard:
         return servicer
 
     async def drain(self, patience_s: float) -> None:
-        """Refuse new calls, end streams as DRAINING, and wait for those in flight, so long and no longer."""
+        """Refuse new calls, end watches as DRAINING, and wait for those in flight, so long and no longer."""
         self.draining = True
         now_s = asyncio.get_running_loop().time()
-        for stream in self._open:
-            if not stream.expired():
+        for stream, (_, _, finite) in self._open.items():
+            if not stream.expired() and not finite:
                 stream.reschedule(now_s)
         if self.in_flight or self.streams:
             with contextlib.suppress(TimeoutError):
@@ -123,7 +127,7 @@ class Guard:
 
     def recheck(self) -> None:
         """End the streams whose credential has ended, and set the end of those whose credential ends otherwise now."""
-        for stream, (caller, end_s) in self._open.items():
+        for stream, (caller, end_s, _) in self._open.items():
             if not stream.expired() and not self.draining:
                 stream.reschedule(self._identity.end_s(caller, end_s))
 
@@ -163,10 +167,10 @@ class Guard:
         seldom_waits = name == "RouterService/Decide"  # only for a task class that is new, or where the setting says so
 
         async def call(request: Message | Received, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
-            self.in_flight += 1
             caller = throttle = None
             try:
                 caller = self._caller(name, context)
+                self.in_flight += 1  # strangers take nobody's place
                 throttle = self._enter(name, role, caller)
                 left = self._admit(name, context)
                 work = handlers[caller.tenant](_read(request), context)
@@ -186,8 +190,9 @@ class Guard:
             finally:
                 if throttle is not None:
                     throttle.leave()
-                self.in_flight -= 1
-                self._left()
+                if caller is not None:
+                    self.in_flight -= 1
+                    self._left()
 
         return call
 
@@ -196,24 +201,25 @@ class Guard:
     ) -> Callable[[Any, Any], Coroutine[Any, Any, None]]:
         """Guard a method that streams its replies: it has the caller's deadline or none.
 
-        It ends with the drain, and with the credential that began it.
+        It ends with the drain, and with the credential that began it. One that ends by itself counts and is bounded as
+        a call is, and the drain waits for it.
         """
-        role = REQUIRED[name]
+        role, finite = REQUIRED[name], name in _FINITE
 
         async def call(request: Message | Received, context: grpc.aio.ServicerContext) -> None:  # type: ignore[type-arg]
-            self.streams += 1
             scope: asyncio.Timeout | None = None
             throttle: Throttle | None = None
             caller: Caller | None = None
             try:
                 caller = self._caller(name, context)
+                self.streams += not finite
+                self.in_flight += finite
                 throttle = self._enter(name, role, caller)
-                self._admit_stream(name, context)
+                left = self._admit(name, context) if finite else self._admit_stream(name, context)
                 wanted = _read(request)
-                left: float | None = context.time_remaining()
                 end_s = None if left is None else asyncio.get_running_loop().time() + left
                 async with asyncio.timeout_at(self._identity.end_s(caller, end_s)) as scope:
-                    self._open[scope] = caller, end_s
+                    self._open[scope] = caller, end_s, finite
                     async with contextlib.aclosing(handlers[caller.tenant](wanted, context)) as replies:
                         async for reply in replies:
                             await context.write(reply)
@@ -227,24 +233,29 @@ class Guard:
                     self._open.pop(scope, None)
                 if throttle is not None:
                     throttle.leave()
-                self.streams -= 1
-                self._left()
+                if caller is not None:
+                    self.streams -= not finite
+                    self.in_flight -= finite
+                    self._left()
 
         return call
 
     async def _refuse(self, context: Any, name: str, error: NaiadError, caller: Caller | None) -> NoReturn:
         if is_refusal(error.reason, error.metadata):
-            tenant, key = (None, "") if caller is None else (caller.tenant, caller.key_id)
-            self._audit(tenant, Act(action=f"naiad.v1.{name}", reason=error.reason, key=key, succeeded=False))
+            act = Act(action=f"naiad.v1.{name}", reason=error.reason, succeeded=False)
+            if caller is None:
+                self._audit(None, msgspec.structs.replace(act, facts={PEER: address_of(context.peer())}))
+            else:
+                self._audit(caller.tenant, msgspec.structs.replace(act, key=caller.key_id))
         await abort(context, error)
 
     def _stream_over(self, name: str, caller: Caller | None) -> NaiadError:
         """Return why the time of a stream is up."""
-        if self.draining:
+        if self.draining and name not in _FINITE:
             return _draining(name)
         if caller is not None and self._identity.over(caller):
             return unauthenticated(given=True)
-        return _stream_passed(name)
+        return _passed_midway(name) if name in _FINITE else _stream_passed(name)
 
     def _left(self) -> None:
         if self.draining and not self.in_flight and not self.streams:
@@ -260,13 +271,13 @@ class Guard:
         left = _time_left(name, context)
         return limits.default_deadline_s if left is None else min(left, limits.longest_deadline_s)
 
-    def _admit_stream(self, name: str, context: Any) -> None:
-        """Raise NaiadError when a stream may not begin."""
+    def _admit_stream(self, name: str, context: Any) -> float | None:
+        """Return how many seconds a watch may take, None for no end; raises NaiadError when it may not begin."""
         if self.draining:
             raise _draining(name)
         if self.streams > self._limits.concurrent_streams:
             raise _overloaded(name, self._limits.concurrent_streams, "streams", "concurrent_streams")
-        _time_left(name, context)
+        return _time_left(name, context)
 
 
 def _time_left(name: str, context: Any) -> float | None:

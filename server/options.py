@@ -26,6 +26,12 @@ def keys_parser(keys: argparse.ArgumentParser, run: Callable[[argparse.Namespace
     create.add_argument("--name", default="", metavar="NAME", help="for people; default the role")
     create.add_argument("--requests-per-minute", type=positive, metavar="N", help="default the configuration's")
     create.add_argument("--concurrent-calls", type=positive, metavar="N", help="default the configuration's")
+    create.add_argument("--tokens-per-minute", type=tokens, metavar="N", help="default unbounded")
+    create.add_argument(
+        "--allowed-model", action="append", default=[], metavar="MODEL", dest="allowed_models",
+        help="a name, or a pattern with '*'; may be given several times; default all",
+    )  # fmt: skip
+    create.add_argument("--data-class", default="", metavar="CLASS", help="that its requests have at least")
     create.add_argument("--expire-days", type=days, metavar="DAYS", help="default never")
     listing = actions.add_parser("list", help="list the keys")
     listing.add_argument("--ended", action="store_true", help="also those that are revoked or expired")
@@ -58,6 +64,11 @@ def folder(text: str) -> Path:
 def positive(text: str) -> int:
     """Return a whole number from 1 to 100,000; raises ArgumentTypeError."""
     return int(_within(text, 1, 100_000, "a whole number", whole=True))
+
+
+def tokens(text: str) -> int:
+    """Return a number of tokens from 1 to 2^40; raises ArgumentTypeError."""
+    return int(_within(text, 1, 1 << 40, "a whole number", whole=True))
 
 
 def days(text: str) -> float:

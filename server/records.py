@@ -190,6 +190,13 @@ class Limited(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     left: int | None = None  # of the allowance, nano-USD
 
 
+class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A session left its model."""
+
+    model: int  # that it had
+    why: int  # see sessions.Left
+
+
 class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
     """One choice with all that it rested on; the lists run over the eligible models in the order of the draw."""
 
@@ -227,6 +234,8 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     rank: list[int] = []  # positions in `models`, in the order in which they were to be tried
     excluded: list[Exclusion] = []
     sticky: bool = False  # a session's earlier model was kept: not a draw, and not for off-policy estimates
+    session_saving: float = 0.0  # nano-USD by which the cost of the session's model is lower, its prompt being cached
+    moved: Moved | None = None
     floor_met: bool = True
     budget: Budget | None = None  # with it `cost` is corrected by the bills before
     limits: Limited | None = None
@@ -248,12 +257,14 @@ class Head(NamedTuple):
     at_ms: int
     session: str
     hold: Hold | None = None
+    input_tokens: int = 0
 
 
 def head_of(decided: Decided) -> Head:
     """Return what folding needs of a choice: the rest of it need not stay in memory."""
     return Head(
-        decided.uid, decided.task_class, decided.model, decided.ordinal, decided.at_ms, decided.session, decided.hold
+        decided.uid, decided.task_class, decided.model, decided.ordinal, decided.at_ms, decided.session, decided.hold,
+        decided.input_tokens,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from naiad.server.paging import decode, encode, page_size, slice_page
 from naiad.server.records import Decided, Limited, ObjectiveSpec
 from naiad.server.records import decode as decode_event
 from naiad.server.routing import Routing
+from naiad.server.sessions import Left
 from naiad.server.store.base import DecisionFilter, EventRow, Store
 from naiad.v1 import insight_pb2, insight_service_pb2, insight_service_pb2_grpc
 
@@ -166,6 +167,9 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
         excluded=render.exclusions(catalog, record.excluded),
         model_ordinal=record.ordinal,
         sticky=record.sticky,
+        session_moved_from="" if record.moved is None else catalog.models[record.moved.model].name,
+        session_moved_reason="" if record.moved is None else Left(record.moved.why).name.lower(),
+        session_saving_nano_usd=round(record.session_saving),
         create_time=render.timestamp(record.at_ms),
         decide_duration=render.duration(record.took_us / 1e6),
         sequence=row.sequence,

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import FinishReason, Message, TextPart, ToolCallPart
+from naiad.adapters.base import Delta, FinishReason, Message, TextDelta, TextPart, ToolCallDelta, ToolCallPart
 from naiad.server import render
 from naiad.server.completion import Completion
+from naiad.server.convert import enum_value
 from naiad.server.engine import Query
 from naiad.server.generation import task_from_proto
 from naiad.server.journal import Request
 from naiad.server.pii import Detector
 from naiad.server.query import query_from_proto
+from naiad.server.records import Outcome
 from naiad.server.routing import Routing
+from naiad.server.streaming import Began
+from naiad.server.walk import Task
 from naiad.v1 import content_pb2, decision_pb2, router_service_pb2, router_service_pb2_grpc
 
 _FINISH = {
@@ -29,10 +35,13 @@ _FINISH = {
 class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     """Choosing a model, and calling it."""
 
-    def __init__(self, routing: Routing, default_timeout_s: float, detector: Detector | None = None) -> None:
+    def __init__(
+        self, routing: Routing, default_timeout_s: float, longest_timeout_s: float, detector: Detector | None = None
+    ) -> None:
         self._routing = routing
         self._detector = detector
         self._default_timeout_s = default_timeout_s
+        self._longest_timeout_s = longest_timeout_s
 
     async def Decide(self, request: Any, context: Any) -> router_service_pb2.DecideResponse:
         """Choose a model."""
@@ -43,16 +52,75 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
 
     async def Complete(self, request: Any, context: Any) -> router_service_pb2.CompleteResponse:
         """Choose a model, call it, fall back where that helps, and answer."""
-        method = "RouterService/Complete"
-        query, messages = await self._asked(request, method)
-        task = task_from_proto(request, query, messages)
-        left = context.time_remaining()
-        completion = await self._routing.complete(
-            msgspec.structs.replace(query, needs=task.needs), task,
-            Request(method, query.request_id, query.request_digest),
-            timeout_s=self._default_timeout_s if left is None else left,
-        )  # fmt: skip
+        query, task, called = await self._task(request, "RouterService/Complete")
+        completion = await self._routing.complete(query, task, called, timeout_s=self._timeout_s(context))
         return self._completed(completion)
+
+    async def StreamComplete(
+        self, request: Any, context: Any
+    ) -> AsyncGenerator[router_service_pb2.StreamCompleteResponse, None]:
+        """Do the same, and send the answer as it is written."""
+        query, task, called = await self._task(request, "RouterService/StreamComplete", streams=True)
+        modes = router_service_pb2.StreamFailureMode
+        mode = enum_value(request.failure_mode, modes, "failure_mode", required=False)
+        answer = self._routing.stream(
+            query,
+            task,
+            called,
+            timeout_s=self._timeout_s(context),
+            fail_fast=mode == modes.STREAM_FAILURE_MODE_FAIL_FAST,
+        )
+        begun = False
+        async with aclosing(answer) as events:
+            async for event in events:
+                if not isinstance(event, Completion):
+                    begun = True
+                    yield self._event(event)
+                    continue
+                for whole in () if begun else self._in_one_piece(event):
+                    yield whole
+                done = router_service_pb2.StreamCompleted(response=self._completed(event))
+                yield router_service_pb2.StreamCompleteResponse(completed=done)
+
+    async def _task(self, request: Any, method: str, *, streams: bool = False) -> tuple[Query, Task, Request]:
+        """Return what Complete or StreamComplete asks for."""
+        query, messages = await self._asked(request, method)
+        task = task_from_proto(request, query, messages, streams=streams)
+        called = Request(method, query.request_id, query.request_digest)
+        return msgspec.structs.replace(query, needs=task.needs), task, called
+
+    def _timeout_s(self, context: Any) -> float:
+        left: float | None = context.time_remaining()
+        return self._default_timeout_s if left is None else min(left, self._longest_timeout_s)
+
+    def _event(self, event: Began | Delta) -> router_service_pb2.StreamCompleteResponse:
+        if isinstance(event, TextDelta):
+            return router_service_pb2.StreamCompleteResponse(text_delta=router_service_pb2.TextDelta(text=event.text))
+        if not isinstance(event, Began):
+            call = router_service_pb2.ToolCallDelta(
+                index=event.index, tool_call_id=event.id, name=event.name, arguments_json=event.arguments
+            )
+            return router_service_pb2.StreamCompleteResponse(tool_call_delta=call)
+        if event.failed is None:
+            started = router_service_pb2.StreamStarted(
+                decision_id=event.decision.decision_id, attempt_id=event.attempt, model=event.model.name,
+                policy_version=event.decision.record.policy,
+            )  # fmt: skip
+            return router_service_pb2.StreamCompleteResponse(started=started)
+        failed = render.attempt(self._routing.engine.catalog, *event.failed)
+        again = router_service_pb2.StreamRestarted(failed=failed, attempt_id=event.attempt, model=event.model.name)
+        return router_service_pb2.StreamCompleteResponse(restarted=again)
+
+    def _in_one_piece(self, completion: Completion) -> Iterator[router_service_pb2.StreamCompleteResponse]:
+        """Yield the events of an answer that was written for an earlier call."""
+        yield self._event(Began(completion.decision, completion.attempt, completion.model))
+        calls = 0
+        for part in completion.answer.parts:
+            if isinstance(part, TextPart) and part.text:
+                yield self._event(TextDelta(part.text))
+            elif isinstance(part, ToolCallPart):
+                yield self._event(ToolCallDelta(calls, part.id, part.name, part.arguments))
+                calls += 1
 
     async def _asked(self, request: Any, method: str) -> tuple[Query, tuple[Message, ...]]:
         """Return a request's query and messages, the query with what the messages call for."""
@@ -64,7 +132,8 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     def _completed(self, completion: Completion) -> router_service_pb2.CompleteResponse:
         catalog = self._routing.engine.catalog
         record = completion.decision.record
-        answered = completion.attempts[-1][1]
+        nothing = Outcome(model=completion.model.model, ordinal=0)  # was used for an answer that was kept
+        answered = completion.attempts[-1][1] if completion.attempts else nothing
         response = router_service_pb2.CompleteResponse(
             decision_id=completion.decision.decision_id,
             attempt_id=completion.attempt,
@@ -80,14 +149,14 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             excluded=render.exclusions(catalog, record.excluded),
             policy_version=record.policy,
             task_class=catalog.task_classes[record.task_class].name,
-            notices=render.notices_of(catalog, record),
+            notices=render.notices_of(catalog, record) if completion.age_s is None else [_cached(completion.age_s)],
         )
         for sentence in completion.answer.notices:
             code = decision_pb2.NOTICE_CODE_UNSPECIFIED
             if completion.model.endpoint == "replay":
                 code = decision_pb2.NOTICE_CODE_REPLAYED_ANSWER
             response.notices.add(code=code, message=sentence, metadata={"model": completion.model.name})
-        if completion.model.model != record.model:
+        if completion.model.model != record.model and completion.age_s is None:
             first = catalog.models[record.model].name
             why = next((e.detail for e in completion.passed_over if e.model == record.model), "")
             response.notices.add(
@@ -96,6 +165,16 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
                 metadata={"first_choice": first, "model": completion.model.name},
             )
         return response
+
+
+def _cached(age_s: float) -> decision_pb2.Notice:
+    """Return the notice of an answer that was given before."""
+    return decision_pb2.Notice(
+        code=decision_pb2.NOTICE_CODE_CACHED_ANSWER,
+        message=f"the answer was made {age_s:.0f} s ago for an identical request, and kept; nothing was called, and "
+        "decision_id and attempt_id are those of that request",
+        metadata={"age_s": f"{age_s:.3f}"},
+    )
 
 
 def _answer(completion: Completion) -> content_pb2.Message:

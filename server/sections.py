@@ -151,6 +151,22 @@ class TaskClassSection(_Section, kw_only=True, frozen=True):
     data_class: str = ""
     objective: ObjectiveSection = ObjectiveSection()
     labels: dict[str, str] = {}
+    cache_s: float = 0.0
+
+
+class CacheSection(_Section, kw_only=True, frozen=True):
+    """[cache]: how much is kept of the answers of task classes with cache_s, for each tenant."""
+
+    entries: int = 10_000
+    mib: int = 64
+
+
+class SessionsSection(_Section, kw_only=True, frozen=True):
+    """[sessions]: how much of sessions is kept, for each tenant, and how long providers keep their prompts."""
+
+    entries: int = 100_000
+    idle_s: float = 3600.0
+    prompt_cache_s: float = 300.0
 
 
 class WorkflowSection(_Section, kw_only=True, frozen=True):
@@ -233,6 +249,8 @@ class File(_Section, kw_only=True, frozen=True):
     data_classes: list[DataClassSection] = []
     models: list[ModelSection] | None = None
     task_classes: list[TaskClassSection] = []
+    cache: CacheSection = CacheSection()
+    sessions: SessionsSection = SessionsSection()
     workflows: list[WorkflowSection] = []
     spending: SpendingSection = SpendingSection()
     budgets: list[BudgetSection] = []

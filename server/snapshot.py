@@ -14,9 +14,10 @@ from naiad.server import ceilings, spending
 from naiad.server.budgets import State
 from naiad.server.engine import Engine
 from naiad.server.records import DriftAlarmed, ModelPut, PolicySet, TaskClassPut
+from naiad.server.sessions import Turn
 from naiad.server.traffic import ArmTraffic
 
-REDUCER_VERSION = 3  # grows when the same log would fold to another state; older snapshots are then ignored
+REDUCER_VERSION = 4  # grows when the same log would fold to another state; older snapshots are then ignored
 
 
 class CorruptSnapshot(Exception):
@@ -34,7 +35,7 @@ class _State(msgspec.Struct, kw_only=True):
     caps: tuple[list[tuple[int, int]], int]  # under which raters have cells of their own
     arms: list[tuple[int, int, int, int, int, int]]
     recent: list[tuple[int, list[int]]]
-    sessions: list[tuple[str, int]]
+    sessions: list[tuple[str, Turn]]
     alarms: list[DriftAlarmed] = []  # for display; what they do to evidence is in the statistics
     watches: list[WatchState] = []  # advisory
     budgets: list[State] = []  # advisory: without it a budget begins anew
@@ -56,7 +57,7 @@ def dump(engine: Engine) -> bytes:
         caps=_caps(engine),
         arms=[(*key, a.pulls, a.attempts, a.failures, a.last_pull_ms) for key, a in sorted(traffic.arms.items())],
         recent=[(key, list(models)) for key, models in sorted(traffic.recent.items())],
-        sessions=engine.sessions(),
+        sessions=engine.sessions.state(),
         alarms=[alarm for _, alarms in sorted(engine.drift.alarms.items()) for alarm in alarms],
         watches=engine.drift.state(),
         budgets=engine.budgets.state(),

@@ -4,6 +4,7 @@ from naiad.server.report.access import access_of
 from naiad.server.report.arms import print_arms
 from naiad.server.report.audit import print_audit, verify_audit
 from naiad.server.report.explanation import print_explanation
+from naiad.server.report.faults import print_faults
 from naiad.server.report.inventory import print_inventory
 from naiad.server.report.keys import run as run_keys
 from naiad.server.report.live_arms import watch_arms
@@ -14,6 +15,7 @@ __all__ = [
     "print_arms",
     "print_audit",
     "print_explanation",
+    "print_faults",
     "print_inventory",
     "print_replay",
     "run_keys",

@@ -83,6 +83,13 @@ def _section(out: Console, title: str, sentences: list[str]) -> None:
             say(out, sentence)
 
 
+_LEFT = {
+    "ineligible": "which may not be used for this request",
+    "better": "since another model is surely better by now, what its provider's prompt cache saves counted",
+    "allowance": "which is below the quality floor: the day's allowance does not pay for another turn",
+}
+
+
 def asked(record: DecisionRecord) -> Iterator[str]:
     """Yield what the request was."""
     when = f" on {record.create_time:%Y-%m-%d at %H:%M:%S} UTC" if record.create_time else ""
@@ -184,7 +191,15 @@ def choice(record: DecisionRecord) -> Iterator[str]:
         return
     if record.sticky:
         yield f"Nothing was drawn: the session's earlier model, {model}, was kept. This decision did not explore."
+        if record.session_saving_nano_usd:
+            yield (
+                f"Its cost is {nano_usd(record.session_saving_nano_usd)} lower than that of a first turn: the provider "
+                "is taken to have the prompt so far in its cache."
+            )
         return
+    if record.session_moved_from:
+        why = _LEFT.get(record.session_moved_reason, f"reason: {clean(record.session_moved_reason)}")
+        yield f"The session left {clean(record.session_moved_from)}, {why}."
     if in_order(record.objective):
         yield f"Nothing was drawn: {model} is the first of the list that may be used."
         if len(record.ranking) > 1:

@@ -40,6 +40,7 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
         out.print(_task_classes(config))
     else:
         out.print("Task classes: none by configuration")
+    out.print(_cache(config))
     created = "created on first use" if policy.create_task_classes else "refused"
     out.print(f"A task class never seen is {created}.")
     if config.policy.workflows:
@@ -158,6 +159,17 @@ def _task_classes(config: Config) -> Table:
     return made
 
 
+def _cache(config: Config) -> str:
+    cache = config.cache
+    if not cache.seconds:
+        return "Answers are not cached: no task class sets cache_s."
+    listed = ", ".join(f"{clean(name)} for {number(seconds)} s" for name, seconds in cache.seconds.items())
+    return (
+        f"Answers are cached in memory for identical requests: {listed}; "
+        f"at most {plural(cache.entries, 'answer')} and {cache.size_bytes >> 20:,} MiB for each tenant."
+    )
+
+
 def _workflows(config: Config) -> Table:
     made = table("Workflows (where their task class says nothing itself)", "workflow", "objective")
     for name, own in config.policy.workflows.items():
@@ -230,7 +242,12 @@ def advise(config: Config) -> Iterator[str]:
         yield "no model can be chosen: every request will be refused with NO_ELIGIBLE_MODEL"
     elif len(usable) == 1:
         yield f"only {clean(usable[0].name)} can be chosen: there is nothing to learn"
-    if file.models is None and not replay_available():
+    if file.models is None and (keyed := providers.keyed()):
+        yield (
+            f"the inventory is built in: the environment has keys of {', '.join(keyed)}, so calls go there and cost "
+            "money; list [[models]] to choose, or see what there is by naiad models import"
+        )
+    elif file.models is None and not replay_available():
         yield f"the built-in inventory only echoes; with recorded real outcomes it learns: {INSTALL}"
     if file.models is not None and all(config.endpoints.get(m.endpoint) == providers.ECHO for m in usable) and usable:
         yield "all usable models echo the prompt; their answers are not worth judging"

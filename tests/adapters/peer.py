@@ -138,7 +138,9 @@ async def peer(
     try:
         async with asyncio.timeout(patience_s):
             yield found
-            for _ in range(10):  # who connected a moment ago gets the script: closing meanwhile would leak the socket
+            for listening in server.sockets:  # no more is accepted; close() would leave what just was without its end
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            for _ in range(10):  # what was accepted a moment ago gets its script
                 await asyncio.sleep(0)
             server.close()
             if found.open:

@@ -41,8 +41,8 @@ ROLE_OF = {
 # What a method answers to the request below once the caller may call it: code and reason.
 _OK = ("OK", "")
 _FINE = """
-    Decide Complete ListModels ListTaskClasses ListArms ListDecisions WatchArms ListKeys ListAuditEvents VerifyAudit
-    ListBudgets
+    Decide Complete StreamComplete ListModels ListTaskClasses ListArms ListDecisions WatchArms ListKeys ListAuditEvents
+    VerifyAudit ListBudgets
     """
 _LACKING = """
     ReportOutcome ReportFeedback RetractFeedback GetDecision GetModel GetTaskClass CreateModel UpdateModel DeleteModel

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from naiad.adapters.base import Answer, Finished, FinishReason, Request, StreamEvent, TextPart, Usage
 from naiad.adapters.errors import Overloaded, Timeout, TimeoutKind, Truncated
 from naiad.adapters.tokens import estimate_tokens
-from naiad.server import completion, providers
+from naiad.server import attempts, providers
 from naiad.server.cli import main
 from naiad.server.money import cost_of, most_of
 from naiad.server.records import Prices
@@ -111,7 +111,7 @@ def serve() -> int:
         return dict.fromkeys(profiles, adapter)
 
     providers.build = build
-    completion._SETTLE_S = SETTLE_S
+    attempts._SETTLE_S = SETTLE_S
     return main()
 
 

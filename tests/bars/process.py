@@ -21,16 +21,19 @@ drain_s = 20.0
 
 [[models]]
 name = "echo/small"
+capabilities = ["streaming"]
 input_usd_per_million = 0.1
 output_usd_per_million = 0.4
 
 [[models]]
 name = "echo/medium"
+capabilities = ["streaming"]
 input_usd_per_million = 1.0
 output_usd_per_million = 4.0
 
 [[models]]
 name = "echo/large"
+capabilities = ["streaming"]
 input_usd_per_million = 3.0
 output_usd_per_million = 15.0
 """

@@ -89,6 +89,7 @@ class FakeNaiad:
         self.failures: dict[str, list[Failure]] = {}
         self.gate: dict[str, threading.Event] = {}
         self.watches: list[list[insight_api.WatchArmsResponse | Failure]] = []  # what the next streams send
+        self.streams: list[list[router_api.StreamCompleteResponse | Failure | None]] = []  # of StreamComplete, likewise
         self.hung_up = threading.Event()  # a caller broke off a stream that was held open
         self.models = {"acme/small": catalog_pb2.Model(name="acme/small", provider="acme", revision=3)}
         self.arrived = threading.Condition()
@@ -133,17 +134,27 @@ class FakeNaiad:
 
     def watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[insight_api.WatchArmsResponse]:
         """Keep the call and send what is next for a stream; without anything, hold it open until the caller goes."""
+        held = [insight_api.WatchArmsResponse(cursor="held", checkpoint=True), None]
+        yield from self._stream("WatchArms", request, context, self.watches, held)
+
+    def write(self, request: Any, context: grpc.ServicerContext) -> Iterator[router_api.StreamCompleteResponse]:
+        """Do the same for an answer that is written; without anything, write the one that Complete gives."""
+        yield from self._stream("StreamComplete", request, context, self.streams, answer_events(self, request))
+
+    def _stream(
+        self, method: str, request: Any, context: grpc.ServicerContext, plans: list[Any], default: list[Any]
+    ) -> Iterator[Any]:
         metadata = {str(key): value for key, value in context.invocation_metadata()}
         with self.arrived:
-            self.seen.append(Seen("WatchArms", request, metadata, context.time_remaining()))
-            planned = self.watches.pop(0) if self.watches else None
+            self.seen.append(Seen(method, request, metadata, context.time_remaining()))
+            planned = plans.pop(0) if plans else default
             self.arrived.notify_all()
-        if planned is None:
-            context.add_callback(self.hung_up.set)
-            yield insight_api.WatchArmsResponse(cursor="held", checkpoint=True)
-            self.hung_up.wait(10)
-            return
+        if None in planned and not context.add_callback(self.hung_up.set):
+            self.hung_up.set()  # gone already
         for item in planned:
+            if item is None:
+                self.hung_up.wait(10)
+                return
             if isinstance(item, Failure):
                 context.set_trailing_metadata(item.trailers())
                 context.abort(item.code, item.message)
@@ -198,6 +209,21 @@ def _complete(fake: FakeNaiad, request: router_api.CompleteRequest) -> router_ap
             decision_pb2.Attempt(attempt_id="a1", model="acme/small"),
         ],
     )
+
+
+def answer_events(fake: FakeNaiad, request: Any) -> list[router_api.StreamCompleteResponse | Failure | None]:
+    """Return the events of the answer that Complete gives; None in such a list holds the stream open."""
+    response = router_api.StreamCompleteResponse
+    return [
+        response(started={"decision_id": "d-complete", "attempt_id": "a0", "model": "acme/large", "policy_version": 7}),
+        response(text_delta={"text": "A rough "}),
+        response(restarted={"failed": {"attempt_id": "a0", "model": "acme/large", "error": {"kind": 10}},
+                            "attempt_id": "a1", "model": "acme/small"}),
+        response(text_delta={"text": "A fine "}),
+        response(text_delta={"text": "summary."}),
+        response(tool_call_delta={"tool_call_id": "t1", "name": "look", "arguments_json": '{"at":1}'}),
+        response(completed={"response": _complete(fake, request)}),
+    ]  # fmt: skip
 
 
 def _outcome(fake: FakeNaiad, request: Any) -> feedback_api.ReportOutcomeResponse:
@@ -275,6 +301,8 @@ def _servicer(fake: FakeNaiad, base: type) -> Any:
         return lambda self, request, context: fake.answer(name, request, context)
 
     methods = {name: handler(name) for name in REPLIES if hasattr(base, name)}
+    if hasattr(base, "StreamComplete"):
+        methods["StreamComplete"] = lambda self, request, context: fake.write(request, context)
     if hasattr(base, "WatchArms"):
         methods["WatchArms"] = lambda self, request, context: fake.watch(request, context)
     return type(base.__name__, (base,), methods)()

@@ -265,13 +265,15 @@ def surface(cls: type) -> dict[str, inspect.Signature]:
 def test_both_clients_have_the_same_surface() -> None:
     assert surface(Client) == surface(AsyncClient)
     assert surface(BoundDecision) == surface(AsyncBoundDecision)
-    assert len(surface(Client)) == 24
+    assert len(surface(Client)) == 25
 
 
 def test_methods_look_written_by_hand() -> None:
     assert str(inspect.signature(Client().get_model)).startswith("(name: 'str', *, timeout_s:")
     assert inspect.signature(Client.list_arms).return_annotation == "Iterator[Arm]"
     assert inspect.signature(AsyncClient.list_arms).return_annotation == "AsyncIterator[Arm]"
+    assert inspect.signature(Client.stream).return_annotation == "Generator[StreamEvent, None, None]"
+    assert inspect.signature(AsyncClient.stream).return_annotation == "AsyncGenerator[StreamEvent, None]"
     assert inspect.signature(Client.watch_arms).return_annotation == "Generator[ArmsUpdate, None, None]"
     assert inspect.signature(AsyncClient.watch_arms).return_annotation == "AsyncGenerator[ArmsUpdate, None]"
     for cls in (Client, AsyncClient):

@@ -43,6 +43,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[[data_classes]]": sections.DataClassSection,
     "[[models]]": sections.ModelSection,
     "[[task_classes]]": sections.TaskClassSection,
+    "[cache]": sections.CacheSection,
+    "[sessions]": sections.SessionsSection,
     "[task_classes.objective]": sections.ObjectiveSection,
     "[[workflows]]": sections.WorkflowSection,
     "[workflows.objective]": sections.ObjectiveSection,
@@ -217,11 +219,13 @@ async def test_snippets_of_the_readme_run_against_the_defaults() -> None:
 async def test_snippets_of_the_quickstart_run_against_its_configuration() -> None:
     text = text_of("docs/quickstart.md")
     (file,) = blocks(text, "toml")
-    first, second = blocks(text, "python")
+    first, second, third = blocks(text, "python")
     async with serving(tomllib.loads(file)) as address:
         decided = await run(first, address)
         assert "feedback:   effective 0.9" in decided  # as the text says
         answered = (await run(second, address)).splitlines()
+        streamed = (await run(third, address)).split()
+    assert streamed[1:] == ["True"]
     assert "Summarise: the parser drops the last line." in answered[0]
     assert [round(float(line), 3) for line in answered[1:]] == [0.2, 1.0]
 

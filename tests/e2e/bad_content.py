@@ -6,7 +6,7 @@ from typing import Any
 
 LONG = "x" * 129
 USER = {"role": 2, "parts": [{"text": "hello"}]}
-DECIDE, COMPLETE = "RouterService/Decide", "RouterService/Complete"
+DECIDE, COMPLETE, STREAM = "RouterService/Decide", "RouterService/Complete", "RouterService/StreamComplete"
 CREATE, UPDATE = "CatalogService/CreateModel", "CatalogService/UpdateModel"
 NEW_CLASS, SET_CLASS = "CatalogService/CreateTaskClass", "CatalogService/UpdateTaskClass"
 

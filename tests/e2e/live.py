@@ -33,11 +33,12 @@ name = "echo/small"
 input_usd_per_million = 0.1
 output_usd_per_million = 0.2
 context_window = 8000
+capabilities = ["streaming"]
 [[models]]
 name = "echo/large"
 input_usd_per_million = 1.0
 output_usd_per_million = 4.0
-capabilities = ["vision", "tools", "json_schema", "system_prompt"]
+capabilities = ["vision", "tools", "json_schema", "streaming", "system_prompt"]
 """
 
 
@@ -117,15 +118,17 @@ class Caller:
 
     def _callable(self, method: str) -> Any:
         output = GetMessageClass(METHODS[method].output_type)
-        return self._channel.unary_unary(
+        streams = METHODS[method].server_streaming
+        return (self._channel.unary_stream if streams else self._channel.unary_unary)(
             path_of(method), request_serializer=lambda m: m.SerializeToString(), response_deserializer=output.FromString
         )
 
     def call(self, method: str, request: Message | None = None, *, timeout_s: float = 20.0, **fields: Any) -> Any:
-        """Call a unary method; raises Refusal."""
+        """Call a method that ends by itself, and return its reply, a list of them for a stream; raises Refusal."""
         message = build(method, fields if request is None else request)
         try:
-            return self._callable(method)(message, timeout=timeout_s, metadata=self.metadata)
+            reply = self._callable(method)(message, timeout=timeout_s, metadata=self.metadata)
+            return list(reply) if METHODS[method].server_streaming else reply
         except grpc.RpcError as error:
             raise refusal_of(error) from error
 

@@ -19,6 +19,7 @@ from tests.e2e.bad_content import (
     LONG,
     NEW_CLASS,
     SET_CLASS,
+    STREAM,
     UPDATE,
     USER,
     asked,
@@ -300,7 +301,25 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-ALL = CASES | CONTENT
+COMPLETING = {name: case for name, case in (CASES | CONTENT).items() if case[1] == COMPLETE}
+STREAMING: dict[str, tuple[str, str, dict[str, Any]]] = {
+    f"{name}_in_a_stream": (reason, STREAM, fields) for name, (reason, _, fields) in COMPLETING.items()
+}
+ONLY_OF_STREAMS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "failure_mode_unknown": (
+        "UNKNOWN_ENUM_VALUE", STREAM, {"task_class": "e2e", "messages": [USER], "failure_mode": 9},
+    ),
+    "no_model_streams": (
+        "NO_ELIGIBLE_MODEL", STREAM,
+        {"task_class": "e2e", "messages": [USER], "allowed_models": ["custom/priceless"]},
+    ),
+}  # fmt: skip
+ALL = CASES | CONTENT | STREAMING | ONLY_OF_STREAMS
+
+
+def test_streams_are_refused_as_completions_are() -> None:
+    """Every case of Complete has its twin, and there are many."""
+    assert len(STREAMING) == len(COMPLETING) > 40
 
 
 @pytest.fixture(scope="module")
@@ -415,7 +434,7 @@ def test_every_truncation_of_a_decision_id(api: Caller, ids: dict[str, str]) -> 
 @pytest.mark.parametrize(
     ("method", "fields"),
     [(DECIDE, {"task_class": "late"}), (COMPLETE, {"task_class": "late", "messages": [USER]}),
-     (CREATE, {"model": {"name": "echo/late"}})],
+     (STREAM, {"task_class": "late", "messages": [USER]}), (CREATE, {"model": {"name": "echo/late"}})],
 )  # fmt: skip
 def test_a_deadline_already_past(api: Caller, method: str, fields: dict[str, Any]) -> None:
     """Far enough in the past that gRPC's rounding of timeouts leaves the server nothing, either."""
@@ -426,8 +445,10 @@ def test_a_deadline_already_past(api: Caller, method: str, fields: dict[str, Any
 
 @pytest.mark.usefixtures("unchanged")
 def test_larger_than_anything_accepted(api: Caller) -> None:
-    refusal = api.refused(COMPLETE, task_class="e2e", messages=[{"role": 2, "parts": [{"text": "x" * (33 << 20)}]}])
-    assert refusal.code == "RESOURCE_EXHAUSTED"  # gRPC itself, before Naiad: documented to have no ErrorInfo
+    message = {"role": 2, "parts": [{"text": "x" * (33 << 20)}]}
+    for method in (COMPLETE, STREAM):
+        refusal = api.refused(method, task_class="e2e", messages=[message])
+        assert refusal.code == "RESOURCE_EXHAUSTED"  # gRPC itself, before Naiad: documented to have no ErrorInfo
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -172,6 +172,23 @@ def test_the_same_request_id_gets_the_same_answer_and_one_call(api: Caller) -> N
     assert caught.value.reason == "REQUEST_ID_REUSED"
 
 
+def test_stream_complete(api: Caller) -> None:
+    events = api.call("RouterService/StreamComplete", task_class="router.stream", messages=[USER])
+    assert [e.WhichOneof("event") for e in events[:2]] == ["started", "text_delta"]
+    whole = events[-1].completed.response
+    assert "".join(e.text_delta.text for e in events) == whole.answer.parts[0].text
+    assert whole.answer.parts[0].text == "[echo] Which river runs through Vienna?"
+    record = poll_decision(api, whole.decision_id)
+    (attempt,) = record.attempts
+    assert attempt == whole.attempts[0]
+    assert attempt.HasField("time_to_first_token")
+    api.score(whole.decision_id, 0.5)
+    arm = api.arms(task_class="router.stream", model=whole.model).arms[0]
+    assert arm.time_to_first_token_s.effective_observations == pytest.approx(1.0)
+    assert arm.quality.effective_observations == pytest.approx(1.0)
+    api.verify()
+
+
 def test_a_cost_limit_below_every_model_makes_no_call(api: Caller) -> None:
     with pytest.raises(Refusal) as caught:
         api.call(COMPLETE, task_class="router.limit", messages=[USER], max_cost_nano_usd=0)

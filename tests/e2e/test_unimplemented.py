@@ -12,7 +12,7 @@ from tests.e2e.live import METHODS, Caller, path_of, refusal_of
 from tests.server.reasons import check
 
 BUILT = {
-    "RouterService/Decide", "RouterService/Complete",
+    "RouterService/Decide", "RouterService/Complete", "RouterService/StreamComplete",
     "FeedbackService/ReportOutcome", "FeedbackService/ReportFeedback", "FeedbackService/RetractFeedback",
     "CatalogService/CreateModel", "CatalogService/GetModel", "CatalogService/ListModels",
     "CatalogService/UpdateModel", "CatalogService/DeleteModel",

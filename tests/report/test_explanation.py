@@ -121,6 +121,16 @@ def test_a_session_that_kept_its_model_was_no_draw(running: Running, capsys: pyt
     assert "fell into" not in text
 
 
+def test_a_session_that_left_its_model_says_why(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    first = running.client.decide("hello", task_class="code.debug", session_id="s2")
+    other = next(c.model for c in first.ranking if c.model != first.model)
+    moved = running.client.decide("hello", task_class="code.debug", session_id="s2", allowed_models=[other])
+    text = explained(running, moved.decision_id, capsys)
+    assert f"The session left {first.model}, which may not be used for this request." in text
+    record = running.client.get_decision(moved.decision_id)
+    assert (record.session_moved_from, record.session_moved_reason, record.sticky) == (first.model, "ineligible", False)
+
+
 @pytest.mark.parametrize(
     ("objective", "words"),
     [

@@ -60,6 +60,16 @@ def test_hard_budgets_are_printed_with_what_they_count(tmp_path: Path, capsys: p
     assert rows["all"] == ["all", "100", "month", "all", "all"]
 
 
+def test_which_task_classes_are_cached_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_inventory(config_in(tmp_path))
+    assert "Answers are not cached: no task class sets cache_s." in capsys.readouterr().out
+    classes = [{"name": "faq", "cache_s": 600}, {"name": "code"}, {"name": "docs", "cache_s": 1.5}]
+    print_inventory(config_in(tmp_path, task_classes=classes, cache={"entries": 500, "mib": 8}))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Answers are cached in memory for identical requests: faq for 600 s, docs for 1.5 s;" in text
+    assert "at most 500 answers and 8 MiB for each tenant." in text
+
+
 def test_budgets_are_printed_with_their_level(capsys: pytest.CaptureFixture[str]) -> None:
     objective = {"strategy": "quality_first", "usd_per_request": 0.0005}
     sections = {

@@ -113,7 +113,8 @@ async def test_a_failure_falls_back_and_teaches_availability(running: Start) -> 
             answer = await now.complete()
             assert (answer.model, answer.answer.parts[0].text) == ("b/m", "from b")
             failed = [a for a in answer.attempts if a.HasField("error")]
-            assert [a.error.kind for a in failed] == [4] * (answer.ranking[0].model == "a/m")
+            assert {a.error.kind for a in failed} <= {4}
+            assert (len(failed) > 0) == (answer.ranking[0].model == "a/m"), "none of a model that was not the choice"
             assert answer.attempt_id == str(len(answer.attempts))
         arms = await now.arms()
         assert arms["a/m"].failures == len(now.adapters["a"].calls) > 0
@@ -124,7 +125,7 @@ async def test_a_failure_falls_back_and_teaches_availability(running: Start) -> 
 @pytest.mark.parametrize(
     ("step", "reason", "kind", "calls"),
     [
-        (BUSY, "ALL_ATTEMPTS_FAILED", 4, 2),
+        (BUSY, "ALL_ATTEMPTS_FAILED", 4, 3),  # once more of the first, then the second
         (WRONG, "ALL_ATTEMPTS_REJECTED", 6, None),
         (DENIED, "ALL_ATTEMPTS_REJECTED", 8, None),
     ],

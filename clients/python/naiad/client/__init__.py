@@ -18,6 +18,21 @@ Leaving the block reports the outcome: success, or a failure if it raised. Or le
 >>> completion.model, completion.text, completion.cost.usd
 ('acme/small', 'A fine summary.', 0.00125)
 
+The answer as it is written, typed event by event; a stream that breaks restarts on another model and says so:
+
+>>> from naiad.client import Completed, Restarted, TextDelta
+>>> text = ""
+>>> with Client(target) as client:
+...     for event in client.stream("Summarise this.", task_class="summarize.ticket"):
+...         match event:
+...             case TextDelta():
+...                 text += event.text
+...             case Restarted():
+...                 text = ""
+...             case Completed():
+...                 print(event.completion.model, event.completion.text == text)
+acme/small True
+
 `AsyncClient` has the same methods for asyncio. Failures are NaiadError with facts:
 
 >>> from naiad.client import NotFound
@@ -57,6 +72,7 @@ from naiad.client.errors import (
     Unavailable,
     Unimplemented,
 )
+from naiad.client.events import Completed, Restarted, Started, StreamEvent, TextDelta, ToolCallDelta
 from naiad.client.insight import (
     Arm,
     ArmsUpdate,
@@ -110,6 +126,7 @@ __all__ = [
     "Candidate",
     "CandidateExplanation",
     "Client",
+    "Completed",
     "Completion",
     "Conversation",
     "Cost",
@@ -148,14 +165,19 @@ __all__ = [
     "Reaction",
     "RemovedArm",
     "ResourceExhausted",
+    "Restarted",
     "Retraction",
     "RetryPolicy",
     "RotatedKey",
+    "Started",
+    "StreamEvent",
     "TaskClass",
     "TaskClassInference",
+    "TextDelta",
     "Timeouts",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",

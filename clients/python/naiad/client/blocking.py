@@ -10,13 +10,14 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 
-from naiad.client.calls import Call, Listing
+from naiad.client.calls import Call, Listing, Streaming
 from naiad.client.convert import read
-from naiad.client.errors import DeadlineExceeded, NaiadError, Unavailable
+from naiad.client.errors import DeadlineExceeded
 from naiad.client.operations import catalog, feedback, insight, keys, router
 from naiad.client.recording import Progress, Recorder, TrackedDecision
 from naiad.client.results import Completion, Decision, OutcomeReceipt
 from naiad.client.status import error_of
+from naiad.client.streams import follow, pieces
 from naiad.client.surface import ClientBase, dress, next_token
 from naiad.client.watching import Watch
 
@@ -42,11 +43,20 @@ def _listing(build: Callable[P, Listing[T]]) -> Callable[Concatenate[Client, P],
     return dress(method, build, "Iterator[T]")
 
 
+def _streaming(build: Callable[P, Streaming[T]]) -> Callable[Concatenate[Client, P], Generator[T, None, None]]:
+    """Return the method that yields the pieces of the reply that a function asks for."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+        return pieces(self, build(*args, **kwargs))
+
+    return dress(method, build, "Generator[T, None, None]")
+
+
 def _watching(build: Callable[P, Watch[T]]) -> Callable[Concatenate[Client, P], Generator[T, None, None]]:
     """Return the method that follows the watch that a function builds."""
 
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
-        return self._follow(build(*args, **kwargs))
+        return follow(self, build(*args, **kwargs))
 
     return dress(method, build, "Generator[T, None, None]")
 
@@ -83,6 +93,7 @@ class Client(ClientBase):
 
     decide = _deciding(router.decide)
     complete = _method(router.complete)
+    stream = _streaming(router.stream)
     report_outcome = _method(feedback.report_outcome)
     report_feedback = _method(feedback.report_feedback)
     retract_feedback = _method(feedback.retract_feedback)
@@ -177,33 +188,6 @@ class Client(ClientBase):
             token = next_token(page, token)
             if not token:
                 return
-
-    def _follow(self, watch: Watch[T]) -> Generator[T, None, None]:
-        """Yield what a stream sends, and open it again at its cursor when it breaks.
-
-        Raises:
-            NaiadError: it was refused, or broken for too long.
-        """
-        settings = self._settings
-        state = watch.begin(settings.retry, now_s=settings.clock())
-        while True:
-            call, left_s = state.next_call(settings.clock())
-            stream = self._rpc(call, streams=True)(call.request, timeout=left_s, metadata=settings.metadata)
-            try:
-                for reply in stream:
-                    item = call.parse(reply)
-                    state = state.received(item, now_s=settings.clock())
-                    yield item
-                error: NaiadError = Unavailable("the server ended the stream")
-            except grpc.RpcError as failure:
-                error = error_of(failure)
-            finally:
-                stream.cancel()  # does nothing where it has ended
-            pause = state.after(error, now_s=settings.clock(), uniform=settings.uniform())
-            if pause is None or self._closed:
-                raise error
-            self._sleep(pause.delay_s)
-            state = pause.then
 
     def _report(self, call: Call[OutcomeReceipt], progress: Progress, error: BaseException | None) -> None:
         """Report an outcome on leaving a block that raised `error`, or nothing."""

@@ -73,6 +73,14 @@ class Listing(Generic[T]):
     page: Callable[[str], Call[Page[T]]]
 
 
+@dataclass(frozen=True)
+class Streaming(Generic[T]):
+    """A call whose reply comes in pieces and ends by itself; one that cannot be read yet is None, and left out."""
+
+    call: Call[T | None]
+    last: Callable[[T], bool] = field(repr=False)  # whether a piece is the end
+
+
 def call(
     method: str,
     request: Message,

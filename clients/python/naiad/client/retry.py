@@ -100,6 +100,9 @@ class Wait:
     then: Attempts
 
 
+_PROVIDERS = ("ERROR_REASON_ALL_ATTEMPTS_FAILED", "ERROR_REASON_MODELS_UNAVAILABLE")
+
+
 def retryable(error: NaiadError) -> bool:
     """Return whether repeating the call is safe and may help."""
     if error.reason == "ERROR_REASON_ALL_ATTEMPTS_FAILED":
@@ -113,6 +116,6 @@ def retryable(error: NaiadError) -> bool:
 
 def missing(error: NaiadError) -> bool:
     """Return whether an error that may be retried says that there is no server, or soon none."""
-    if error.reason == "ERROR_REASON_ALL_ATTEMPTS_FAILED":  # the providers', who were asked and may want money
+    if error.reason in _PROVIDERS:  # who were asked and may want money, or are known not to be well
         return False
     return isinstance(error, Cancelled | Unavailable)

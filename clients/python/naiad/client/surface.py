@@ -126,13 +126,13 @@ def log_report_failure(failure: BaseException) -> None:
 def dress(method: F, build: Callable[..., Any], returns: str, *, drop: int = 0) -> F:
     """Give a method the name, documentation and signature of the function that builds its call.
 
-    `returns` says what becomes of `Call[T]`, `Listing[T]` or `Watch[T]`, with T for the type; `drop` leaves out
-    arguments that the method itself supplies.
+    `returns` says what becomes of `Call[T]`, `Listing[T]`, `Streaming[T]` or `Watch[T]`, with T for the type; `drop`
+    leaves out arguments that the method itself supplies.
     """
     signature = inspect.signature(build)
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     kept = list(signature.parameters.values())[drop:]
-    inner = re.sub(r"^(?:Call|Listing|Watch)\[(.*)\]$", r"\1", str(signature.return_annotation))
+    inner = re.sub(r"^(?:Call|Listing|Streaming|Watch)\[(.*)\]$", r"\1", str(signature.return_annotation))
     annotation = re.sub(r"\bT\b", inner, returns)
     target: Any = method
     target.__signature__ = signature.replace(parameters=[own, *kept], return_annotation=annotation)

@@ -179,7 +179,7 @@ class BudgetExplanation(_message.Message):
     def __init__(self, scope: _Optional[str] = ..., usd_per_request: _Optional[float] = ..., quality_per_usd: _Optional[float] = ..., bank_nano_usd: _Optional[int] = ..., below_cheapest: bool = ...) -> None: ...
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "task_class", "task_class_inference", "workflow", "session_id", "data_class", "policy_version", "objective", "features", "input_tokens", "max_output_tokens", "model", "propensity", "uniform_draw", "candidates", "ranking", "excluded", "model_ordinal", "sticky", "create_time", "decide_duration", "sequence", "attempts", "feedback", "effective_score", "price_version", "restored_from_id", "budget", "data_class_source", "policy_epoch", "no_store")
+    __slots__ = ("decision_id", "task_class", "task_class_inference", "workflow", "session_id", "data_class", "policy_version", "objective", "features", "input_tokens", "max_output_tokens", "model", "propensity", "uniform_draw", "candidates", "ranking", "excluded", "model_ordinal", "sticky", "create_time", "decide_duration", "sequence", "attempts", "feedback", "effective_score", "price_version", "restored_from_id", "budget", "data_class_source", "policy_epoch", "no_store", "session_moved_from", "session_moved_reason", "session_saving_nano_usd")
     class FeaturesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +218,9 @@ class DecisionRecord(_message.Message):
     DATA_CLASS_SOURCE_FIELD_NUMBER: _ClassVar[int]
     POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
     NO_STORE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_MOVED_FROM_FIELD_NUMBER: _ClassVar[int]
+    SESSION_MOVED_REASON_FIELD_NUMBER: _ClassVar[int]
+    SESSION_SAVING_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     task_class: str
     task_class_inference: TaskClassInference
@@ -249,7 +252,10 @@ class DecisionRecord(_message.Message):
     data_class_source: str
     policy_epoch: int
     no_store: bool
-    def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., task_class_inference: _Optional[_Union[TaskClassInference, _Mapping[str, object]]] = ..., workflow: _Optional[str] = ..., session_id: _Optional[str] = ..., data_class: _Optional[str] = ..., policy_version: _Optional[int] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., features: _Optional[_Mapping[str, float]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., uniform_draw: _Optional[float] = ..., candidates: _Optional[_Iterable[_Union[CandidateExplanation, _Mapping[str, object]]]] = ..., ranking: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[_decision_pb2.Exclusion, _Mapping[str, object]]]] = ..., model_ordinal: _Optional[int] = ..., sticky: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decide_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., sequence: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_decision_pb2.Attempt, _Mapping[str, object]]]] = ..., feedback: _Optional[_Iterable[_Union[_feedback_pb2.Feedback, _Mapping[str, object]]]] = ..., effective_score: _Optional[float] = ..., price_version: _Optional[str] = ..., restored_from_id: bool = ..., budget: _Optional[_Union[BudgetExplanation, _Mapping[str, object]]] = ..., data_class_source: _Optional[str] = ..., policy_epoch: _Optional[int] = ..., no_store: bool = ...) -> None: ...
+    session_moved_from: str
+    session_moved_reason: str
+    session_saving_nano_usd: int
+    def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., task_class_inference: _Optional[_Union[TaskClassInference, _Mapping[str, object]]] = ..., workflow: _Optional[str] = ..., session_id: _Optional[str] = ..., data_class: _Optional[str] = ..., policy_version: _Optional[int] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., features: _Optional[_Mapping[str, float]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., uniform_draw: _Optional[float] = ..., candidates: _Optional[_Iterable[_Union[CandidateExplanation, _Mapping[str, object]]]] = ..., ranking: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[_decision_pb2.Exclusion, _Mapping[str, object]]]] = ..., model_ordinal: _Optional[int] = ..., sticky: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decide_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., sequence: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_decision_pb2.Attempt, _Mapping[str, object]]]] = ..., feedback: _Optional[_Iterable[_Union[_feedback_pb2.Feedback, _Mapping[str, object]]]] = ..., effective_score: _Optional[float] = ..., price_version: _Optional[str] = ..., restored_from_id: bool = ..., budget: _Optional[_Union[BudgetExplanation, _Mapping[str, object]]] = ..., data_class_source: _Optional[str] = ..., policy_epoch: _Optional[int] = ..., no_store: bool = ..., session_moved_from: _Optional[str] = ..., session_moved_reason: _Optional[str] = ..., session_saving_nano_usd: _Optional[int] = ...) -> None: ...
 
 class DecisionSummary(_message.Message):
     __slots__ = ("decision_id", "task_class", "workflow", "model", "propensity", "policy_version", "create_time", "answered_by", "attempt_count", "cost_nano_usd", "effective_score", "sequence")

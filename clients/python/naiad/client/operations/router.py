@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from naiad.client.calls import Call, Timeouts, call, new_id
+from naiad.client.calls import Call, Streaming, Timeouts, call, new_id
 from naiad.client.convert import enum_number, read, write
+from naiad.client.events import Completed, StreamEvent, event_of
 from naiad.client.messages import Conversation, Generation, to_messages
 from naiad.client.objective import Objective, to_objective
 from naiad.client.results import Completion, Decision
 from naiad.v1 import catalog_pb2
-from naiad.v1.router_service_pb2 import CompleteRequest, CompleteResponse, DecideRequest, DecideResponse
+from naiad.v1.router_service_pb2 import (
+    STREAM_FAILURE_MODE_FAIL_FAST,
+    CompleteRequest,
+    CompleteResponse,
+    DecideRequest,
+    DecideResponse,
+    StreamCompleteRequest,
+    StreamCompleteResponse,
+)
 
-Request = TypeVar("Request", DecideRequest, CompleteRequest)
+Request = TypeVar("Request", DecideRequest, CompleteRequest, StreamCompleteRequest)
 
 
 def decide(
@@ -122,6 +131,72 @@ def complete(
     )
 
 
+def stream(
+    messages: Conversation,
+    *,
+    task_class: str = "",
+    workflow: str = "",
+    features: Mapping[str, float] | None = None,
+    allowed_models: Sequence[str] = (),
+    data_class: str = "",
+    objective: str | Objective | None = None,
+    input_tokens: int | None = None,
+    max_output_tokens: int | None = None,
+    session_id: str = "",
+    required_capabilities: Sequence[str] = (),
+    generation: Generation | None = None,
+    max_attempts: int | None = None,
+    max_cost_nano_usd: int | None = None,
+    fail_fast: bool = False,
+    request_id: str | None = None,
+    timeout_s: float | None = None,
+) -> Streaming[StreamEvent]:
+    """Choose a model, call it, and yield the answer as it is written: Started, deltas, and Completed in the end.
+
+    At Restarted discard what came before: an attempt failed, and another model begins anew. The call is tried again
+    by itself only until its first event has come. Closing the iterator ends the provider's call.
+
+    Args:
+        messages: the conversation: a string, (role, text) pairs or messages.
+        task_class: see complete, as for all arguments not named here.
+        workflow: to which the cost is charged.
+        features: numbers that the task class declares.
+        allowed_models: models that the caller accepts.
+        data_class: how sensitive the data is.
+        objective: what "best" means.
+        input_tokens: how many tokens the input has.
+        max_output_tokens: the most tokens that the answer may have.
+        session_id: turns of one session keep their model.
+        required_capabilities: what the model must be able to do besides streaming.
+        generation: tools, schema, sampling, stop texts.
+        max_attempts: how many calls to providers may be made.
+        max_cost_nano_usd: the most that all attempts together may be expected to cost.
+        fail_fast: rather end than restart once a piece of the answer has come.
+        request_id: repeat a call with its id to get the finished answer in one piece.
+        timeout_s: the time for everything, retries included.
+
+    Raises:
+        NoEligibleModel: no model may be used; `excluded` says why.
+        Aborted: the stream was cut and fail_fast set, or it was not read for too long.
+        NaiadError: the call failed otherwise; `attempts` has the calls to providers that failed.
+        ValueError, TypeError: an argument cannot be sent.
+    """
+    request = _task(
+        StreamCompleteRequest(max_attempts=max_attempts, max_cost_nano_usd=max_cost_nano_usd), messages, task_class,
+        workflow, features, allowed_models, data_class, objective, input_tokens, max_output_tokens,
+        session_id, required_capabilities, request_id,
+    )  # fmt: skip
+    if generation is not None:
+        write(generation, request.generation)
+    if fail_fast:
+        request.failure_mode = STREAM_FAILURE_MODE_FAIL_FAST
+    method = "RouterService/StreamComplete"
+    return Streaming(
+        call(method, request, StreamCompleteResponse, event_of, _complete_s, timeout_s),
+        last=lambda event: isinstance(event, Completed),
+    )
+
+
 def _task(
     request: Request,
     messages: Conversation,
@@ -137,7 +212,7 @@ def _task(
     required_capabilities: Sequence[str],
     request_id: str | None,
 ) -> Request:
-    """Fill in the fields that Decide and Complete have in common."""
+    """Fill in the fields that Decide, Complete and StreamComplete have in common."""
     if isinstance(allowed_models, str) or isinstance(required_capabilities, str):
         raise TypeError("allowed_models and required_capabilities are sequences of names; give a list or tuple")
     names = catalog_pb2.Capability.DESCRIPTOR

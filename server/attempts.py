@@ -1,0 +1,261 @@
+"""One attempt: look whether the model may be called, hold what it may cost, call it, and record how it ended.
+
+Every attempt is recorded, a failure as well: it teaches availability, never quality.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import structlog
+
+from naiad.adapters import errors as provider
+from naiad.adapters.base import FinishReason
+from naiad.adapters.base import Usage as ProviderUsage
+from naiad.server.attempt_error import AttemptError, kind_of
+from naiad.server.ceilings import Shortage
+from naiad.server.decision_id import Ticket
+from naiad.server.egress import Egress, Kind, NotPermitted
+from naiad.server.eligibility import Reason
+from naiad.server.engine import Decision, Engine
+from naiad.server.errors import NaiadError
+from naiad.server.journal import Amended, Journal, Request
+from naiad.server.ledger import Entry, take_outcome
+from naiad.server.money import cost_of
+from naiad.server.records import Cost, Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved, Usage
+from naiad.server.walk import Asking, Done, Made, ReaderStalled, Task, Walk
+
+log = structlog.get_logger(__name__)
+
+LEAST_S = 0.01  # with less time than this no attempt is begun
+_SETTLE_S = 30.0  # beyond an attempt's deadline, until its bill is on disk: a hold that outlives it is taken for spent
+_FINISH = {
+    FinishReason.STOP: 1,
+    FinishReason.LENGTH: 2,
+    FinishReason.TOOL_CALLS: 3,
+    FinishReason.CONTENT_FILTER: 4,
+    FinishReason.REFUSAL: 5,
+}
+
+
+class Attempts:
+    """Makes attempts; monotonic: seconds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        egress: Egress,
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._egress = egress
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+        self._recording: set[asyncio.Future[None]] = set()
+
+    def left_s(self, walk: Walk) -> float:
+        """Return how many seconds a request has left."""
+        return walk.deadline_s - self._monotonic()
+
+    def refusal(self, walk: Walk, position: int) -> Exclusion | None:
+        """Return why a model of the ranking may not be called now, None if it may.
+
+        The one function is asked again: the rules may have changed since the decision.
+        """
+        record, most = walk.decision.record, walk.task.max_cost_nano_usd
+        model = self._engine.catalog.models[record.models[position]]
+        found = self._egress.refusal(walk.decision.permit, model.model)
+        if found is not None:
+            return found
+        expected = walk.spent + record.cost[position]  # of all attempts after this one
+        if most is not None and expected > most:
+            detail = f"would bring the expected cost to {expected:.0f} nano-USD; max_cost_nano_usd is {most}"
+            return Exclusion(model.model, Reason.BUDGET, detail)
+        if walk.outgrown is not None and model.context_window is not None and model.context_window <= walk.outgrown:
+            detail = f"holds {model.context_window} tokens; the provider found {walk.outgrown} too few for this input"
+            return Exclusion(model.model, Reason.CONTEXT_WINDOW, detail)
+        return None
+
+    async def make(self, walk: Walk, position: int, kind: Kind, kept_s: float = 0.0) -> Made | Exclusion | Shortage:
+        """Make one attempt, and return how it ended, or why it was not made.
+
+        kept_s: of what is left, for another model; at most half of it. Raises NaiadError where no time is left.
+        """
+        record, task = walk.decision.record, walk.task
+        model = self._engine.catalog.models[record.models[position]]
+        name = str(len(walk.made) + 1)
+        excluded = self.refusal(walk, position)
+        if excluded is not None:
+            return excluded
+        hold = await self._reserve(record, name, model, task, max(0.0, self.left_s(walk)))
+        if isinstance(hold, Shortage):
+            return hold
+        left_s, excluded = self.left_s(walk), self.refusal(walk, position)  # time may have passed
+        if excluded is not None or left_s < LEAST_S:
+            if hold is not None:
+                self._give_back(record, name)
+            return excluded or Exclusion(model.model, Reason.UNAVAILABLE, "the deadline has passed")
+        model = self._engine.catalog.models[model.model]
+        bound = None if hold is None else self._engine.ceilings.output_bound(model, task.needs)
+        try:
+            return await self._call(walk, name, kind, position, model, _bounded(task, bound), left_s, kept_s, hold)
+        except NotPermitted as refused:
+            if hold is not None:
+                self._give_back(record, name)
+            return refused.exclusion
+
+    async def _call(
+        self, walk: Walk, name: str, kind: Kind, position: int, model: ModelPut, task: Task, left_s: float,
+        kept_s: float, hold: Hold | None,
+    ) -> Made:  # fmt: skip
+        record, asking = walk.decision.record, walk.asking
+        blank = Outcome(model=model.model, ordinal=record.ordinals[position], started_ms=self._now_ms())
+        asking.began(walk, name, model)  # nothing is awaited between the check and the adapter
+        began_s = self._monotonic()
+        try:
+            answer = await asking.ask(
+                self._egress, walk.decision.permit, kind, model.model, task.request,
+                timeout_s=max(left_s - kept_s, left_s / 2), fair_s=fair_s(record, position),
+            )  # fmt: skip
+        except provider.ProviderError as error:
+            log.warning("attempt_failed", model=model.name, error=type(error).__name__, attempt=name, kind=kind.value)
+            outcome = _failed(blank, error, self._monotonic() - began_s, asking.first_s)
+            return Made(name, outcome, None, error, hold)
+        except ReaderStalled:
+            await self.record(walk, name, _given_up(blank, asking, "the caller did not read"), None, hold)
+            raise reader_stalled(walk.decision, name, model) from None
+        except asyncio.CancelledError:
+            gone = _given_up(blank, asking, "cancelled by the caller")
+            recording = asyncio.ensure_future(self.record(walk, name, gone, None, hold))
+            self._recording.add(recording)
+            recording.add_done_callback(self._recorded)
+            raise
+        measured_s = self._monotonic() - began_s
+        usage = _usage(answer.usage)
+        outcome = msgspec.structs.replace(
+            blank,
+            usage=usage,
+            cost=cost_of(usage, model.prices),
+            latency_s=measured_s if answer.latency_s is None else answer.latency_s,
+            first_token_s=asking.first_s if answer.latency_s is None else None,
+            finish=_FINISH.get(answer.finish, 0),
+        )
+        return Made(name, outcome, answer, None, hold)
+
+    async def _reserve(
+        self, record: Decided, name: str, model: ModelPut, task: Task, left_s: float
+    ) -> Hold | Shortage | None:
+        """Hold what an attempt may cost of every hard budget, on disk before the provider is called."""
+        ceilings, now_ms = self._engine.ceilings, self._now_ms()
+        if not ceilings.active:
+            return None
+        scope = (record.workflow, record.task_class, record.key)
+        until_ms = now_ms + int((left_s + _SETTLE_S) * 1000)
+        hold = ceilings.reserve((record.uid, name), scope, model, task.needs, now_ms, until_ms)
+        if isinstance(hold, Hold):
+            try:
+                await self._journal.append(
+                    Reserved(at_ms=now_ms, uid=record.uid, attempt=name, model=model.model, hold=hold)
+                )
+            except asyncio.CancelledError:
+                self._give_back(record, name)
+                raise
+        return hold
+
+    def _give_back(self, record: Decided, name: str) -> None:
+        """Give back what is held for an attempt that will not be made."""
+        self._journal.note(Released(at_ms=self._now_ms(), uid=record.uid, attempt=name))
+
+    async def record(self, walk: Walk, name: str, outcome: Outcome, request: Request | None, hold: Hold | None) -> None:
+        """Write an attempt's outcome; return once it is on disk. request: that it answers, None for none."""
+        record, method = walk.decision.record, walk.request.method
+        reply = Done(record.uid, name)
+        ticket = Ticket(
+            self._engine.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
+            record.at_ms, record.uid,
+        )  # fmt: skip
+
+        def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
+            after, event = take_outcome(entry, name, outcome, self._now_ms())
+            event = msgspec.structs.replace(event, workflow=record.workflow, hold=hold)
+            return Amended(after, event, reply, record.no_store)
+
+        try:
+            await self._journal.amend(ticket, request or Request(method), Done, work)
+        except NaiadError as error:
+            if error.reason != "REQUEST_ID_REUSED":
+                raise
+            # Another method took the id while the provider wrote. The answer is made and paid for: it is kept.
+            log.warning("request_id_taken", method=method, attempt=name)
+            await self._journal.amend(ticket, Request(method), Done, work)
+
+    def _recorded(self, task: asyncio.Future[None]) -> None:
+        """Look at a background task's result, so that its error is not lost in silence."""
+        self._recording.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("attempt_not_recorded", error=type(error).__name__)
+
+
+def fair_s(record: Decided, position: int) -> float:
+    """Return how many seconds a model may well take: the mean of what is expected, and two standard deviations."""
+    return record.latency[position] + 2.0 * record.latency_sd[position]
+
+
+def reader_stalled(decision: Decision, name: str, model: ModelPut) -> NaiadError:
+    """The caller does not read its answer."""
+    return NaiadError(
+        "READER_STALLED",
+        "the answer was not read for two seconds while no more of it could wait, so the provider's call was ended; "
+        "read while it comes, and try again",
+        code="ABORTED",
+        metadata={"decision_id": decision.decision_id, "attempt_id": name, "model": model.name},
+    )
+
+
+def _bounded(task: Task, output_tokens: int | None) -> Task:
+    """Return the task with a bound on the output where a hard budget asks for one and the caller gave none."""
+    if output_tokens is None or task.request.max_output_tokens is not None:
+        return task
+    return replace(task, request=replace(task.request, max_output_tokens=output_tokens))
+
+
+def _usage(usage: ProviderUsage) -> Usage:
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        estimated=usage.estimated,
+    )
+
+
+def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float, first_s: float | None) -> Outcome:
+    return msgspec.structs.replace(
+        blank,
+        failed=True,
+        error=kind_of(error),
+        error_detail=type(error).__name__,
+        http_status=error.status,
+        retry_after_s=error.retry_after_s,
+        latency_s=latency_s,
+        first_token_s=first_s,
+        cost=Cost() if _never_sent(error) else None,
+    )
+
+
+def _given_up(blank: Outcome, asking: Asking, why: str) -> Outcome:
+    return msgspec.structs.replace(
+        blank, failed=True, error=AttemptError.CANCELLED, error_detail=why, first_token_s=asking.first_s
+    )
+
+
+def _never_sent(error: provider.ProviderError) -> bool:
+    """Return whether a timeout came before anything was sent, so that nothing can have been billed."""
+    return isinstance(error, provider.Timeout) and error.kind is provider.TimeoutKind.CONNECT
