@@ -67,6 +67,11 @@ class Catalog:
 
     def _rebuild(self) -> None:
         self.rates = [_rate(model) for model in self.models]
+        self.price_in = [0 if m.prices is None else m.prices.input for m in self.models]
+        self.price_out = [0 if m.prices is None else m.prices.output for m in self.models]
+        self.price_request = [0 if m.prices is None else m.prices.request for m in self.models]
+        self.price_version = ["" if m.prices is None else m.prices.version for m in self.models]
+        self.request_prices = any(self.price_request)
         self.model_names = [model.name for model in self.models]
         self._model_tags = [crc32(b"model " + model.name.encode()) for model in self.models]
         self.live = tuple(m for m in self.models if not m.deleted)

@@ -365,6 +365,7 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
             data_zone=rules.text(section.data_zone, 128, f"{where}.data_zone", source),
             disabled=section.disabled,
             labels=rules.labels(section.labels, f"{where}.labels", source),
+            retire_ms=rules.midnight_ms(section.retire_date, f"{where}.retire_date", source),
         )
     )
     if section.endpoint and model.endpoint not in endpoints:

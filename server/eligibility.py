@@ -7,7 +7,7 @@ needs it. Breakers come last, and only ever take models away: where all that are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from naiad.adapters.tokens import tokens_of_bytes
 from naiad.server.breakers import Breakers
 from naiad.server.catalog import Catalog
 from naiad.server.errors import NaiadError
@@ -66,6 +67,26 @@ class Needs(NamedTuple):
     capabilities: frozenset[int] = frozenset()
     data_class: str = ""  # that it is treated as; where there are rules, "" is the strictest
     key_models: tuple[str, ...] = ()  # names and patterns that the caller's key permits; empty: all
+    text_bytes: int = 0  # UTF-8, that input_tokens was estimated from; 0: the caller counted
+    ratios: Mapping[int, float] = {}  # bytes a token, of models that are known to count otherwise than estimated
+
+    @property
+    def framing_tokens(self) -> int:
+        """Tokens of the input beside its text: what frames messages, images."""
+        return self.input_tokens - tokens_of_bytes(self.text_bytes)
+
+    def input_for(self, model: int) -> int:
+        """Return the tokens that the input is for one model."""
+        ratio = self.ratios.get(model) if self.text_bytes else None
+        return self.input_tokens if ratio is None else self.framing_tokens + tokens_of_bytes(self.text_bytes, ratio)
+
+    @property
+    def most_input(self) -> int:
+        """Return the tokens that the input is at most, whatever the model."""
+        if not (self.text_bytes and self.ratios):
+            return self.input_tokens
+        least = min(self.ratios.values())
+        return max(self.input_tokens, self.framing_tokens + tokens_of_bytes(self.text_bytes, least))
 
 
 class Permit(msgspec.Struct, frozen=True, gc=False):
@@ -120,11 +141,11 @@ def refusal(
                 f"asked to write {reserved} tokens; can write {model.max_output_tokens}",
             )
         reserved = min(reserved, model.max_output_tokens)
-    if model.context_window is not None and needs.input_tokens + reserved > model.context_window:
+    if model.context_window is not None and (read := needs.input_for(model.model)) + reserved > model.context_window:
         return Exclusion(
             model.model,
             Reason.CONTEXT_WINDOW,
-            f"needs {needs.input_tokens} + {reserved} tokens; the context window holds {model.context_window}",
+            f"needs {read} + {reserved} tokens; the context window holds {model.context_window}",
         )
     if breakers is not None and (objection := breakers.objection(model)):
         return Exclusion(model.model, Reason.UNAVAILABLE, objection)
@@ -218,7 +239,7 @@ class Eligibility:
             if len(needs.allowed) <= _MOST_KEPT_NAMES:
                 self._kept[key] = kept
         largest = needs.max_output_tokens
-        if needs.input_tokens + largest <= kept.window and (largest <= kept.output or not needs.explicit_output):
+        if needs.most_input + largest <= kept.window and (largest <= kept.output or not needs.explicit_output):
             eligible, excluded = kept.eligible, kept.excluded
         else:
             eligible, excluded = self._each(needs, policy_models)
@@ -268,7 +289,9 @@ class Eligibility:
         """
         for name in sorted(needs.allowed):
             self._catalog.model(name, "allowed_models")
-        eligible, excluded = self._each(needs._replace(input_tokens=0, max_output_tokens=0), policy_models)
+        eligible, excluded = self._each(
+            needs._replace(input_tokens=0, text_bytes=0, max_output_tokens=0), policy_models
+        )
         models = [self._catalog.models[i] for i in eligible]
         return _Kept(
             eligible,

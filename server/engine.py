@@ -23,7 +23,7 @@ from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Ceilings, Shortage
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.drift import Drift
-from naiad.server.eligibility import Eligibility, Needs, Permit, Reason, none_left
+from naiad.server.eligibility import Capability, Eligibility, Needs, Permit, Reason, none_left
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
 from naiad.server.governance import Claims, Treated, governance_of
@@ -31,6 +31,7 @@ from naiad.server.ledger import Entry
 from naiad.server.limits import Bound, Judged, Limits, limits_of
 from naiad.server.objectives import Level, Objectives
 from naiad.server.prediction import Predictor
+from naiad.server.ratios import Ratios
 from naiad.server.records import (
     BudgetPut,
     Change,
@@ -55,6 +56,7 @@ from naiad.server.traffic import Traffic
 
 DEFAULT_TENANT = 0  # the first tenant; part of every key from the first schema on
 UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and lists by time are ranges
+BEYOND_TEXT = frozenset({Capability.VISION, Capability.TOOLS, Capability.JSON_SCHEMA})  # tokens that text does not tell
 NO_OVERRIDE = ObjectiveSpec()
 _NOT_LISTED = "not among the objective's models"
 
@@ -141,6 +143,7 @@ class Engine:
         self._policy_models: frozenset[str] = frozenset()
         self._judged = Judged()
         self.spending = Spending()
+        self.ratios = Ratios()
         self._limits: Limits | None = None
         self.ceilings = Ceilings(self.catalog, settings.default_output_tokens, settings.hold_ms)
         self.budgets = Budgets(
@@ -160,6 +163,7 @@ class Engine:
 
         at_ms: wall time, for people and for the id; uniform: the random number in [0, 1) that makes the draw.
         """
+        catalog = self.catalog
         task_class, objective, level, order, claims, treated, needs, models, excluded = self.terms(query)
         if self.ceilings.active:
             models, dear = self.ceilings.permitted(
@@ -168,6 +172,8 @@ class Engine:
             excluded = excluded + dear if dear else excluded
         permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
         seen = self.predictor.predict(task_class.task_class, models, needs.input_tokens, needs.max_output_tokens)
+        if needs.ratios:
+            seen = self._recounted(seen, models, needs)
         turn = None if order else self.sessions.latest(query.session, at_ms)
         saving = 0.0
         if turn is not None and turn.model in models:
@@ -226,7 +232,9 @@ class Engine:
             epoch=permit.epoch,
             grounds=self.eligibility.grounds(treated.data_class, models) if treated else [],
             objective=objective.numbers,
-            input_tokens=needs.input_tokens,
+            input_tokens=needs.input_for(model),
+            text_bytes=0 if needs.capabilities & BEYOND_TEXT else needs.text_bytes,
+            framing_tokens=needs.framing_tokens if needs.text_bytes else 0,
             max_output_tokens=needs.max_output_tokens,
             features={} if treated is not None and treated.no_store else query.features,
             models=models,
@@ -241,6 +249,10 @@ class Engine:
             cost_sd=seen.cost_sd,
             latency=seen.latency,
             latency_sd=seen.latency_sd,
+            price_in=[catalog.price_in[m] for m in models],
+            price_out=[catalog.price_out[m] for m in models],
+            price_request=[catalog.price_request[m] for m in models] if catalog.request_prices else [],
+            price_version=catalog.price_version[model],
             rank=_rank(serving, chosen),
             excluded=excluded,
             sticky=kept is not None,
@@ -277,6 +289,8 @@ class Engine:
         objective, level, order = self._objectives.chosen(task_class, query.workflow, query.objective)
         claims = _claims(query, task_class)
         treated, needs = self._treated(query, claims)
+        if needs.text_bytes and self.ratios.known:
+            needs = needs._replace(ratios=self.ratios.known)
         models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class, at_present=at_present)
         if order:
             models, excluded = self._in_order(order, models, excluded, query.task_class)
@@ -293,6 +307,12 @@ class Engine:
             return None, query.needs
         treated = governance.classify(claims)
         return treated, query.needs._replace(data_class=treated.data_class)
+
+    def _recounted(self, seen: Predictions, models: list[int], needs: Needs) -> Predictions:
+        """Return predictions whose cost rests on what each model makes of the input's bytes."""
+        rates, estimated = self.catalog.rates, needs.input_tokens
+        more = [(needs.input_for(m) - estimated) * rates[m].input for m in models]
+        return seen._replace(cost=[cost + extra for cost, extra in zip(seen.cost, more, strict=True)])
 
     def _hold(self, query: Query, record: Decided) -> None:
         """Hold what the chosen model's call may cost, where a hard budget asks for it; nobody saw the record yet."""
@@ -438,6 +458,7 @@ class Engine:
         self.budgets.billed(event.uid, event.attempt, event.outcome)
         self.spending.billed(event.uid, event.outcome)
         self.ceilings.settled(event.uid, event.attempt, event.outcome, event.hold)
+        self.ratios.take(event.outcome.model, event.text_bytes, event.text_tokens)
         self._learn(event.changes)
 
     def _apply_feedback(self, event: FeedbackReported) -> None:

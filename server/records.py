@@ -216,6 +216,8 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     epoch: int = 0  # place in the log of the last change of the catalogue or the policy that it rested on
     objective: tuple[float, ...] = ()  # strategy and parameters in full, in the order of bandit.objective.Objective
     input_tokens: int = 0
+    text_bytes: int = 0  # UTF-8, where the input was estimated from it and is text alone
+    framing_tokens: int = 0  # of the estimate: what frames messages
     max_output_tokens: int = 0
     features: dict[str, float] = {}
     models: list[int] = []
@@ -231,6 +233,10 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     cost_sd: list[float] = []
     latency: list[float] = []  # seconds
     latency_sd: list[float] = []
+    price_in: list[int] = []  # nano-USD per million tokens, as `cost` rests on them
+    price_out: list[int] = []
+    price_request: list[int] = []  # nano-USD; empty where no request has a price of its own
+    price_version: str = ""  # of the prices of the one drawn
     rank: list[int] = []  # positions in `models`, in the order in which they were to be tried
     excluded: list[Exclusion] = []
     sticky: bool = False  # a session's earlier model was kept: not a draw, and not for off-policy estimates
@@ -379,6 +385,8 @@ class OutcomeReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag
     changes: tuple[Change, ...] = ()
     workflow: str = ""
     hold: Hold | None = None  # what was held for it, 0 nano-USD for an attempt beyond the first of a hold
+    text_bytes: int = 0  # UTF-8, of a request that was text alone and whose tokens were counted: see `ratios`
+    text_tokens: int = 0  # that the model counted for them, without those that frame messages
 
 
 class FeedbackReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag="feedback"):

@@ -141,6 +141,7 @@ class ModelSection(_Section, kw_only=True, frozen=True):
     data_zone: str = ""
     disabled: bool = False
     labels: dict[str, str] = {}
+    retire_date: str = ""
 
 
 class TaskClassSection(_Section, kw_only=True, frozen=True):

@@ -41,6 +41,7 @@ class _State(msgspec.Struct, kw_only=True):
     budgets: list[State] = []  # advisory: without it a budget begins anew
     spending: spending.State | None = None  # advisory, too
     ceilings: ceilings.State | None = None
+    ratios: list[tuple[int, int, int]] = []  # model, bytes, tokens
 
 
 def dump(engine: Engine) -> bytes:
@@ -63,6 +64,7 @@ def dump(engine: Engine) -> bytes:
         budgets=engine.budgets.state(),
         spending=engine.spending.state(),
         ceilings=engine.ceilings.state(),
+        ratios=engine.ratios.state(),
     )
     body = msgspec.json.encode(state)
     return hashlib.sha256(body).digest() + body
@@ -97,6 +99,7 @@ def load(engine: Engine, data: bytes) -> None:
     engine.budgets.restore(state.budgets)
     if state.spending is not None:
         engine.spending.restore(state.spending)
+    engine.ratios.restore(state.ratios)
     if state.ceilings is not None:
         engine.ceilings.restore(state.ceilings)
 

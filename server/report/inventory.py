@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,7 @@ from naiad.server.governance import Governance
 from naiad.server.objectives import resolve
 from naiad.server.periods import Period
 from naiad.server.records import ModelPut, ObjectiveSpec, Prices
+from naiad.server.report.models import retiring
 from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
 from naiad.server.report.words import from_core, objective_in_words
 from naiad.server.sections import PolicySection
@@ -222,7 +224,7 @@ def _unused_budgets(config: Config) -> Iterator[str]:
             )
 
 
-def advise(config: Config) -> Iterator[str]:
+def advise(config: Config, now: datetime | None = None) -> Iterator[str]:
     """Yield a sentence for each thing that is probably not meant."""
     policy, file = config.file.policy, config.file
     for model in config.models:
@@ -231,6 +233,10 @@ def advise(config: Config) -> Iterator[str]:
                 f"{clean(model.name)} has no price and is in no price list: set input_usd_per_million and "
                 "output_usd_per_million (0 is a price)"
             )
+        if model.retire_ms is not None and not model.disabled:
+            when = datetime.fromtimestamp(model.retire_ms / 1000, UTC)
+            if warning := retiring(model.name, when, now or datetime.now(UTC)):
+                yield warning
         if model.endpoint not in config.endpoints:
             known = ", ".join(sorted(config.endpoints))
             yield (

@@ -52,7 +52,8 @@ from __future__ import annotations
 from naiad.client.aio import AsyncAttemptScope, AsyncBoundDecision, AsyncClient, Deciding
 from naiad.client.blocking import AttemptScope, BoundDecision, Client
 from naiad.client.calls import Timeouts
-from naiad.client.catalog import FeatureSpec, Model, Prices, QualityPrior, TaskClass
+from naiad.client.catalog import FeatureSpec, Model, Prices, ProviderModel, QualityPrior, TaskClass
+from naiad.client.costs import CostReport, CostRow, Saving
 from naiad.client.errors import (
     Aborted,
     AlreadyExists,
@@ -130,6 +131,8 @@ __all__ = [
     "Completion",
     "Conversation",
     "Cost",
+    "CostReport",
+    "CostRow",
     "DeadlineExceeded",
     "Deciding",
     "Decision",
@@ -161,6 +164,7 @@ __all__ = [
     "PermissionDenied",
     "Preference",
     "Prices",
+    "ProviderModel",
     "QualityPrior",
     "Reaction",
     "RemovedArm",
@@ -169,6 +173,7 @@ __all__ = [
     "Retraction",
     "RetryPolicy",
     "RotatedKey",
+    "Saving",
     "Started",
     "StreamEvent",
     "TaskClass",

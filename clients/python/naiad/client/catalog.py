@@ -62,6 +62,19 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProviderModel:
+    """One model as its provider lists it; what the provider does not say is None or empty."""
+
+    name: str = field(kw_only=False)  # as the provider knows it: a Model's upstream_model
+    context_window: int | None = None  # tokens
+    max_output_tokens: int | None = None
+    capabilities: tuple[str, ...] = ()
+    retire_time: datetime | None = None
+    prices: Prices | None = None  # by the server's price list
+    raw: catalog_pb2.ProviderModel = field(default_factory=catalog_pb2.ProviderModel, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
     """A number that a task class takes into account."""
 

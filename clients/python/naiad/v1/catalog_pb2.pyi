@@ -96,6 +96,22 @@ class Model(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., endpoint_profile: _Optional[str] = ..., prices: _Optional[_Union[Prices, _Mapping[str, object]]] = ..., context_window: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., data_zone: _Optional[str] = ..., disabled: bool = ..., labels: _Optional[_Mapping[str, str]] = ..., retire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., revision: _Optional[int] = ..., origin: _Optional[_Union[Origin, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
 
+class ProviderModel(_message.Message):
+    __slots__ = ("name", "context_window", "max_output_tokens", "capabilities", "retire_time", "prices")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    MAX_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    RETIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    context_window: int
+    max_output_tokens: int
+    capabilities: _containers.RepeatedScalarFieldContainer[Capability]
+    retire_time: _timestamp_pb2.Timestamp
+    prices: Prices
+    def __init__(self, name: _Optional[str] = ..., context_window: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., retire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., prices: _Optional[_Union[Prices, _Mapping[str, object]]] = ...) -> None: ...
+
 class FeatureSpec(_message.Message):
     __slots__ = ("name", "description", "low", "high")
     NAME_FIELD_NUMBER: _ClassVar[int]
