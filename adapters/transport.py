@@ -32,7 +32,7 @@ from httpx_aiohttp import AiohttpTransport
 from naiad.adapters.causes import BELOW, explained
 from naiad.adapters.deadline import Deadline
 from naiad.adapters.decoding import ACCEPTED
-from naiad.adapters.departure import Withheld, depart
+from naiad.adapters.departure import Withheld, checked, checking, depart
 from naiad.adapters.dialling import Resolve, new_session, system_resolve, tls_context
 from naiad.adapters.endpoint import RESERVED_HEADERS, Endpoint
 from naiad.adapters.errors import AdapterClosed, MalformedAnswer, ProviderError, TimeoutKind
@@ -137,9 +137,22 @@ class Transport:
         """Return the reply's head; raises ProviderError."""
         patience = self.endpoint.patience
         failed: ProviderError | None = None
+        outer, waiting = checking(), asyncio.timeout_at(deadline.next(patience.connect_s + patience.first_byte_s))
+        connected = False
+
+        def leaving() -> None:
+            """Let the time of the first byte run from when there is a connection."""
+            nonlocal connected
+            if outer is not None:
+                outer()
+            if not connected and not waiting.expired():
+                connected = True
+                waiting.reschedule(deadline.next(patience.first_byte_s))
+
         try:
-            async with asyncio.timeout_at(deadline.next(patience.connect_s + patience.first_byte_s)):
-                return await self._transport().handle_async_request(request)
+            with checked(leaving):
+                async with waiting:
+                    return await self._transport().handle_async_request(request)
         except TimeoutError:
             failed = deadline.passed(TimeoutKind.FIRST_BYTE, patience.first_byte_s)
         except _FAILURES as error:

@@ -288,6 +288,14 @@ async def test_no_reply_in_time() -> None:
     assert not error.retryable
 
 
+async def test_the_time_of_the_first_byte_runs_from_the_connection() -> None:
+    """What connecting may take is not given to a provider that was connected to at once and says nothing."""
+    patience = Patience(connect_s=3_600.0, first_byte_s=0.05)
+    error = await failure(saying(close=False), Timeout, patience=patience)
+    assert isinstance(error, Timeout)
+    assert error.kind is TimeoutKind.FIRST_BYTE
+
+
 async def test_a_head_that_never_ends_in_time() -> None:
     script = saying(b"HTTP/1.1 200 OK\r\nx: ", close=False)
     error = await failure(script, Timeout, patience=Patience(connect_s=0.05, first_byte_s=0.05, idle_s=0.01))
