@@ -38,6 +38,7 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     403: AuthenticationFailed,
     404: ModelNotFound,
     408: ServerError,
+    409: ServerError,  # a lock of the provider's own: a completion has nothing that could conflict
     410: ModelNotFound,
     425: Overloaded,
     429: RateLimited,

@@ -95,6 +95,8 @@ def _refined(error: ProviderError, said: GeminiError, now: datetime | None) -> P
         kind = AuthenticationFailed
     elif kind is InvalidRequest and isinstance(said.message, str) and _TOO_LONG.search(said.message):
         kind = ContextTooLong
+    if error.status == 413 and kind is RateLimited:
+        kind = InvalidRequest  # a body too large never fits, however long one waits
     facts: dict[str, Any] = {
         "provider": error.provider,
         "model": error.model,

@@ -38,7 +38,7 @@ def failed(status: int, error: Any, **headers: str) -> ProviderError:
         (402, "billing_error", QuotaExhausted),
         (403, "permission_error", AuthenticationFailed),
         (404, "not_found_error", ModelNotFound),
-        (409, "conflict_error", InvalidRequest),
+        (409, "conflict_error", ServerError),
         (413, "request_too_large", InvalidRequest),
         (429, "rate_limit_error", RateLimited),
         (500, "api_error", ServerError),

@@ -388,6 +388,7 @@ TOO_LONG = "The input token count (1200000) exceeds the maximum number of tokens
         (403, {"status": "PERMISSION_DENIED"}, AuthenticationFailed),
         (404, {"status": "NOT_FOUND"}, ModelNotFound),
         (429, {"status": "RESOURCE_EXHAUSTED"}, RateLimited),
+        (413, {"status": "RESOURCE_EXHAUSTED"}, InvalidRequest),
         (499, {"status": "CANCELLED"}, ServerError),
         (500, {"status": "INTERNAL"}, ServerError),
         (503, {"status": "UNAVAILABLE"}, Overloaded),

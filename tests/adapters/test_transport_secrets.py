@@ -181,7 +181,8 @@ def reply(status: int, body: bytes = b"", **headers: str) -> Reply:
     ("status", "kind"),
     [
         (400, InvalidRequest), (401, AuthenticationFailed), (402, QuotaExhausted), (403, AuthenticationFailed),
-        (404, ModelNotFound), (405, InvalidRequest), (408, ServerError), (413, InvalidRequest), (422, InvalidRequest),
+        (404, ModelNotFound), (405, InvalidRequest), (408, ServerError), (409, ServerError), (413, InvalidRequest),
+        (422, InvalidRequest),
         (429, RateLimited), (500, ServerError), (502, ServerError), (503, Overloaded), (504, ServerError),
         (529, Overloaded), (599, ServerError), (301, MalformedAnswer), (204, MalformedAnswer), (999, ServerError),
     ],
