@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from naiad.adapters.dialling import tls_context
+from naiad.adapters.endpoint import Endpoint, parse_url
 from naiad.adapters.errors import ConnectionFailed, EgressRefused
 from tests.adapters.peer import PATIENCE_S, Talk, peer, response, saying, serving, transport
 
@@ -38,6 +40,15 @@ async def ask(url: str, ca: Path | None) -> int:
     """Ask a peer whose name resolves to 127.0.0.1; return the status."""
     async with transport(url, ca=ca, addresses=["127.0.0.1"]) as out:
         return (await out.fetch("GET", "/models", model="m", timeout_s=PATIENCE_S)).status
+
+
+def test_an_endpoint_without_tls_trusts_nobody(ca: Path) -> None:
+    place = parse_url("http://127.0.0.1:1/v1", private=True)
+    made = tls_context(Endpoint(name="plain", place=place, private=True))
+    assert made.verify_mode is ssl.CERT_REQUIRED
+    assert made.check_hostname
+    assert made.cert_store_stats()["x509_ca"] == 0
+    assert tls_context(Endpoint(name="plain", place=place, private=True, ca=ca)).cert_store_stats()["x509_ca"] == 1
 
 
 async def test_the_name_is_checked_although_the_address_is_connected_to(authority: trustme.CA, ca: Path) -> None:
