@@ -1,4 +1,4 @@
-"""JSON texts of a request, as the APIs want them that take objects: schemas, and the arguments of tool calls."""
+"""JSON texts: schemas and the arguments of tool calls, for the APIs that take objects, and as models write them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from naiad.adapters.errors import UnsupportedContent
+from naiad.adapters.base import Answer, FinishReason, ToolCallPart
+from naiad.adapters.errors import MalformedAnswer, UnsupportedContent
 from naiad.adapters.exchange import Asked
 
 
@@ -17,12 +18,31 @@ def object_of(text: str, asked: Asked, what: str) -> dict[str, Any]:
     what: it in words, for the message, which does not quote the text. Raises UnsupportedContent for all that is none: a
     provider that takes texts may well take it.
     """
+    value = _object_in(text)
+    if value is not None:
+        return value
+    del text  # no traceback shows it
+    raise asked.error(UnsupportedContent, f"{what} is not the text of a JSON object, which this provider needs")
+
+
+def check_calls(answer: Answer, asked: Asked) -> None:
+    """Raise MalformedAnswer where a model that ended by itself wrote arguments that are no JSON object.
+
+    One that was stopped (by a limit, by a filter) has not finished them; a call may have none at all.
+    """
+    if answer.finish not in (FinishReason.TOOL_CALLS, FinishReason.STOP):
+        return
+    for part in answer.parts:
+        if isinstance(part, ToolCallPart) and part.arguments.strip() and _object_in(part.arguments) is None:
+            raise asked.error(MalformedAnswer, "the arguments of a tool call are not a JSON object", status=200)
+
+
+def _object_in(text: str) -> dict[str, Any] | None:
     with suppress(ValueError, RecursionError, UnicodeError):  # whose messages quote the text
         value = msgspec.json.decode(text)
         if isinstance(value, dict):
             return value
-    del text  # no traceback shows it
-    raise asked.error(UnsupportedContent, f"{what} is not the text of a JSON object, which this provider needs")
+    return None
 
 
 def text_of_json(value: Any) -> str:

@@ -14,6 +14,7 @@ from naiad.adapters.base import Answer, Finished, Request, StreamEvent
 from naiad.adapters.errors import MalformedAnswer, ProviderError, RateLimited, Truncated
 from naiad.adapters.exchange import Asked, Exchange
 from naiad.adapters.failures import ERROR_BYTES
+from naiad.adapters.json_text import check_calls
 from naiad.adapters.limits import pause_s
 from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret
@@ -174,6 +175,8 @@ class Remote:
                     yield ServerEvent(line.decode("utf-8", "replace"))
 
     def _with_facts(self, answer: Answer, sending: Sending, exchange: Exchange) -> Answer:
+        """Return a whole answer with what the exchange tells; raises MalformedAnswer for broken calls."""
+        check_calls(answer, exchange.asked)
         return replace(
             answer,
             notices=(*sending.notices, *answer.notices),
