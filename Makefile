@@ -15,7 +15,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: help setup demo test lint format bars bench peers sdks proto clean
+.PHONY: help setup demo test lint format bars bench peers sdks llmock proto clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -77,6 +77,13 @@ sdks: .venv-sdks/.ready ## make .venv-sdks, the vendors' own clients that tests 
 .venv-sdks/.ready: tests/sdks/requirements.txt
 	@$(or $(PYTHON),python3) -m venv .venv-sdks
 	@.venv-sdks/bin/python -m pip install -q --disable-pip-version-check --no-input -r $< </dev/null
+	@touch $@
+
+llmock: .venv-llmock/.ready ## make .venv-llmock, providers that fail as they are told and judge their callers
+
+.venv-llmock/.ready: tests/llmock/requirements.txt
+	@$(or $(PYTHON),python3) -m venv .venv-llmock
+	@.venv-llmock/bin/python -m pip install -q --disable-pip-version-check --no-input -r $< </dev/null
 	@touch $@
 
 proto: $(READY) ## regenerate clients/python/naiad/v1 from proto/
