@@ -14,13 +14,14 @@ import msgspec
 
 from naiad.bandit.belief import Belief, BeliefSettings
 from naiad.bandit.drift import DriftSettings
-from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, serve, serve_paced
+from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, Strategy, serve, serve_paced
 from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.staying import leaves_for
 from naiad.bandit.thompson import draw
 from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Ceilings, Shortage
+from naiad.server.composites import Kind
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.drift import Drift
 from naiad.server.eligibility import Capability, Eligibility, Needs, Permit, Reason, none_left
@@ -52,12 +53,14 @@ from naiad.server.records import (
 )
 from naiad.server.sessions import Left, Sessions, SessionSettings, Turn
 from naiad.server.spending import Spending
+from naiad.server.steps import Steps
 from naiad.server.traffic import Traffic
 
 DEFAULT_TENANT = 0  # the first tenant; part of every key from the first schema on
 UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and lists by time are ranges
 BEYOND_TEXT = frozenset({Capability.VISION, Capability.TOOLS, Capability.JSON_SCHEMA})  # tokens that text does not tell
 NO_OVERRIDE = ObjectiveSpec()
+_COMPOSED = {Strategy.ENSEMBLE: Kind.ENSEMBLE, Strategy.CASCADE: Kind.CASCADE}
 _NOT_LISTED = "not among the objective's models"
 
 
@@ -131,7 +134,8 @@ class Engine:
         self.statistics = Statistics(settings.belief.caps)
         self.belief = Belief(settings.belief)
         self.drift = Drift(settings.drift, self.statistics, self.belief)
-        self.predictor = Predictor(self.belief, self.catalog)
+        self.steps = Steps()
+        self.predictor = Predictor(self.belief, self.catalog, self.steps)
         self.traffic = Traffic()
         self.policy = PolicySet(version=0, objective=ObjectiveSpec(), temper=0.5, exploration=0.01, allowance=0.05)
         self._objectives = Objectives(self.policy)
@@ -294,6 +298,8 @@ class Engine:
         models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class, at_present=at_present)
         if order:
             models, excluded = self._in_order(order, models, excluded, query.task_class)
+        elif objective.strategy in _COMPOSED:
+            models, excluded = self._composed(_COMPOSED[objective.strategy], models, excluded, query.task_class)
         return Terms(task_class, objective, level, order, claims, treated, needs, models, excluded)
 
     def permit(self, terms: Terms) -> Permit:
@@ -337,6 +343,10 @@ class Engine:
 
         return serve_few
 
+    def next_ordinal(self, model: int) -> int:
+        """Return the ordinal of a model's next decision; of evidence that no decision for it dates."""
+        return self._ordinals.get(model, 0)
+
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
         check_features(query.features, (), query.task_class)
@@ -357,9 +367,20 @@ class Engine:
         names = self.catalog.model_names
         others = [Exclusion(m, Reason.POLICY, _NOT_LISTED) for m in models if names[m] not in place]
         kept = sorted((m for m in models if names[m] in place), key=lambda m: place[names[m]])
-        if not kept:
-            raise none_left(self.catalog, [*excluded, *others], task_class)
-        return kept, [*excluded, *others]
+        return self._some(kept, [*excluded, *others], task_class)
+
+    def _composed(
+        self, kind: Kind, models: list[int], excluded: list[Exclusion], task_class: str
+    ) -> tuple[list[int], list[Exclusion]]:
+        """Return the eligible composites of a kind, and the exclusions with the others."""
+        held = {m for m in models if (made := self.catalog.models[m].composite) is not None and made.kind == kind}
+        others = [Exclusion(m, Reason.POLICY, f"is no {kind.name.lower()}") for m in models if m not in held]
+        return self._some([m for m in models if m in held], [*excluded, *others], task_class)
+
+    def _some(self, models: list[int], excluded: list[Exclusion], task_class: str) -> tuple[list[int], list[Exclusion]]:
+        if not models:
+            raise none_left(self.catalog, excluded, task_class)
+        return models, excluded
 
     def decision_id(self, record: Decided | Entry) -> str:
         """Return the id of a decision, from its record or its ledger entry."""
@@ -455,6 +476,8 @@ class Engine:
     def _apply_outcome(self, event: OutcomeReported) -> None:
         self._reach(event.first_model, event.first_ordinal)
         self.traffic.attempted(event.task_class, event.outcome.model, event.outcome.failed)
+        if event.first_model in self.catalog.members and event.outcome.model != event.first_model:
+            self.steps.attempted(event.task_class, event.first_model, event.outcome.model)
         self.budgets.billed(event.uid, event.attempt, event.outcome)
         self.spending.billed(event.uid, event.outcome)
         self.ceilings.settled(event.uid, event.attempt, event.outcome, event.hold)

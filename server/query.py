@@ -70,6 +70,7 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
             allowed=_allowed(allowed) if allowed else _NONE,
             capabilities=capabilities,
             text_bytes=seen_bytes,
+            composites=method != "RouterService/Decide",
             key_models=() if caller is None else caller.models,
         ),
         features=_features(message.features) if message.features else {},

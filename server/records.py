@@ -57,6 +57,26 @@ class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     models: tuple[str, ...] | None = None  # names, the primary first; for FALLBACK
 
 
+class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an answer of a cascade's step must pass; exactly one of the first three is set."""
+
+    json_schema: str = ""  # JSON Schema, as text
+    pattern: str = ""  # regular expression that the answer's text must contain
+    judge: str = ""  # model that is asked for a score
+    threshold: float = 0.5  # the least score of the judge that passes
+
+
+class Composite(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model made of others: an ensemble, which asks them side by side, or a cascade, which asks them in turn."""
+
+    kind: int  # composites.Kind
+    members: tuple[str, ...]  # names of models; of a cascade in order, the cheapest first
+    aggregation: int = 0  # composites.Aggregation; of an ensemble
+    agree: int = 2  # answers that must agree; for first agreement
+    judge: str = ""  # model that picks the answer; for aggregation by a judge
+    check: Check | None = None  # of a cascade
+
+
 class ModelPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="model"):
     """A model was created, changed or deleted: the whole entry as it now is."""
 
@@ -77,6 +97,7 @@ class ModelPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="model
     origin: int = 0
     created_ms: int = 0
     config_digest: str = ""  # digest of the configuration's entry that was last applied
+    composite: Composite | None = None  # of a model that is made of others; it has no price and no endpoint of its own
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

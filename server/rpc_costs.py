@@ -113,7 +113,9 @@ class CostReports:
         catalog, belief = self._engine.catalog, self._engine.belief
         if report.query.model is not None:
             return None
-        predictor = Predictor(belief, catalog)  # of its own: the engine's keeps what decisions ask for
+        predictor = Predictor(
+            belief, catalog, self._engine.steps
+        )  # of its own: the engine's keeps what decisions ask for
         everything = list(range(len(catalog.models)))
         qualities: dict[int, list[float]] = {}
 

@@ -52,7 +52,17 @@ from __future__ import annotations
 from naiad.client.aio import AsyncAttemptScope, AsyncBoundDecision, AsyncClient, Deciding
 from naiad.client.blocking import AttemptScope, BoundDecision, Client
 from naiad.client.calls import Timeouts
-from naiad.client.catalog import FeatureSpec, Model, Prices, ProviderModel, QualityPrior, TaskClass
+from naiad.client.catalog import (
+    Cascade,
+    Check,
+    Ensemble,
+    FeatureSpec,
+    Model,
+    Prices,
+    ProviderModel,
+    QualityPrior,
+    TaskClass,
+)
 from naiad.client.costs import CostReport, CostRow, Saving
 from naiad.client.errors import (
     Aborted,
@@ -126,6 +136,8 @@ __all__ = [
     "Cancelled",
     "Candidate",
     "CandidateExplanation",
+    "Cascade",
+    "Check",
     "Client",
     "Completed",
     "Completion",
@@ -139,6 +151,7 @@ __all__ = [
     "DecisionRecord",
     "DecisionSummary",
     "Drift",
+    "Ensemble",
     "ErrorReason",
     "Exclusion",
     "FailedPrecondition",
