@@ -19,6 +19,7 @@ from naiad.server import data_rules, snapshot
 from naiad.server.address import CannotListen, address_of, check_free, is_loopback, split_address
 from naiad.server.audit import Act
 from naiad.server.config import Config
+from naiad.server.costs import ensure_built
 from naiad.server.decision_id import Signer
 from naiad.server.domain import Domain
 from naiad.server.engine import DEFAULT_TENANT, Engine, EngineSettings
@@ -187,6 +188,8 @@ class Server:
         for tenant in self.keys.tenants:
             store = self.store.of(tenant)
             engine = await restored_engine(store, self.config, tenant=tenant)
+            if await ensure_built(store) and engine.sequence:
+                log.info("costs_built", tenant=tenant, sequence=engine.sequence)
             domain = self._domains[tenant] = Domain(self.config, store, engine, wall_ms)
             domain.journal.start()
             self.keys.writers[tenant] = domain.journal

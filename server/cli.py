@@ -1,4 +1,4 @@
-"""The command line: serve, check, replay, arms, explain, keys, audit, demo.
+"""The command line: serve, check, replay, arms, explain, costs, models, keys, audit, demo.
 
 Exit codes: 0 well, 1 failed, 2 wrong usage.
 """
@@ -19,7 +19,16 @@ from naiad.server import chaos
 from naiad.server.address import CannotListen
 from naiad.server.config import Config, load
 from naiad.server.logs import configure
-from naiad.server.options import add_options, digest, folder, interval_s, keys_parser, positive
+from naiad.server.options import (
+    add_options,
+    costs_options,
+    digest,
+    folder,
+    import_options,
+    interval_s,
+    keys_parser,
+    positive,
+)
 from naiad.server.process import Ending, OutputFailed, complain, failed_output, give_up
 from naiad.server.sections import ConfigError
 from naiad.server.store.base import StoreError
@@ -83,6 +92,24 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("decision_id", metavar="ID")
     _server_option(explain)
     explain.set_defaults(run=_explain)
+
+    costs = commands.add_parser("costs", help="show what was spent and saved")
+    costs_options(costs)
+    _server_option(costs)
+    costs.set_defaults(run=_costs)
+
+    models = commands.add_parser("models", help="list the models, or import a provider's own list")
+    actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listed = actions.add_parser("list", help="list the models with prices, spend and retirements")
+    listed.add_argument("--provider", default="", metavar="NAME", help="only this provider")
+    listed.set_defaults(run=_models_list)
+    imported = actions.add_parser(
+        "import", help="compare a provider's own list with the catalogue, and take over what changed"
+    )
+    import_options(imported)
+    imported.set_defaults(run=_models_import)
+    for action in (listed, imported):
+        _server_option(action)
 
     keys_parser(commands.add_parser("keys", help="make, list, rotate and revoke API keys"), _keys)
 
@@ -244,6 +271,32 @@ def _explain(options: argparse.Namespace) -> int:
     from naiad.server.report import access_of, print_explanation
 
     return print_explanation(access_of(options), options.decision_id)
+
+
+def _costs(options: argparse.Namespace) -> int:
+    from naiad.server.report import access_of, print_costs
+    from naiad.server.report.costs import Wanted
+
+    by = tuple(dict.fromkeys(name.replace("-", "_") for name in options.by or ("model",)))
+    wanted = Wanted(
+        by, options.since, options.until, options.workflow, options.task_class, options.model, options.baseline,
+        options.count, options.json,
+    )  # fmt: skip
+    return print_costs(access_of(options), wanted)
+
+
+def _models_list(options: argparse.Namespace) -> int:
+    from naiad.server.report import access_of, print_models
+
+    return print_models(access_of(options), options.provider)
+
+
+def _models_import(options: argparse.Namespace) -> int:
+    from naiad.server.report import access_of, import_models
+    from naiad.server.report.models import Import
+
+    wanted = Import(options.file, options.endpoint, options.provider, tuple(options.add), options.dry_run)
+    return import_models(access_of(options), wanted)
 
 
 def _keys(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from naiad.server import config_rules as rules
 from naiad.server.address import split_address
 from naiad.server.cache_settings import CacheSettings, cache_settings
 from naiad.server.chaos import Plan
+from naiad.server.composite_section import check_composites, composite_of
 from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
@@ -79,6 +80,8 @@ class Config:
 
     def _usable(self, model: ModelPut) -> bool:
         listed = not self.policy.models or model.name in self.policy.models
+        if model.composite is not None:
+            return not model.disabled and listed
         return not model.disabled and model.prices is not None and model.endpoint in self.endpoints and listed
 
 
@@ -170,6 +173,7 @@ def _build(file: File, source: str) -> Config:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{source}: [[models]] names {name!r} twice; names must be unique")
+    check_composites(models, source)
     for where, name in named_models(file):
         if name not in names:
             near = nearest(name, names)
@@ -365,6 +369,8 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
             data_zone=rules.text(section.data_zone, 128, f"{where}.data_zone", source),
             disabled=section.disabled,
             labels=rules.labels(section.labels, f"{where}.labels", source),
+            retire_ms=rules.midnight_ms(section.retire_date, f"{where}.retire_date", source),
+            composite=composite_of(section, where, source),
         )
     )
     if section.endpoint and model.endpoint not in endpoints:

@@ -30,8 +30,10 @@ from naiad.server.pii import Detector
 from naiad.server.routing import Routing
 from naiad.server.rpc_admin import AdminServicer
 from naiad.server.rpc_catalog import CatalogServicer
+from naiad.server.rpc_costs import CostReports
 from naiad.server.rpc_feedback import FeedbackServicer
 from naiad.server.rpc_insight import InsightServicer
+from naiad.server.rpc_listing import ProviderModels
 from naiad.server.rpc_policy import PolicyServicer
 from naiad.server.rpc_router import RouterServicer
 from naiad.server.store.base import Store
@@ -90,9 +92,13 @@ class Domain:
                 routing, config.limits.default_deadline_s, config.limits.longest_deadline_s, self._detector()
             ),
             "FeedbackService": FeedbackServicer(routing, Feedback(journal, engine, self._now_ms)),
-            "CatalogService": CatalogServicer(engine.catalog, inventory, engine.tenant),
+            "CatalogService": CatalogServicer(
+                engine.catalog, inventory, engine.tenant, ProviderModels(self.egress, config.endpoints)
+            ),
             "PolicyService": PolicyServicer(),
-            "InsightService": InsightServicer(routing, journal, self._store, self._feed),
+            "InsightService": InsightServicer(
+                routing, journal, self._store, self._feed, CostReports(engine, journal, self._store, self._now_ms)
+            ),
             "AdminService": AdminServicer(journal, engine, self._store, config, budgets, keys, self._now_ms),
         }
 

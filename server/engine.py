@@ -14,16 +14,17 @@ import msgspec
 
 from naiad.bandit.belief import Belief, BeliefSettings
 from naiad.bandit.drift import DriftSettings
-from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, serve, serve_paced
+from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, Strategy, serve, serve_paced
 from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.staying import leaves_for
 from naiad.bandit.thompson import draw
 from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Ceilings, Shortage
+from naiad.server.composites import Kind
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.drift import Drift
-from naiad.server.eligibility import Eligibility, Needs, Permit, Reason, none_left
+from naiad.server.eligibility import Capability, Eligibility, Needs, Permit, Reason, none_left
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
 from naiad.server.governance import Claims, Treated, governance_of
@@ -31,6 +32,7 @@ from naiad.server.ledger import Entry
 from naiad.server.limits import Bound, Judged, Limits, limits_of
 from naiad.server.objectives import Level, Objectives
 from naiad.server.prediction import Predictor
+from naiad.server.ratios import Ratios
 from naiad.server.records import (
     BudgetPut,
     Change,
@@ -51,11 +53,14 @@ from naiad.server.records import (
 )
 from naiad.server.sessions import Left, Sessions, SessionSettings, Turn
 from naiad.server.spending import Spending
+from naiad.server.steps import Steps
 from naiad.server.traffic import Traffic
 
 DEFAULT_TENANT = 0  # the first tenant; part of every key from the first schema on
 UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and lists by time are ranges
+BEYOND_TEXT = frozenset({Capability.VISION, Capability.TOOLS, Capability.JSON_SCHEMA})  # tokens that text does not tell
 NO_OVERRIDE = ObjectiveSpec()
+_COMPOSED = {Strategy.ENSEMBLE: Kind.ENSEMBLE, Strategy.CASCADE: Kind.CASCADE}
 _NOT_LISTED = "not among the objective's models"
 
 
@@ -129,7 +134,8 @@ class Engine:
         self.statistics = Statistics(settings.belief.caps)
         self.belief = Belief(settings.belief)
         self.drift = Drift(settings.drift, self.statistics, self.belief)
-        self.predictor = Predictor(self.belief, self.catalog)
+        self.steps = Steps()
+        self.predictor = Predictor(self.belief, self.catalog, self.steps)
         self.traffic = Traffic()
         self.policy = PolicySet(version=0, objective=ObjectiveSpec(), temper=0.5, exploration=0.01, allowance=0.05)
         self._objectives = Objectives(self.policy)
@@ -141,6 +147,7 @@ class Engine:
         self._policy_models: frozenset[str] = frozenset()
         self._judged = Judged()
         self.spending = Spending()
+        self.ratios = Ratios()
         self._limits: Limits | None = None
         self.ceilings = Ceilings(self.catalog, settings.default_output_tokens, settings.hold_ms)
         self.budgets = Budgets(
@@ -160,6 +167,7 @@ class Engine:
 
         at_ms: wall time, for people and for the id; uniform: the random number in [0, 1) that makes the draw.
         """
+        catalog = self.catalog
         task_class, objective, level, order, claims, treated, needs, models, excluded = self.terms(query)
         if self.ceilings.active:
             models, dear = self.ceilings.permitted(
@@ -168,6 +176,8 @@ class Engine:
             excluded = excluded + dear if dear else excluded
         permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
         seen = self.predictor.predict(task_class.task_class, models, needs.input_tokens, needs.max_output_tokens)
+        if needs.ratios:
+            seen = self._recounted(seen, models, needs)
         turn = None if order else self.sessions.latest(query.session, at_ms)
         saving = 0.0
         if turn is not None and turn.model in models:
@@ -226,7 +236,9 @@ class Engine:
             epoch=permit.epoch,
             grounds=self.eligibility.grounds(treated.data_class, models) if treated else [],
             objective=objective.numbers,
-            input_tokens=needs.input_tokens,
+            input_tokens=needs.input_for(model),
+            text_bytes=0 if needs.capabilities & BEYOND_TEXT else needs.text_bytes,
+            framing_tokens=needs.framing_tokens if needs.text_bytes else 0,
             max_output_tokens=needs.max_output_tokens,
             features={} if treated is not None and treated.no_store else query.features,
             models=models,
@@ -241,6 +253,10 @@ class Engine:
             cost_sd=seen.cost_sd,
             latency=seen.latency,
             latency_sd=seen.latency_sd,
+            price_in=[catalog.price_in[m] for m in models],
+            price_out=[catalog.price_out[m] for m in models],
+            price_request=[catalog.price_request[m] for m in models] if catalog.request_prices else [],
+            price_version=catalog.price_version[model],
             rank=_rank(serving, chosen),
             excluded=excluded,
             sticky=kept is not None,
@@ -277,9 +293,13 @@ class Engine:
         objective, level, order = self._objectives.chosen(task_class, query.workflow, query.objective)
         claims = _claims(query, task_class)
         treated, needs = self._treated(query, claims)
+        if needs.text_bytes and self.ratios.known:
+            needs = needs._replace(ratios=self.ratios.known)
         models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class, at_present=at_present)
         if order:
             models, excluded = self._in_order(order, models, excluded, query.task_class)
+        elif objective.strategy in _COMPOSED:
+            models, excluded = self._composed(_COMPOSED[objective.strategy], models, excluded, query.task_class)
         return Terms(task_class, objective, level, order, claims, treated, needs, models, excluded)
 
     def permit(self, terms: Terms) -> Permit:
@@ -293,6 +313,12 @@ class Engine:
             return None, query.needs
         treated = governance.classify(claims)
         return treated, query.needs._replace(data_class=treated.data_class)
+
+    def _recounted(self, seen: Predictions, models: list[int], needs: Needs) -> Predictions:
+        """Return predictions whose cost rests on what each model makes of the input's bytes."""
+        rates, estimated = self.catalog.rates, needs.input_tokens
+        more = [(needs.input_for(m) - estimated) * rates[m].input for m in models]
+        return seen._replace(cost=[cost + extra for cost, extra in zip(seen.cost, more, strict=True)])
 
     def _hold(self, query: Query, record: Decided) -> None:
         """Hold what the chosen model's call may cost, where a hard budget asks for it; nobody saw the record yet."""
@@ -317,6 +343,10 @@ class Engine:
 
         return serve_few
 
+    def next_ordinal(self, model: int) -> int:
+        """Return the ordinal of a model's next decision; of evidence that no decision for it dates."""
+        return self._ordinals.get(model, 0)
+
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
         check_features(query.features, (), query.task_class)
@@ -337,9 +367,20 @@ class Engine:
         names = self.catalog.model_names
         others = [Exclusion(m, Reason.POLICY, _NOT_LISTED) for m in models if names[m] not in place]
         kept = sorted((m for m in models if names[m] in place), key=lambda m: place[names[m]])
-        if not kept:
-            raise none_left(self.catalog, [*excluded, *others], task_class)
-        return kept, [*excluded, *others]
+        return self._some(kept, [*excluded, *others], task_class)
+
+    def _composed(
+        self, kind: Kind, models: list[int], excluded: list[Exclusion], task_class: str
+    ) -> tuple[list[int], list[Exclusion]]:
+        """Return the eligible composites of a kind, and the exclusions with the others."""
+        held = {m for m in models if (made := self.catalog.models[m].composite) is not None and made.kind == kind}
+        others = [Exclusion(m, Reason.POLICY, f"is no {kind.name.lower()}") for m in models if m not in held]
+        return self._some([m for m in models if m in held], [*excluded, *others], task_class)
+
+    def _some(self, models: list[int], excluded: list[Exclusion], task_class: str) -> tuple[list[int], list[Exclusion]]:
+        if not models:
+            raise none_left(self.catalog, excluded, task_class)
+        return models, excluded
 
     def decision_id(self, record: Decided | Entry) -> str:
         """Return the id of a decision, from its record or its ledger entry."""
@@ -435,9 +476,12 @@ class Engine:
     def _apply_outcome(self, event: OutcomeReported) -> None:
         self._reach(event.first_model, event.first_ordinal)
         self.traffic.attempted(event.task_class, event.outcome.model, event.outcome.failed)
+        if event.first_model in self.catalog.members and event.outcome.model != event.first_model:
+            self.steps.attempted(event.task_class, event.first_model, event.outcome.model)
         self.budgets.billed(event.uid, event.attempt, event.outcome)
         self.spending.billed(event.uid, event.outcome)
         self.ceilings.settled(event.uid, event.attempt, event.outcome, event.hold)
+        self.ratios.take(event.outcome.model, event.text_bytes, event.text_tokens)
         self._learn(event.changes)
 
     def _apply_feedback(self, event: FeedbackReported) -> None:

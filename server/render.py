@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from naiad.bandit.statistics import SCALE
 from naiad.server.bounds import MOST_INT64, plain
 from naiad.server.catalog import Catalog
+from naiad.server.composition import composite_to_proto
 from naiad.server.engine import Decision
 from naiad.server.ledger import USER_SOURCE, AttemptEntry, Entry, feedback_id_of, learned
 from naiad.server.records import (
@@ -378,6 +379,8 @@ def model(entry: ModelPut) -> catalog_pb2.Model:
     )
     if entry.retire_ms is not None:
         message.retire_time.CopyFrom(timestamp(entry.retire_ms))
+    if entry.composite is not None:
+        composite_to_proto(entry.composite, message)
     return message
 
 

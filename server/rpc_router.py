@@ -141,7 +141,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             answer=_answer(completion),
             finish_reason=_FINISH.get(completion.answer.finish, content_pb2.FINISH_REASON_UNSPECIFIED),
             usage=render.usage(answered),
-            cost=render.cost(answered.cost),
+            cost=render.cost(completion.cost),
             total_cost_nano_usd=sum(o.cost.total for _, o in completion.attempts if o.cost),
             attempts=[render.attempt(catalog, attempt, outcome) for attempt, outcome in completion.attempts],
             propensity=record.propensity,

@@ -124,6 +124,31 @@ class LearningSection(_Section, kw_only=True, frozen=True):
     drift: DriftSection = DriftSection()
 
 
+class CheckSection(_Section, kw_only=True, frozen=True):
+    """[models.cascade.check]: what an answer must pass; exactly one of the first three."""
+
+    json_schema: str = ""
+    pattern: str = ""
+    judge: str = ""
+    threshold: float = 0.5
+
+
+class EnsembleSection(_Section, kw_only=True, frozen=True):
+    """[models.ensemble]: members that are asked side by side."""
+
+    members: list[str]
+    aggregation: str
+    judge: str = ""
+    agree: int = 2
+
+
+class CascadeSection(_Section, kw_only=True, frozen=True):
+    """[models.cascade]: members that are asked in turn, until a check accepts an answer."""
+
+    members: list[str]
+    check: CheckSection
+
+
 class ModelSection(_Section, kw_only=True, frozen=True):
     """[[models]]: one model of the inventory. Prices in USD per million tokens."""
 
@@ -141,6 +166,9 @@ class ModelSection(_Section, kw_only=True, frozen=True):
     data_zone: str = ""
     disabled: bool = False
     labels: dict[str, str] = {}
+    retire_date: str = ""
+    ensemble: EnsembleSection | None = None
+    cascade: CascadeSection | None = None
 
 
 class TaskClassSection(_Section, kw_only=True, frozen=True):

@@ -36,11 +36,13 @@ class _State(msgspec.Struct, kw_only=True):
     arms: list[tuple[int, int, int, int, int, int]]
     recent: list[tuple[int, list[int]]]
     sessions: list[tuple[str, Turn]]
+    steps: list[tuple[int, int, int, int]] = []  # (task class, cascade, member, times asked)
     alarms: list[DriftAlarmed] = []  # for display; what they do to evidence is in the statistics
     watches: list[WatchState] = []  # advisory
     budgets: list[State] = []  # advisory: without it a budget begins anew
     spending: spending.State | None = None  # advisory, too
     ceilings: ceilings.State | None = None
+    ratios: list[tuple[int, int, int]] = []  # model, bytes, tokens
 
 
 def dump(engine: Engine) -> bytes:
@@ -57,12 +59,14 @@ def dump(engine: Engine) -> bytes:
         caps=_caps(engine),
         arms=[(*key, a.pulls, a.attempts, a.failures, a.last_pull_ms) for key, a in sorted(traffic.arms.items())],
         recent=[(key, list(models)) for key, models in sorted(traffic.recent.items())],
+        steps=[(*key, count) for key, count in sorted(engine.steps.asked.items())],
         sessions=engine.sessions.state(),
         alarms=[alarm for _, alarms in sorted(engine.drift.alarms.items()) for alarm in alarms],
         watches=engine.drift.state(),
         budgets=engine.budgets.state(),
         spending=engine.spending.state(),
         ceilings=engine.ceilings.state(),
+        ratios=engine.ratios.state(),
     )
     body = msgspec.json.encode(state)
     return hashlib.sha256(body).digest() + body
@@ -92,11 +96,13 @@ def load(engine: Engine, data: bytes) -> None:
         traffic.pulls[task_class_id] += pulls
     for task_class_id, models in state.recent:
         traffic.recent[task_class_id] = deque(models, maxlen=100)
+    engine.steps.restore(state.steps)
     engine.restore(statistics, state.last_uid, state.sessions)
     engine.drift.restore(state.alarms, state.watches)
     engine.budgets.restore(state.budgets)
     if state.spending is not None:
         engine.spending.restore(state.spending)
+    engine.ratios.restore(state.ratios)
     if state.ceilings is not None:
         engine.ceilings.restore(state.ceilings)
 

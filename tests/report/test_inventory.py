@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from naiad.server.config import parse
 from naiad.server.report import print_inventory
 from naiad.server.report.inventory import advise
+from naiad.server.sections import ConfigError
 from tests.report.conftest import MODELS, config_in
 
 
@@ -152,3 +154,25 @@ def test_data_classes_are_printed_with_the_models_that_each_permits(capsys: pyte
     assert [line for line in said if "no model that can be chosen is permitted to data class 'secret'" in line]
     print_inventory(parse({"models": models}, "test.toml"))
     assert "data_class is recorded and not enforced" in capsys.readouterr().out
+
+
+def test_a_model_that_is_retired_soon_is_told_of() -> None:
+    models = [
+        {
+            "name": "echo/soon",
+            "retire_date": "2026-12-11",
+            "input_usd_per_million": 1,
+            "output_usd_per_million": 1,
+        },
+        {
+            "name": "echo/late",
+            "retire_date": "2027-12-11",
+            "input_usd_per_million": 1,
+            "output_usd_per_million": 1,
+        },
+    ]
+    config = parse({"models": models}, "test.toml")
+    told = [line for line in advise(config, datetime(2026, 11, 28, tzinfo=UTC)) if "retired" in line]
+    with pytest.raises(ConfigError, match=r"retire_date is 'soon'; give a day as 2026-12-11"):
+        parse({"models": [{"name": "echo/a", "retire_date": "soon"}]}, "test.toml")
+    assert told == ["echo/soon is retired by its provider on 2026-12-11, in 13 days: have another in its place"]

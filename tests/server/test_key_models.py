@@ -61,7 +61,9 @@ async def test_a_fallback_stays_within_the_key_s_models(failing: str, monkeypatc
                     continue
                 done = await router.Complete(request, metadata=bearer(narrow.secret))
                 assert done.model == "b/m"
-                assert {e.model: e.reason for e in done.excluded} == {"c/m": decision_pb2.EXCLUSION_REASON_KEY}
+                excluded = {e.model: e.reason for e in done.excluded}
+                assert excluded.pop("c/m") == decision_pb2.EXCLUSION_REASON_KEY
+                assert excluded in ({}, {"a/m": decision_pb2.EXCLUSION_REASON_UNAVAILABLE}), "and a breaker in time"
             assert adapters["c"].calls == []
             assert adapters["a"].calls
             assert adapters["b"].calls
