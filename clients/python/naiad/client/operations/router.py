@@ -117,8 +117,8 @@ def complete(
         ValueError, TypeError: an argument cannot be sent.
     """
     request = _task(
-        CompleteRequest(max_attempts=max_attempts, max_cost_nano_usd=max_cost_nano_usd, dry_run=dry_run), messages, task_class,
-        workflow, features, allowed_models, data_class, objective, input_tokens, max_output_tokens,
+        CompleteRequest(max_attempts=max_attempts, max_cost_nano_usd=max_cost_nano_usd, dry_run=dry_run), messages,
+        task_class, workflow, features, allowed_models, data_class, objective, input_tokens, max_output_tokens,
         session_id, required_capabilities, request_id,
     )  # fmt: skip
     if generation is not None:
