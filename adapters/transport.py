@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import version
 from typing import cast
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
@@ -44,13 +44,6 @@ _url = lru_cache(256)(httpx.URL)  # there are few, and taking one apart is a thi
 _FAILURES = (httpx.HTTPError, *BELOW)
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~:!$&'()*+,;=-]|%[0-9A-F]{2})+)+")
 _PIECE = 262_144  # bytes of a request written at a time
-
-
-def segment(text: str) -> str:
-    """Return a text as one segment of a path, e.g. a model's name; raises ValueError for one that means a folder."""
-    if text in ("", ".", ".."):
-        raise ValueError(f"{text!r} cannot be a segment of a path; give a name")
-    return quote(text, safe=":")
 
 
 class Transport:

@@ -19,6 +19,7 @@ from naiad.server import data_rules, snapshot
 from naiad.server.address import CannotListen, address_of, check_free, is_loopback, split_address
 from naiad.server.audit import Act
 from naiad.server.config import Config
+from naiad.server.costs import ensure_built
 from naiad.server.decision_id import Signer
 from naiad.server.domain import Domain
 from naiad.server.engine import DEFAULT_TENANT, Engine, EngineSettings
@@ -88,6 +89,7 @@ async def restored_engine(
     settings = EngineSettings(
         belief=config.belief, drift=config.drift, endpoints=frozenset(config.endpoints),
         default_output_tokens=spending.default_output_tokens, hold_ms=round(spending.hold_s * 1000),
+        sessions=config.sessions,
     )  # fmt: skip
     for sequence, payload in [] if from_start else await store.snapshots():
         engine = Engine(settings, signer, tenant)
@@ -186,6 +188,8 @@ class Server:
         for tenant in self.keys.tenants:
             store = self.store.of(tenant)
             engine = await restored_engine(store, self.config, tenant=tenant)
+            if await ensure_built(store) and engine.sequence:
+                log.info("costs_built", tenant=tenant, sequence=engine.sequence)
             domain = self._domains[tenant] = Domain(self.config, store, engine, wall_ms)
             domain.journal.start()
             self.keys.writers[tenant] = domain.journal

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 LEAST_S = 0.01  # with less time than this no attempt is begun
 _SETTLE_S = 30.0  # beyond an attempt's deadline, until its bill is on disk: a hold that outlives it is taken for spent
-_FINISH = {
+FINISH = {
     FinishReason.STOP: 1,
     FinishReason.LENGTH: 2,
     FinishReason.TOOL_CALLS: 3,
@@ -87,12 +87,20 @@ class Attempts:
 
         kept_s: of what is left, for another model; at most half of it. Raises NaiadError where no time is left.
         """
-        record, task = walk.decision.record, walk.task
-        model = self._engine.catalog.models[record.models[position]]
-        name = str(len(walk.made) + 1)
         excluded = self.refusal(walk, position)
         if excluded is not None:
             return excluded
+        name = walk.names.take()
+        made = await self._make(walk, name, position, kind, kept_s)
+        if not isinstance(made, Made):
+            walk.names.give_back(name)
+        return made
+
+    async def _make(
+        self, walk: Walk, name: str, position: int, kind: Kind, kept_s: float
+    ) -> Made | Exclusion | Shortage:
+        record, task = walk.decision.record, walk.task
+        model = self._engine.catalog.models[record.models[position]]
         hold = await self._reserve(record, name, model, task, max(0.0, self.left_s(walk)))
         if isinstance(hold, Shortage):
             return hold
@@ -132,19 +140,20 @@ class Attempts:
             raise reader_stalled(walk.decision, name, model) from None
         except asyncio.CancelledError:
             gone = _given_up(blank, asking, "cancelled by the caller")
+            walk.made.append((name, gone))
             recording = asyncio.ensure_future(self.record(walk, name, gone, None, hold))
             self._recording.add(recording)
             recording.add_done_callback(self._recorded)
             raise
         measured_s = self._monotonic() - began_s
-        usage = _usage(answer.usage)
+        usage = usage_of(answer.usage)
         outcome = msgspec.structs.replace(
             blank,
             usage=usage,
             cost=cost_of(usage, model.prices),
             latency_s=measured_s if answer.latency_s is None else answer.latency_s,
             first_token_s=asking.first_s if answer.latency_s is None else None,
-            finish=_FINISH.get(answer.finish, 0),
+            finish=FINISH.get(answer.finish, 0),
         )
         return Made(name, outcome, answer, None, hold)
 
@@ -225,7 +234,8 @@ def _bounded(task: Task, output_tokens: int | None) -> Task:
     return replace(task, request=replace(task.request, max_output_tokens=output_tokens))
 
 
-def _usage(usage: ProviderUsage) -> Usage:
+def usage_of(usage: ProviderUsage) -> Usage:
+    """Return a provider's count in the log's words."""
     return Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,

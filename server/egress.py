@@ -28,6 +28,7 @@ import structlog
 from naiad.adapters.base import Adapter, Answer, Finished, Request, StreamEvent
 from naiad.adapters.departure import Withheld, checked
 from naiad.adapters.errors import ProviderError, Truncated
+from naiad.adapters.listing import ListedModel, ModelLister
 from naiad.server.breakers import Breakers
 from naiad.server.catalog import Catalog
 from naiad.server.eligibility import Eligibility, Permit, Reason
@@ -35,6 +36,8 @@ from naiad.server.records import Exclusion, ModelPut
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
+
+NO_MODEL = -1
 
 
 @final
@@ -47,11 +50,13 @@ class Kind(Enum):
     FALLBACK = "fallback"
     HEDGE = "hedge"
     ENSEMBLE = "ensemble"
+    CASCADE = "cascade"
     JUDGE = "judge"
     EMBEDDING = "embedding"
     CACHE = "cache"
     SHADOW = "shadow"
     CHAOS = "chaos"
+    LISTING = "listing"  # asks a provider for its models: see Egress.list_models
 
 
 class NotPermitted(Exception):
@@ -63,11 +68,15 @@ class NotPermitted(Exception):
         self.exclusion = exclusion
 
 
+class NotListable(Exception):
+    """An endpoint has no list of models to ask for; nothing was sent."""
+
+
 class Dispatch(NamedTuple):
     """A call that has left."""
 
     kind: Kind
-    model: int
+    model: int  # NO_MODEL for a listing
     epoch: int  # of the rules that let it leave
 
 
@@ -133,6 +142,13 @@ class Egress:
         log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
         return NotPermitted(kind, excluded)
 
+    def recall(self, permit: Permit | None, model: int) -> bool:
+        """Return whether an answer that a model gave before may be given again: checked as a call of it would be.
+
+        Nothing leaves, so whether its provider is well does not matter.
+        """
+        return self.refused(permit, Kind.CACHE, model, at_present=False) is None
+
     async def call(
         self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
     ) -> Answer:
@@ -162,6 +178,18 @@ class Egress:
                         return
             raise Truncated("the stream ended without its last event", provider=entry.endpoint, model=entry.name)
 
+    async def list_models(self, endpoint: str, *, timeout_s: float) -> tuple[ListedModel, ...]:
+        """Ask the provider behind an endpoint for its models; raises NotListable, else as the adapter does.
+
+        It carries no data of anybody's, so it needs no permit; it goes to a configured endpoint and nowhere else, and
+        is on the wire like every other call.
+        """
+        adapter: object = self.__adapters.get(endpoint)
+        if not isinstance(adapter, ModelLister):
+            raise NotListable(endpoint)
+        with self._on_wire(Departure(self, None, Dispatch(Kind.LISTING, NO_MODEL, self.epoch))):
+            return await adapter.list_models(timeout_s)
+
     @staticmethod
     async def _sent(departure: Departure, asked: Awaitable[Result]) -> Result:
         """Wait for an adapter, which asks once more before it sends; raises NotPermitted, or as the adapter does."""
@@ -188,11 +216,11 @@ class Egress:
         if adapter is None:
             detail = f"endpoint {entry.endpoint!r} is not configured"
             raise NotPermitted(kind, Exclusion(model, Reason.NO_ENDPOINT, detail))
-        self.__dispatched = number = self.__dispatched + 1
-        self.__on_wire[number] = departure = Departure(self, permit, Dispatch(kind, model, self.epoch))
+        departure = Departure(self, permit, Dispatch(kind, model, self.epoch))
         leave = self.breakers.begin(entry)
         try:
-            yield adapter, entry, departure
+            with self._on_wire(departure):
+                yield adapter, entry, departure
         except ProviderError as error:
             self.breakers.failed(leave, error, fair_s)
             raise
@@ -201,6 +229,13 @@ class Egress:
             raise
         else:
             self.breakers.succeeded(leave)
+
+    @contextmanager
+    def _on_wire(self, departure: Departure) -> Iterator[None]:
+        self.__dispatched = number = self.__dispatched + 1
+        self.__on_wire[number] = departure
+        try:
+            yield
         finally:
             del self.__on_wire[number]
 

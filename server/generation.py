@@ -9,6 +9,7 @@ import msgspec
 from naiad.adapters.base import Message, ResponseSchema, ToolChoice, ToolMode, ToolSpec
 from naiad.adapters.base import Request as ProviderRequest
 from naiad.adapters.tokens import estimate_offered
+from naiad.server.bounds import LONGEST_SCHEMA
 from naiad.server.conversation import tool_name
 from naiad.server.convert import enum_value, items, number, optional_count, optional_money, text
 from naiad.server.eligibility import Capability
@@ -19,7 +20,6 @@ from naiad.v1 import content_pb2
 
 _MOST_TOOLS = 128
 _LONGEST_DESCRIPTION = 16_384
-_LONGEST_SCHEMA = 65_536
 _LONGEST_SCHEMAS = 524_288  # of all tools together
 _MOST_STOPS, _LONGEST_STOP = 4, 256
 _MOST_ATTEMPTS = 1_000
@@ -137,7 +137,7 @@ def _schema(value: str, field: str, types: tuple[str, ...]) -> str:
     if not value:
         return value
     try:
-        schema = msgspec.json.decode(text(value, field, _LONGEST_SCHEMA))
+        schema = msgspec.json.decode(text(value, field, LONGEST_SCHEMA))
     except (msgspec.DecodeError, RecursionError):
         schema = None
     if not isinstance(schema, dict):

@@ -67,6 +67,12 @@ def _starters(kind: str) -> Iterator[ModelPut]:
         )
 
 
+def listed_as(kind: str) -> str:
+    """Return the name under which the price list has the vendor of a kind, "" if it has none."""
+    profile = PROFILES.get(kind)
+    return "" if profile is None else profile.listed_as
+
+
 def missing(kind: str) -> str:
     """Return what an endpoint of this kind needs and does not find here, "" if it has all."""
     if kind == REPLAY:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from naiad.adapters import base
-from naiad.adapters.tokens import estimate_tokens
+from naiad.adapters.tokens import estimate_tokens, text_bytes
 from naiad.server.bounds import MOST_FEATURES
 from naiad.server.catalog import Catalog
 from naiad.server.conversation import has_image, messages_from_proto
@@ -44,10 +44,12 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
     allowed, wanted = message.allowed_models, message.required_capabilities
     capabilities = _capabilities(wanted) if wanted else _NONE
     messages: tuple[base.Message, ...] = ()
+    seen_bytes = 0
     if message.messages:
         messages = messages_from_proto(message.messages)
         if input_tokens is None:
             input_tokens = estimate_tokens(messages)
+            seen_bytes = text_bytes(messages)
         shown = _shown_by(messages)
         if shown:
             capabilities |= shown
@@ -67,6 +69,8 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
             explicit_output=explicit_output is not None,
             allowed=_allowed(allowed) if allowed else _NONE,
             capabilities=capabilities,
+            text_bytes=seen_bytes,
+            composites=method != "RouterService/Decide",
             key_models=() if caller is None else caller.models,
         ),
         features=_features(message.features) if message.features else {},

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
+from naiad.server.cache import Cache
 from naiad.server.completion import ALL_FAILED, Completer, Completion
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
@@ -107,6 +108,7 @@ class Routing:
         inventory: Inventory,
         completer: Completer,
         *,
+        cache: Cache | None = None,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
         uniform: Callable[[], float],
@@ -118,6 +120,7 @@ class Routing:
         self._journal = journal
         self._inventory = inventory
         self._completer = completer
+        self._cache = cache
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._uniform = uniform
@@ -311,6 +314,11 @@ class Routing:
         self, query: Query, task: Task, request: Request, timeout_s: float, asking: Asking | None
     ) -> Completion:
         began = self._monotonic()
+        place = None if self._cache is None else self._cache.place(query, task)
+        if self._cache is not None and place is not None:
+            kept = self._cache.find(place)
+            if kept is not None:
+                return kept
         plain = msgspec.structs.replace(query, request_id="", request_digest="", calls=False)
         charge = self.tokens.admit(query.key_id, query.needs)
         try:
@@ -324,6 +332,8 @@ class Routing:
         if charge is not None:
             used = (outcome.usage for _, outcome in completion.attempts)
             charge.settle(sum((usage.input_tokens or 0) + (usage.output_tokens or 0) for usage in used))
+        if self._cache is not None and place is not None:
+            self._cache.keep(place, completion)
         return completion
 
     def ticket(self, decision_id: str, field: str = "decision_id") -> Ticket:

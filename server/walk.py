@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Protocol
 
 import msgspec
@@ -63,6 +64,10 @@ class Asking(Protocol):
         """Be told that an attempt begins."""
         ...
 
+    async def pass_on(self, answer: Answer) -> None:
+        """Be given an answer that was asked for in another way; raises ReaderStalled."""
+        ...
+
     async def ask(
         self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
         timeout_s: float, fair_s: float,
@@ -80,12 +85,34 @@ class Whole:
     def began(self, walk: Walk, name: str, model: ModelPut) -> None:
         """Tell nobody."""
 
+    async def pass_on(self, answer: Answer) -> None:
+        """Pass nothing on: the answer is returned."""
+
     async def ask(
         self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
         timeout_s: float, fair_s: float,
     ) -> Answer:  # fmt: skip
         """Ask, and wait."""
         return await egress.call(permit, kind, model, request, timeout_s=timeout_s, fair_s=fair_s)
+
+
+class Names:
+    """Names of attempts, in order; one that was not made after all gives its name back."""
+
+    def __init__(self) -> None:
+        self._next = 1
+        self._returned: list[int] = []
+
+    def take(self) -> str:
+        """Return the first name that is free."""
+        if self._returned:
+            return str(heappop(self._returned))
+        self._next += 1
+        return str(self._next - 1)
+
+    def give_back(self, name: str) -> None:
+        """Let the next attempt have a name."""
+        heappush(self._returned, int(name))
 
 
 @dataclass(slots=True)
@@ -104,11 +131,13 @@ class Walk:
     spent: int = 0  # nano-USD, as far as it is known
     outgrown: int | None = None  # the largest context window that was too small, tokens
     over: bool = False  # nothing further may help
+    parts: int = 0  # how many of the attempts were made for a composite, which counts once
+    names: Names = field(default_factory=Names)
 
     @property
     def more(self) -> int:
         """How many attempts may still be made."""
-        return 0 if self.over else self.task.max_attempts - len(self.made)
+        return 0 if self.over else self.task.max_attempts - (len(self.made) - self.parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ HOLES = (
     "stale_permit",
     "check_then_wait",
     "connect_then_send",
+    "skip_recall",
 )
 HISTORIES, MOST = 150, 1_000  # of a clean run, and until a hole must be found
 
@@ -40,6 +41,7 @@ async def test_no_data_goes_where_it_may_not(seed: int) -> None:
     assert bar.failures == [], seed
     assert bar.counts["edits"] > HISTORIES
     assert bar.counts["received fallback"] > 0
+    assert bar.counts["quoted"] > 0
     assert bar.counts["streams"] > 0
     assert bar.unseen() == [], seed
 

@@ -136,6 +136,13 @@ class Oracle:
         if epoch < self.epoch:
             self.forbidden.append(f"{kind}: {name} was sent {canary} under epoch {epoch}; {self.epoch} is acknowledged")
 
+    def quoted(self, canary: str, name: str) -> None:
+        """Judge an answer of a model that was kept, and was just given again."""
+        said = self.sent[canary].said
+        self.counts["quoted"] += 1
+        if not any(may_see(rules, said, name) for rules in self.possible()):
+            self.forbidden.append(f"quoted: {name} to {canary} ({said}), which the rules forbid")
+
 
 class Provider:
     """A provider that connects, at times slowly, tells the oracle of every prompt that it is sent, and may fail."""

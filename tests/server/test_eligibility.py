@@ -90,6 +90,8 @@ needs_ = st.builds(
     explicit_output=st.booleans(),
     allowed=st.frozensets(st.sampled_from(["echo/m0", "echo/m1"])),
     capabilities=st.frozensets(st.integers(1, 3), max_size=2),
+    text_bytes=st.integers(0, 8_000),
+    ratios=st.dictionaries(st.integers(0, 3), st.floats(0.5, 16.0)),
 )
 
 

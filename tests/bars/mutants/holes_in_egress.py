@@ -17,7 +17,13 @@ from naiad.server.egress import Departure, Dispatch, Egress, Kind
 from naiad.server.eligibility import Eligibility, Permit, Reason
 from naiad.server.records import Exclusion, ModelPut
 
-HOLES = (*(f"skip_{kind.value}" for kind in Kind), "stale_permit", "check_then_wait", "connect_then_send")
+HOLES = (
+    *(f"skip_{kind.value}" for kind in Kind),
+    "stale_permit",
+    "check_then_wait",
+    "connect_then_send",
+    "skip_recall",
+)
 _WAIT_S = 0.003  # longer than a commit takes: an edit may be acknowledged meanwhile
 
 
@@ -62,6 +68,10 @@ class HoledEgress(Egress):
                 return Exclusion(model, Reason.UNAVAILABLE, objection)
             return None if model in permit.models else Exclusion(model, Reason.NOT_ALLOWED, "not permitted")
         return super().refusal(permit, model, at_present=at_present)
+
+    def recall(self, permit: Permit | None, model: int) -> bool:
+        """Return whether a kept answer may be given; with "skip_recall", always."""
+        return self._hole == "skip_recall" or super().recall(permit, model)
 
     async def call(
         self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
