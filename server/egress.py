@@ -218,17 +218,17 @@ class Egress:
             raise NotPermitted(kind, Exclusion(model, Reason.NO_ENDPOINT, detail))
         departure = Departure(self, permit, Dispatch(kind, model, self.epoch))
         leave = self.breakers.begin(entry)
-        try:
-            with self._on_wire(departure):
+        with self._on_wire(departure):
+            try:
                 yield adapter, entry, departure
-        except ProviderError as error:
-            self.breakers.failed(leave, error, fair_s)
-            raise
-        except BaseException:  # the caller left, or the rules changed, or a defect: nothing is known
-            self.breakers.abandoned(leave)
-            raise
-        else:
-            self.breakers.succeeded(leave)
+            except ProviderError as error:
+                self.breakers.failed(leave, error, fair_s)
+                raise
+            except BaseException:  # the caller left, or the rules changed, or a defect: nothing is known
+                self.breakers.abandoned(leave)
+                raise
+            else:
+                self.breakers.succeeded(leave)
 
     @contextmanager
     def _on_wire(self, departure: Departure) -> Iterator[None]:
