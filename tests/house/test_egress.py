@@ -56,7 +56,7 @@ def bypasses(path: str, source: str) -> Iterator[str]:
             words = ast.unparse(node)
             if isinstance(node.func, ast.Name) and node.func.id == "Permit" and path != PERMITS:
                 yield "makes a permit"
-            if (
+            if path != PERMITS and (
                 words.startswith(("msgspec.structs.replace(permit", "replace(permit"))
                 or "force_setattr(permit" in words
             ):
