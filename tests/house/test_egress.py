@@ -24,7 +24,15 @@ _HARMLESS = (
 # vendors as data, deltas, tokens, and the demo's records.
 HARMLESS = {"naiad.adapters." + name for name in _HARMLESS}
 VALUES = {"Adapter"}  # of naiad.adapters.base: the only name there that can be called out with
-DATA = {"RECORDED_PRICES", "ReplayDataError", "ReplayRecord", "latency_of", "load_records", "tokens_of_cost"}
+DATA = {
+    "RECORDED_PRICES",
+    "ReplayDataError",
+    "ReplayRecord",
+    "deltas_of",
+    "latency_of",
+    "load_records",
+    "tokens_of_cost",
+}
 
 
 def bypasses(path: str, source: str) -> Iterator[str]:
