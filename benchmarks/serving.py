@@ -65,9 +65,9 @@ class Effort:
 class Target:
     """A server under load: its connection and the work on it, one for the whole run so that nothing goes uncounted."""
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Child, key: str = "") -> None:
         self.child = child
-        self.connection = Connection(child.address)
+        self.connection = Connection(child.address, key)
         self.work = Work(CLASSES, QUALITIES)
 
 

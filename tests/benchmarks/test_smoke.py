@@ -14,6 +14,13 @@ from benchmarks import core, drift, report, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = {"decide_us", "decide_ruled_us", "update_us", "decide_flat", "update_flat", "r8", "propensity_error"}
+GUARDED = {
+    "decide_p50_ratio_guarded",
+    "decide_throughput_ratio_guarded",
+    "guarded_p50_ratio_to_echo",
+    "guarded_throughput_ratio_to_echo",
+    "replies_not_ok",
+}
 SERVING = {
     "decide_p50_ratio_to_echo",
     "decide_throughput_ratio_to_echo",
@@ -93,6 +100,20 @@ def test_serving(tmp_path: Path) -> None:
     assert rows["pass"], rows
     assert rows["value"]["decide_replies"] > 300
     assert content["raw"]["replies"]["server"]["FeedbackService/ReportFeedback 0"] > 0
+
+
+def test_guarded(tmp_path: Path) -> None:
+    """A process of its own: it pins itself to cores."""
+    file = tmp_path / "guarded.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.guarded", "--quick", "--json", str(file)],
+        cwd=ROOT, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    content = read(file, GUARDED)
+    assert content["replies_not_ok"]["value"] == 0
+    for name in ("guarded", "plain", "echo"):
+        assert content["raw"]["replies"][name]["RouterService/Decide 0"] > 60
 
 
 def test_transport(tmp_path: Path) -> None:
