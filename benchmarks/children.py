@@ -58,10 +58,10 @@ class Process:
         finally:
             os.sched_setaffinity(0, before)
 
-    def resident_mib(self) -> float:
-        """Return the process's resident memory, VmRSS, in MiB."""
+    def resident_mib(self, field: str = "VmRSS") -> float:
+        """Return the process's resident memory in MiB, or its peak, VmHWM."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{field}:")) / 1024
 
     def cpu_s(self) -> float:
         """Return the processor time that the process has used, user and system, in seconds."""
