@@ -96,7 +96,7 @@ class Readers:
         with selectors.DefaultSelector() as selector:
             for number, connection in enumerate(self._connections):
                 mine: dict[int, One] = {}
-                connection.on_data = lambda stream, data, at_s, mine=mine: mine[stream].read(data, at_s)  # type: ignore[misc]
+                connection.on_data = lambda stream, data, at_s, mine=mine: mine[stream].read(data, at_s)
                 for _ in range(number, streams, CONNECTIONS):
                     one = One(perf_counter())
                     mine[connection.send(STREAM, message)] = one
