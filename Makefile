@@ -15,7 +15,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: help setup demo test lint format bars bench peers gateway-peers proto clean
+.PHONY: help setup demo test lint format bars bench peers gateway-peers sdks proto clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,13 @@ gateway-peers: .venv-gateway/.ready ## make .venv-gateway, the peers of benchmar
 
 .venv-gateway/.ready: benchmarks/gateway_peers.txt benchmarks/gateway_peers.json scripts/gateway_peers.sh
 	@scripts/gateway_peers.sh
+	@touch $@
+
+sdks: .venv-sdks/.ready ## make .venv-sdks, the vendors' own clients that tests compare with
+
+.venv-sdks/.ready: tests/sdks/requirements.txt
+	@$(or $(PYTHON),python3) -m venv .venv-sdks
+	@.venv-sdks/bin/python -m pip install -q --disable-pip-version-check --no-input -r $< </dev/null
 	@touch $@
 
 proto: $(READY) ## regenerate clients/python/naiad/v1 from proto/

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from naiad.adapters.causes import Refused
+from naiad.adapters.departure import depart
 from naiad.adapters.endpoint import Endpoint
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -85,11 +86,23 @@ def new_session(endpoint: Endpoint, resolve: Resolve, tls: ssl.SSLContext) -> ai
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[_asking()],
         trust_env=False,
         max_line_size=caps.header_bytes,
         max_field_size=caps.header_bytes,
         max_headers=caps.headers,
     )
+
+
+def _asking() -> aiohttp.TraceConfig:
+    """Return what asks, once there is a connection and before a request's head is written, whether it may leave."""
+
+    async def leaving(*_: object) -> None:
+        depart()
+
+    asking = aiohttp.TraceConfig()
+    asking.on_request_headers_sent.append(leaving)  # called before they are, and raises to the caller
+    return asking
 
 
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext:

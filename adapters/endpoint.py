@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from urllib.parse import quote
 
 from naiad.adapters.addresses import kind_of
 from naiad.adapters.secret import Secret
@@ -107,6 +108,13 @@ class Endpoint:
     def permits(self, address: str) -> bool:
         """Return whether a connection may go to this IP address."""
         return kind_of(address) == ("private" if self.private else "public")
+
+
+def segment(text: str) -> str:
+    """Return a text as one segment of a path, e.g. a model's name; raises ValueError for one that means a folder."""
+    if text in ("", ".", ".."):
+        raise ValueError(f"{text!r} cannot be a segment of a path; give a name")
+    return quote(text, safe=":")
 
 
 def parse_url(url: str, *, private: bool) -> Place:

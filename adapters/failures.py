@@ -110,7 +110,13 @@ def excerpt_of(reply: Reply, *secrets: Secret) -> str:
 def request_id_of(reply: Reply, *secrets: Secret) -> str:
     """Return the id that the provider gave the call, "" if it gave none that can be shown."""
     for name in _REQUEST_IDS:
-        value = reply.headers.get(name, "")
-        if re.fullmatch(r"[A-Za-z0-9_.:/+=-]{1,128}", value) and scrub(value, *secrets) == value:
+        if value := shown_id(reply.headers.get(name), *secrets):
             return value
     return ""
+
+
+def shown_id(value: Any, *secrets: Secret) -> str:
+    """Return an id from outside if it can be shown, else ""."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_.:/+=-]{1,128}", value):
+        return ""
+    return value if scrub(value, *secrets) == value else ""

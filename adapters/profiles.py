@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from naiad.adapters.anthropic_messages import NEWEST, AnthropicMessages
+from naiad.adapters.cohere_chat import CohereChat
 from naiad.adapters.endpoint import Endpoint
+from naiad.adapters.gemini import Gemini
+from naiad.adapters.ollama import OllamaNative
 from naiad.adapters.openai_chat import OpenAIChat
 from naiad.adapters.wire_format import WireFormat
 
@@ -95,5 +99,21 @@ OPENAI_CHAT: Mapping[str, Profile] = {
 }  # fmt: skip
 """Those that speak OpenAI's chat completions. Models that reason unless told not to, as their makers document them."""
 
-PROFILES: Mapping[str, Profile] = {**OPENAI_CHAT}
+PROFILES: Mapping[str, Profile] = {
+    **OPENAI_CHAT,
+    "anthropic": Profile(
+        lambda endpoint: AnthropicMessages(endpoint.api_version or NEWEST),
+        "https://api.anthropic.com",
+        key_env="ANTHROPIC_API_KEY",
+        listed_as="anthropic",
+    ),
+    "cohere": Profile(_one_version(CohereChat()), "https://api.cohere.com", key_env="CO_API_KEY", listed_as="cohere"),
+    "gemini": Profile(
+        lambda endpoint: Gemini(endpoint.api_version or "v1"),
+        "https://generativelanguage.googleapis.com",
+        key_env="GEMINI_API_KEY",
+        listed_as="google",
+    ),
+    "ollama": Profile(_one_version(OllamaNative()), "http://127.0.0.1:11434", private=True),
+}
 """By kind, as in `[endpoints.NAME]`."""

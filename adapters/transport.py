@@ -8,6 +8,9 @@ The address that is checked is the address that is connected to: names are resol
 connector gets addresses and no name, and each socket is made by a function that checks the address once more. TLS still
 asks for, and checks, the name.
 
+A request asks once more whether it may leave (`departure`) when there is a connection for it, and before each piece of
+a large body.
+
 Errors are raised outside of the handlers that caught what they come from. So they carry no context, and no traceback
 in which a variable holds a key.
 """
@@ -21,7 +24,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import version
 from typing import cast
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
@@ -29,6 +32,7 @@ from httpx_aiohttp import AiohttpTransport
 from naiad.adapters.causes import BELOW, explained
 from naiad.adapters.deadline import Deadline
 from naiad.adapters.decoding import ACCEPTED
+from naiad.adapters.departure import Withheld, depart
 from naiad.adapters.dialling import Resolve, new_session, system_resolve, tls_context
 from naiad.adapters.endpoint import RESERVED_HEADERS, Endpoint
 from naiad.adapters.errors import AdapterClosed, MalformedAnswer, ProviderError, TimeoutKind
@@ -40,13 +44,6 @@ _url = lru_cache(256)(httpx.URL)  # there are few, and taking one apart is a thi
 _FAILURES = (httpx.HTTPError, *BELOW)
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~:!$&'()*+,;=-]|%[0-9A-F]{2})+)+")
 _PIECE = 262_144  # bytes of a request written at a time
-
-
-def segment(text: str) -> str:
-    """Return a text as one segment of a path, e.g. a model's name; raises ValueError for one that means a folder."""
-    if text in ("", ".", ".."):
-        raise ValueError(f"{text!r} cannot be a segment of a path; give a name")
-    return quote(text, safe=":")
 
 
 class Transport:
@@ -103,8 +100,9 @@ class Transport:
 
         path: below the endpoint's own, begins with a slash, names put in by `segment`. model: for errors. timeout_s:
         seconds until the last byte must have been read; time that the reader takes between counts. headers: keys as
-        `Secret`. Raises ProviderError, and so does reading; on leaving, the connection is given back if all was read
-        and closed if not. Raises ValueError for a path or header that no adapter should make.
+        `Secret`. Raises ProviderError, and so does reading; Withheld where the call may not leave any more. On leaving,
+        the connection is given back if all was read and closed if not. Raises ValueError for a path or header that no
+        adapter should make.
         """
         asked = Asked(self.endpoint.name, model)
         check_timeout(timeout_s, provider=asked.provider, model=model)
@@ -146,7 +144,7 @@ class Transport:
             failed = deadline.passed(TimeoutKind.FIRST_BYTE, patience.first_byte_s)
         except _FAILURES as error:
             failed = self.failure(error, deadline.asked, in_body=False)
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, Withheld) as error:
             raise error.with_traceback(None) from None  # the frames below have the headers in their variables
         raise failed
 
@@ -201,6 +199,7 @@ class Transport:
 async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
     """Yield a large body bit by bit: written at once it would block the event loop, and aiohttp would warn."""
     for start in range(0, len(content), _PIECE):
+        depart()
         yield content[start : start + _PIECE]
 
 

@@ -34,7 +34,7 @@ class Sending:
     """A request in a provider's own words. `repr` leaves out what it says."""
 
     request: Request = field(repr=False)
-    path: str  # below the endpoint's base URL; names in it went through `transport.segment`
+    path: str  # below the endpoint's base URL; names in it went through `endpoint.segment`
     body: Mapping[str, Any] = field(repr=False)  # of JSON values
     headers: Mapping[str, str] = field(default_factory=dict)  # besides content type and key
     params: Mapping[str, str] = field(default_factory=dict)  # of the query

@@ -28,10 +28,13 @@ class Strategy(IntEnum):
     COST_OPTIMIZED = 2
     QUALITY_FIRST = 3
     LATENCY_OPTIMIZED = 4
+    ENSEMBLE = 5
     FALLBACK = 6
+    CASCADE = 7
 
 
-PACED = (Strategy.BALANCED, Strategy.QUALITY_FIRST)  # quality against money, so that a budget has a price
+IN_MONEY = (Strategy.BALANCED, Strategy.ENSEMBLE, Strategy.CASCADE)  # quality, cost and latency at exchange rates
+PACED = (*IN_MONEY, Strategy.QUALITY_FIRST)  # quality against money, so that a budget has a price
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,13 @@ def serve(
 ) -> Serving:
     """Return the serving probabilities of the eligible models under an objective.
 
-    Under FALLBACK the models stand in the order in which they are to be tried.
+    ENSEMBLE and CASCADE differ from BALANCED only in which models are eligible. Under FALLBACK the models stand in the
+    order in which they are to be tried.
 
     barred: (n_models,), which models may not be explored outside the floor set, for want of dollars.
     temper: (n_models,), factors on the posterior sds where they are not the exploration's for all.
     """
-    if objective.strategy == Strategy.BALANCED:
+    if objective.strategy in IN_MONEY:
         return _sample(_in_money(objective, seen), seen.contrast_sd, objective.usd_per_quality, exploration, temper)
     if objective.strategy == Strategy.QUALITY_FIRST:
         return _sample(_in_quality(objective, seen), seen.contrast_sd, 1.0, exploration, temper)
@@ -118,7 +122,7 @@ def _in_order(n_models: int) -> Serving:
 
 
 def _in_money(objective: Objective, seen: Predictions) -> list[float]:
-    """Return what each model is worth under BALANCED, USD."""
+    """Return what each model is worth at the objective's exchange rates, USD."""
     worth, second = objective.usd_per_quality, objective.usd_per_second
     return [
         worth * quality - cost / NANO - second * latency
@@ -146,12 +150,12 @@ class Pace(NamedTuple):
 
 def worth_of_quality(objective: Objective) -> float:
     """Return the unit of the utility in which a budget's price is paid; above 0."""
-    return max(objective.usd_per_quality, _LEAST_WORTH) if objective.strategy == Strategy.BALANCED else 1.0
+    return max(objective.usd_per_quality, _LEAST_WORTH) if objective.strategy in IN_MONEY else 1.0
 
 
 def utilities(objective: Objective, seen: Predictions) -> tuple[list[float], float]:
     """Return (utility of each model, utility of one unit of quality) of a strategy that weighs quality and money."""
-    if objective.strategy == Strategy.BALANCED:
+    if objective.strategy in IN_MONEY:
         return _in_money(objective, seen), objective.usd_per_quality
     return _in_quality(objective, seen), 1.0
 

@@ -19,8 +19,9 @@ Three parts, each a few numbers; c^ is the predicted cost of a call, in USD, and
    the policy that is priced is the one that is served (Thompson sampling), and the price moves smoothly. Bisection has
    no learning rate: a changed price of a model is answered by the next solution.
 
-3. The ceiling: one call may cost many budgets. A model is permitted when it is the cheapest, when c^ is at most
-   B clip(free + x / relief, 1, free), or when c^ + min(sd, c^) <= bank + lending B.
+3. The ceiling: one call may cost many budgets. A model is permitted when it is the cheapest, when c^ is at most free B,
+   or when c^ + min(sd, c^) <= bank + lending B. It guards the bank against single bills; a debt is the price's affair,
+   which takes it from where quality is cheapest, while a ceiling takes it from whoever asks for a dear class.
 
 Where even the cheapest models cost more than B, lambda goes to its upper end: they are served, and `short` says so.
 
@@ -59,8 +60,7 @@ class PacingSettings:
     full: float = 40.0  # savings never exceed this, which bounds what a later window can overspend
     debt: float = 200.0  # beyond it debt is written off: while nothing was affordable it would grow for ever
     lending: float = 15.0  # how far one dear call may draw the bank below zero
-    free: float = 3.0  # a model this cheap is permitted while the bank is not negative
-    relief: float = 15.0  # debt at which `free` has fallen by 1
+    free: float = 3.0  # a model this cheap is permitted whatever the bank is
     saving: float = 0.03  # share that is saved while the bank is empty
     slow: float = 200.0  # requests over which debt is paid back
     fast: float = 50.0  # requests over which savings above the reserve are spent
@@ -181,10 +181,9 @@ class Pacer:
         return [c <= cheapest or c <= free or c + min(s, c) <= ceiling for c, s in zip(cost, sd, strict=True)]
 
     def limits(self) -> tuple[float, float]:
-        """Return what a model may cost that is not refused at present, and the most that a call may come to, USD."""
+        """Return what a model may cost that is never refused, and the most that a call may come to at present, USD."""
         settings, budget = self.settings, self.budget
-        free = budget * min(max(settings.free + self.bank / (settings.relief * budget), 1.0), settings.free)
-        return free, self.bank + settings.lending * budget
+        return settings.free * budget, self.bank + settings.lending * budget
 
     def table(self, given: Priced) -> tuple[Mask, Floats]:
         """Return what `permitted` and `floor` say of every class and model, (K, M) each."""

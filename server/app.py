@@ -19,6 +19,7 @@ from naiad.server import data_rules, snapshot
 from naiad.server.address import CannotListen, address_of, check_free, is_loopback, split_address
 from naiad.server.audit import Act
 from naiad.server.config import Config
+from naiad.server.costs import ensure_built
 from naiad.server.decision_id import Signer
 from naiad.server.domain import Domain
 from naiad.server.engine import DEFAULT_TENANT, Engine, EngineSettings
@@ -33,6 +34,7 @@ from naiad.server.sections import ConfigError
 from naiad.server.store.base import Store
 from naiad.server.store.memory import MemoryStore
 from naiad.server.store.sqlite import SqliteStore
+from naiad.server.tls import Renewed
 from naiad.server.wire import handlers_of
 from naiad.v1 import (
     admin_service_pb2,
@@ -87,6 +89,7 @@ async def restored_engine(
     settings = EngineSettings(
         belief=config.belief, drift=config.drift, endpoints=frozenset(config.endpoints),
         default_output_tokens=spending.default_output_tokens, hold_ms=round(spending.hold_s * 1000),
+        sessions=config.sessions,
     )  # fmt: skip
     for sequence, payload in [] if from_start else await store.snapshots():
         engine = Engine(settings, signer, tenant)
@@ -185,6 +188,8 @@ class Server:
         for tenant in self.keys.tenants:
             store = self.store.of(tenant)
             engine = await restored_engine(store, self.config, tenant=tenant)
+            if await ensure_built(store) and engine.sequence:
+                log.info("costs_built", tenant=tenant, sequence=engine.sequence)
             domain = self._domains[tenant] = Domain(self.config, store, engine, wall_ms)
             domain.journal.start()
             self.keys.writers[tenant] = domain.journal
@@ -208,12 +213,12 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host, port = split_address(self.config.file.server)
         check_free(host, port)
-        address, tls = address_of(host, port), self.config.tls
+        address, tls, section = address_of(host, port), self.config.tls, self.config.file.server.tls
         try:
-            if tls is None:
+            if tls is None or section is None:
                 bound = server.add_insecure_port(address)
             else:
-                bound = server.add_secure_port(address, tls.credentials())
+                bound = server.add_secure_port(address, Renewed(section, self.config.source, tls).credentials())
         except RuntimeError as error:  # gRPC's word for a port that is taken or forbidden
             raise CannotListen(f"port {port} is taken or may not be used") from error
         self._grpc = server

@@ -52,7 +52,7 @@ def arms_of_class(engine: Engine, task_class: int, models: Sequence[int]) -> lis
     """Return what is known of some models in one task class; costs O(models), and O(models^2) after beliefs moved."""
     catalog, traffic = engine.catalog, engine.traffic
     everything = list(range(len(catalog.models)))
-    predictor = Predictor(engine.belief, catalog)  # of its own: the engine's keeps what decisions ask for
+    predictor = Predictor(engine.belief, catalog, engine.steps)  # of its own: the engine's keeps what decisions ask for
     seen = predictor.predict(task_class, everything, _TYPICAL_INPUT, _UNLIMITED)
     written = predictor.output_tokens(task_class)
     begun = predictor.first_token_s(task_class)

@@ -7,142 +7,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 import msgspec
 import structlog
 
 from naiad.adapters import errors as provider
-from naiad.adapters.base import Answer, FinishReason
-from naiad.adapters.base import Request as ProviderRequest
+from naiad.adapters.base import FinishReason
 from naiad.adapters.base import Usage as ProviderUsage
 from naiad.server.attempt_error import AttemptError, kind_of
 from naiad.server.ceilings import Shortage
 from naiad.server.decision_id import Ticket
 from naiad.server.egress import Egress, Kind, NotPermitted
-from naiad.server.eligibility import Needs, Permit, Reason
+from naiad.server.eligibility import Reason
 from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import Entry, take_outcome
 from naiad.server.money import cost_of
 from naiad.server.records import Cost, Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved, Usage
+from naiad.server.walk import Asking, Done, Made, ReaderStalled, Task, Walk
 
 log = structlog.get_logger(__name__)
 
 LEAST_S = 0.01  # with less time than this no attempt is begun
 _SETTLE_S = 30.0  # beyond an attempt's deadline, until its bill is on disk: a hold that outlives it is taken for spent
-_FINISH = {
+FINISH = {
     FinishReason.STOP: 1,
     FinishReason.LENGTH: 2,
     FinishReason.TOOL_CALLS: 3,
     FinishReason.CONTENT_FILTER: 4,
     FinishReason.REFUSAL: 5,
 }
-MAX_ATTEMPTS = 3
-
-
-class Done(msgspec.Struct, frozen=True):
-    """The reply kept on disk for a completion: which decision it was. The answer itself is kept in memory only."""
-
-    uid: int
-    attempt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be answered; the upstream model is filled in for each attempt."""
-
-    needs: Needs
-    request: ProviderRequest
-    max_attempts: int = MAX_ATTEMPTS
-    max_cost_nano_usd: int | None = None
-
-
-class ReaderStalled(Exception):
-    """Whoever is to read the answer does not: there is no room for more of it."""
-
-
-class Asking(Protocol):
-    """How a model is asked: for the whole answer, or for one that is passed on piece by piece."""
-
-    @property
-    def spoken(self) -> bool:
-        """Whether a piece of this attempt's answer was passed on."""
-        ...
-
-    @property
-    def final(self) -> bool:
-        """Whether what was passed on may not be taken back, so that no other attempt may follow."""
-        ...
-
-    @property
-    def first_s(self) -> float | None:
-        """Seconds from the attempt's beginning to its first piece."""
-        ...
-
-    def began(self, walk: Walk, name: str, model: ModelPut) -> None:
-        """Be told that an attempt begins."""
-        ...
-
-    async def ask(
-        self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
-        timeout_s: float, fair_s: float,
-    ) -> Answer:  # fmt: skip
-        """Ask through the egress; raises as it does, and ReaderStalled."""
-        ...
-
-
-class Whole:
-    """Asks for the whole answer."""
-
-    spoken = final = False
-    first_s: float | None = None
-
-    def began(self, walk: Walk, name: str, model: ModelPut) -> None:
-        """Tell nobody."""
-
-    async def ask(
-        self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
-        timeout_s: float, fair_s: float,
-    ) -> Answer:  # fmt: skip
-        """Ask, and wait."""
-        return await egress.call(permit, kind, model, request, timeout_s=timeout_s, fair_s=fair_s)
-
-
-@dataclass(slots=True)
-class Walk:
-    """One request on its way along the ranking."""
-
-    decision: Decision
-    task: Task
-    request: Request
-    deadline_s: float  # on the monotonic clock
-    asking: Asking
-    made: list[tuple[str, Outcome]] = field(default_factory=list)
-    errors: list[provider.ProviderError] = field(default_factory=list)
-    passed_over: list[Exclusion] = field(default_factory=list)
-    short: Shortage | None = None
-    spent: int = 0  # nano-USD, as far as it is known
-    outgrown: int | None = None  # the largest context window that was too small, tokens
-    over: bool = False  # nothing further may help
-
-    @property
-    def more(self) -> int:
-        """How many attempts may still be made."""
-        return 0 if self.over else self.task.max_attempts - len(self.made)
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """An attempt that was made: it has an answer or an error."""
-
-    name: str
-    outcome: Outcome
-    answer: Answer | None
-    error: provider.ProviderError | None
-    hold: Hold | None
 
 
 class Attempts:
@@ -191,12 +87,20 @@ class Attempts:
 
         kept_s: of what is left, for another model; at most half of it. Raises NaiadError where no time is left.
         """
-        record, task = walk.decision.record, walk.task
-        model = self._engine.catalog.models[record.models[position]]
-        name = str(len(walk.made) + 1)
         excluded = self.refusal(walk, position)
         if excluded is not None:
             return excluded
+        name = walk.names.take()
+        made = await self._make(walk, name, position, kind, kept_s)
+        if not isinstance(made, Made):
+            walk.names.give_back(name)
+        return made
+
+    async def _make(
+        self, walk: Walk, name: str, position: int, kind: Kind, kept_s: float
+    ) -> Made | Exclusion | Shortage:
+        record, task = walk.decision.record, walk.task
+        model = self._engine.catalog.models[record.models[position]]
         hold = await self._reserve(record, name, model, task, max(0.0, self.left_s(walk)))
         if isinstance(hold, Shortage):
             return hold
@@ -236,19 +140,20 @@ class Attempts:
             raise reader_stalled(walk.decision, name, model) from None
         except asyncio.CancelledError:
             gone = _given_up(blank, asking, "cancelled by the caller")
+            walk.made.append((name, gone))
             recording = asyncio.ensure_future(self.record(walk, name, gone, None, hold))
             self._recording.add(recording)
             recording.add_done_callback(self._recorded)
             raise
         measured_s = self._monotonic() - began_s
-        usage = _usage(answer.usage)
+        usage = usage_of(answer.usage)
         outcome = msgspec.structs.replace(
             blank,
             usage=usage,
             cost=cost_of(usage, model.prices),
             latency_s=measured_s if answer.latency_s is None else answer.latency_s,
             first_token_s=asking.first_s if answer.latency_s is None else None,
-            finish=_FINISH.get(answer.finish, 0),
+            finish=FINISH.get(answer.finish, 0),
         )
         return Made(name, outcome, answer, None, hold)
 
@@ -329,7 +234,8 @@ def _bounded(task: Task, output_tokens: int | None) -> Task:
     return replace(task, request=replace(task.request, max_output_tokens=output_tokens))
 
 
-def _usage(usage: ProviderUsage) -> Usage:
+def usage_of(usage: ProviderUsage) -> Usage:
+    """Return a provider's count in the log's words."""
     return Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,

@@ -2,18 +2,16 @@
 
 The journal writes an entry in the transaction of the change that it tells of, with the place of the change's event in
 the log and a digest of it: a changed, missing or reordered entry is noticed, and so is a changed event. Refusals are
-written too, but at a bounded rate: beyond it they are counted, and a summary tells how many there were.
+written too, at a bounded rate: `auditor`.
 
 Facts never hold secrets, prompts or answers: they are names, numbers and the names of fields.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,9 +20,6 @@ from naiad.server.records import BudgetPut, Event, ModelPut, PolicySet, TaskClas
 from naiad.server.store.base import AuditRow
 
 REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "DECISION_ID_FOREIGN", "DECISION_ID_FORGED"})
-WINDOW_S = 60.0
-MOST_WRITTEN = 100  # refusals written one by one in a window
-MOST_COUNTED = 64  # kinds of refusals counted apart beyond them
 _SERVER = {None: "configuration", "ensure": "first_use"}  # what the server does by itself
 
 
@@ -120,55 +115,3 @@ def _changed(before: msgspec.Struct | None, after: msgspec.Struct) -> Iterator[s
             continue
         if before is None or getattr(before, field) != getattr(after, field):
             yield field
-
-
-class Witness(Protocol):
-    """Whoever writes acts into the trail: the journal."""
-
-    def witness(self, act: Act) -> None:
-        """Queue an act without waiting for it."""
-        ...
-
-
-class Auditor:
-    """Takes acts that are no change of the log: those of keys, and refusals, at a bounded rate."""
-
-    def __init__(self, journal: Witness, monotonic: Callable[[], float]) -> None:
-        self._journal = journal
-        self._monotonic = monotonic
-        self._began = float("-inf")
-        self._written = 0
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._flush: asyncio.TimerHandle | None = None
-
-    def audit(self, act: Act) -> None:
-        """Write an act into the trail; of refusals beyond the rate, a summary once the window is over."""
-        if act.succeeded:
-            self._journal.witness(act)
-            return
-        now = self._monotonic()
-        if now - self._began >= WINDOW_S:
-            self.flush()
-            self._began, self._written = now, 0
-        if self._written < MOST_WRITTEN:
-            self._written += 1
-            self._journal.witness(act)
-            return
-        kind = (act.action, act.reason)
-        if kind not in self._counts and len(self._counts) >= MOST_COUNTED:
-            kind = ("others", "")
-        self._counts[kind] += 1
-        if self._flush is None:
-            left = max(0.0, self._began + WINDOW_S - now)
-            self._flush = asyncio.get_running_loop().call_later(left, self.flush)
-
-    def flush(self) -> None:
-        """Write what was counted."""
-        if self._flush is not None:
-            self._flush.cancel()
-            self._flush = None
-        for (action, reason), count in sorted(self._counts.items()):
-            self._journal.witness(
-                Act(action=action, reason=reason, succeeded=False, facts={"refused": str(count), "summary": "true"})
-            )
-        self._counts.clear()

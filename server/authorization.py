@@ -31,6 +31,7 @@ _OPERATOR = {
     "AdminService": "CreateBudget GetBudget ListBudgets UpdateBudget DeleteBudget VerifyLog",
 }
 _ADMIN = {
+    "CatalogService": "ListProviderModels",
     "AdminService": "CreateKey ListKeys RotateKey RevokeKey RevokeSource ListAuditEvents VerifyAudit CreateBackup",
 }
 

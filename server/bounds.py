@@ -10,6 +10,7 @@ MOST_TOKENS = 1 << 40
 MOST_PER_MILLION = 1_000 * 10**9  # nano-USD per million tokens
 MOST_MONEY = 1_000_000 * 10**9  # nano-USD: a bill, a limit, the price of one request
 MOST_INT64 = (1 << 63) - 1
+LONGEST_SCHEMA = 65_536  # characters of a JSON Schema
 MOST_LISTED = 64  # models that an objective lists
 MOST_FEATURES = 64  # of a task class, and so of a request
 

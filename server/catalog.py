@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from zlib import crc32
 
+from naiad.server.composites import Kind, judges
 from naiad.server.errors import NaiadError, unknown_model, unknown_task_class
-from naiad.server.records import ModelPut, TaskClassPut
+from naiad.server.records import Composite, ModelPut, TaskClassPut
 
 UNLIMITED_TOKENS = 1e12
 
@@ -23,6 +24,19 @@ class Rate(NamedTuple):
     output: float
     request: float
     output_limit: float  # tokens
+
+
+class Members(NamedTuple):
+    """What a composite is made of: models of the catalogue, by id."""
+
+    models: tuple[int, ...]
+    judge: int | None  # who is asked about their answers
+    in_turn: bool  # as a cascade does
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Every model that may be called."""
+        return self.models if self.judge is None else (*self.models, self.judge)
 
 
 def _rate(model: ModelPut) -> Rate:
@@ -67,9 +81,21 @@ class Catalog:
 
     def _rebuild(self) -> None:
         self.rates = [_rate(model) for model in self.models]
+        self.price_in = [0 if m.prices is None else m.prices.input for m in self.models]
+        self.price_out = [0 if m.prices is None else m.prices.output for m in self.models]
+        self.price_request = [0 if m.prices is None else m.prices.request for m in self.models]
+        self.price_version = ["" if m.prices is None else m.prices.version for m in self.models]
+        self.request_prices = any(self.price_request)
         self.model_names = [model.name for model in self.models]
         self._model_tags = [crc32(b"model " + model.name.encode()) for model in self.models]
         self.live = tuple(m for m in self.models if not m.deleted)
+        self.members = {m.model: self._members(m.composite) for m in self.live if m.composite is not None}
+
+    def _members(self, composite: Composite) -> Members:
+        """Return what a composite is made of; names that the catalogue does not have yet are left out."""
+        found = [self._model_ids[name] for name in composite.members if name in self._model_ids]
+        asked = [self._model_ids[name] for name in judges(composite) if name in self._model_ids]
+        return Members(tuple(found), asked[0] if asked else None, composite.kind == Kind.CASCADE)
 
     def tag(self, task_class: int, model: int) -> int:
         """Return 32 bits that tell the names behind two numbers; raises IndexError for a number never given out."""

@@ -21,14 +21,16 @@ from typing import NamedTuple
 import msgspec
 
 from naiad.server.attempt_error import AttemptError
-from naiad.server.catalog import Catalog
+from naiad.server.catalog import Catalog, Members
 from naiad.server.eligibility import Needs, Reason
 from naiad.server.errors import NaiadError
+from naiad.server.judging import JUDGE_TOKENS
 from naiad.server.money import most_of
 from naiad.server.periods import bounds_ms, iso
 from naiad.server.records import BudgetPut, Exclusion, Hold, ModelPut, Outcome
 
 NANO = 1e9
+_INSTRUCTIONS = 400  # tokens that a judge is told besides the task and the answers
 UNKNOWN_OUTPUT_TOKENS = 4_096  # written at most by a model of which nothing else is known
 _SOON_MS = 60_000  # a period that ends so soon is worth waiting for
 _PERIODS = 16  # kept of a budget: bills come late, and clocks are set back
@@ -184,8 +186,26 @@ class Ceilings:
         return bound
 
     def _most(self, model: ModelPut, needs: Needs) -> int:
+        members = self._catalog.members.get(model.model)
+        if members is not None:  # each member may be called, and all may be asked about together
+            return sum(self._most(self._catalog.models[m], needs) for m in members.models) + self._most_judged(
+                members, needs
+            )
         prices = model.prices
         return 0 if prices is None else most_of(prices, needs.input_tokens, self.output_bound(model, needs))
+
+    def _most_judged(self, members: Members, needs: Needs) -> int:
+        """Return the most that asking a judge about the members' answers may cost."""
+        if members.judge is None:
+            return 0
+        models = self._catalog.models
+        judge, written = models[members.judge], [self.output_bound(models[m], needs) for m in members.models]
+        if judge.prices is None:
+            return 0
+        read = needs.input_tokens + _INSTRUCTIONS
+        if members.in_turn:
+            return sum(most_of(judge.prices, read + each, JUDGE_TOKENS) for each in written[:-1])
+        return most_of(judge.prices, read + sum(written), JUDGE_TOKENS)
 
     def _matching(self, workflow: str, task_class: int, key: str) -> tuple[_Account, ...]:
         """Return the budgets that hold for a request."""

@@ -1,4 +1,4 @@
-"""The command line: serve, check, replay, arms, explain, keys, audit, demo.
+"""The command line: serve, check, replay, arms, explain, costs, models, keys, audit, demo.
 
 Exit codes: 0 well, 1 failed, 2 wrong usage.
 """
@@ -8,16 +8,27 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
+from naiad.server import chaos
 from naiad.server.address import CannotListen
 from naiad.server.config import Config, load
 from naiad.server.logs import configure
-from naiad.server.options import add_options, digest, folder, interval_s, keys_parser, positive
+from naiad.server.options import (
+    add_options,
+    costs_options,
+    digest,
+    folder,
+    import_options,
+    interval_s,
+    keys_parser,
+    positive,
+)
 from naiad.server.process import Ending, OutputFailed, complain, failed_output, give_up
 from naiad.server.sections import ConfigError
 from naiad.server.store.base import StoreError
@@ -34,21 +45,17 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="start the server")
-    _config_options(serve)
-    serve.add_argument("--listen", metavar="HOST:PORT", help="instead of [server] listen; port 0 takes a free one")
-    serve.add_argument(
-        "--data-dir", metavar="DIR", type=folder, help="folder of the database, instead of [storage] path"
-    )
-    serve.add_argument("--log", choices=("console", "json"), help="instead of [server] log")
-    serve.add_argument(
-        "--allow-plaintext-beyond-loopback", action="store_true",
-        help="listen in plaintext where others can read along",
+    serve.add_argument("--chaos", metavar="FILE", type=Path, help="with simulated failures, as naiad chaos FILE")
+    _serve_options(serve)
+
+    chaotic = commands.add_parser(
+        "chaos", help="start the server with simulated failures, to see fallbacks work before they must",
+        description="Serves as naiad serve does, and lets calls to providers fail as FILE says. What is learned is "
+        "kept in memory, or with --data-dir in a database other than the configuration's own.",
     )  # fmt: skip
-    serve.add_argument(
-        "--until-stdin-ends", action="store_true",
-        help="stop when standard input ends too: for a parent that holds the other end and must not leave it behind",
-    )  # fmt: skip
-    serve.set_defaults(run=_serve)
+    chaotic.add_argument("chaos", metavar="FILE", type=Path, help="TOML file of [[faults]]")
+    chaotic.add_argument("--check", action="store_true", help="check the file, print what it plans, and start nothing")
+    _serve_options(chaotic)
 
     check = commands.add_parser("check", help="check a configuration and print the inventory that it makes")
     _config_options(check)
@@ -86,6 +93,24 @@ def parser() -> argparse.ArgumentParser:
     _server_option(explain)
     explain.set_defaults(run=_explain)
 
+    costs = commands.add_parser("costs", help="show what was spent and saved")
+    costs_options(costs)
+    _server_option(costs)
+    costs.set_defaults(run=_costs)
+
+    models = commands.add_parser("models", help="list the models, or import a provider's own list")
+    actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listed = actions.add_parser("list", help="list the models with prices, spend and retirements")
+    listed.add_argument("--provider", default="", metavar="NAME", help="only this provider")
+    listed.set_defaults(run=_models_list)
+    imported = actions.add_parser(
+        "import", help="compare a provider's own list with the catalogue, and take over what changed"
+    )
+    import_options(imported)
+    imported.set_defaults(run=_models_import)
+    for action in (listed, imported):
+        _server_option(action)
+
     keys_parser(commands.add_parser("keys", help="make, list, rotate and revoke API keys"), _keys)
 
     audit = commands.add_parser("audit", help="list or check the audit trail of a running server")
@@ -109,6 +134,28 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where plot and table go")
     demo.set_defaults(run=_demo)
     return top
+
+
+def _serve_options(command: argparse.ArgumentParser) -> None:
+    _config_options(command)
+    command.add_argument("--listen", metavar="HOST:PORT", help="instead of [server] listen; port 0 takes a free one")
+    command.add_argument(
+        "--data-dir", metavar="DIR", type=folder, help="folder of the database, instead of [storage] path"
+    )
+    command.add_argument("--log", choices=("console", "json"), help="instead of [server] log")
+    command.add_argument(
+        "--allow-plaintext-beyond-loopback", action="store_true",
+        help="listen in plaintext where others can read along",
+    )  # fmt: skip
+    command.add_argument(
+        "--allow-chaos-beyond-loopback", action="store_true",
+        help="simulate failures where others can call",
+    )  # fmt: skip
+    command.add_argument(
+        "--until-stdin-ends", action="store_true",
+        help="stop when standard input ends too: for a parent that holds the other end and must not leave it behind",
+    )  # fmt: skip
+    command.set_defaults(run=_serve, check=False)
 
 
 def _config_options(command: argparse.ArgumentParser) -> None:
@@ -142,11 +189,29 @@ def _load(options: argparse.Namespace) -> Config:
         key: given[key] for key in ("listen", "log", "allow_plaintext_beyond_loopback") if key in given
     }
     storage = {"path": str(given["data_dir"] / "naiad.db")} if "data_dir" in given else {}
+    if "chaos" in given:
+        return _with_chaos(options, server, storage)
     return load(options.config, {"server": server, "storage": storage})
+
+
+def _with_chaos(options: argparse.Namespace, server: dict[str, Any], storage: dict[str, str]) -> Config:
+    """Read the configuration for a server with simulated failures; raises ConfigError where the rules forbid them."""
+    plan = chaos.read(options.chaos)
+    if storage:
+        chaos.own_database(plan, Path(storage["path"]), load(options.config, {"server": server}).database)
+    config = load(options.config, {"server": server, "storage": storage or {"path": ":memory:"}})
+    chaos.check(plan, config.endpoints)
+    chaos.guard(plan, config.file.server, beyond_loopback=options.allow_chaos_beyond_loopback)
+    return replace(config, chaos=plan)
 
 
 def _serve(options: argparse.Namespace) -> int:
     config = _load(options)
+    if options.check:
+        from naiad.server.report import print_faults
+
+        print_faults(config)
+        return OK
     configure(config.file.server.log, config.file.server.log_level)
     ending = Ending()
     if options.until_stdin_ends:
@@ -206,6 +271,32 @@ def _explain(options: argparse.Namespace) -> int:
     from naiad.server.report import access_of, print_explanation
 
     return print_explanation(access_of(options), options.decision_id)
+
+
+def _costs(options: argparse.Namespace) -> int:
+    from naiad.server.report import access_of, print_costs
+    from naiad.server.report.costs import Wanted
+
+    by = tuple(dict.fromkeys(name.replace("-", "_") for name in options.by or ("model",)))
+    wanted = Wanted(
+        by, options.since, options.until, options.workflow, options.task_class, options.model, options.baseline,
+        options.count, options.json,
+    )  # fmt: skip
+    return print_costs(access_of(options), wanted)
+
+
+def _models_list(options: argparse.Namespace) -> int:
+    from naiad.server.report import access_of, print_models
+
+    return print_models(access_of(options), options.provider)
+
+
+def _models_import(options: argparse.Namespace) -> int:
+    from naiad.server.report import access_of, import_models
+    from naiad.server.report.models import Import
+
+    wanted = Import(options.file, options.endpoint, options.provider, tuple(options.add), options.dry_run)
+    return import_models(access_of(options), wanted)
 
 
 def _keys(options: argparse.Namespace) -> int:

@@ -22,17 +22,19 @@ from naiad.adapters import errors as provider
 from naiad.adapters.base import Answer
 from naiad.server import render
 from naiad.server.attempt_error import REJECTIONS
-from naiad.server.attempts import LEAST_S, Asking, Attempts, Done, Made, Task, Walk, Whole, fair_s
+from naiad.server.attempts import LEAST_S, Attempts, fair_s
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Shortage, exhausted
+from naiad.server.composing import Composer
 from naiad.server.egress import Egress, Kind
 from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
+from naiad.server.feedback import Feedback
 from naiad.server.journal import Journal, Request
-from naiad.server.records import Exclusion, ModelPut, Outcome
+from naiad.server.money import sum_of
+from naiad.server.records import Cost, Exclusion, ModelPut, Outcome
 from naiad.server.retrying import RetryBudget, again_in_s
-
-__all__ = ["ALL_FAILED", "MARGIN_S", "Completer", "Completion", "Done", "Task"]
+from naiad.server.walk import Asking, Made, Task, Walk, Whole
 
 _KEPT_LEAST_S = 0.5  # for another model, however quick it is
 MARGIN_S = 0.05  # kept back from the caller's deadline for recording and answering
@@ -48,7 +50,9 @@ class Completion:
     attempt: str
     model: ModelPut
     attempts: tuple[tuple[str, Outcome], ...]
+    cost: Cost | None = None  # of the answer: of its attempt, or of the attempts that a composite made for it
     passed_over: tuple[Exclusion, ...] = ()  # models of the ranking that could not be called any more
+    age_s: float | None = None  # of an answer that was kept; None: it was made for this request
 
 
 class Completer:
@@ -72,6 +76,7 @@ class Completer:
         self._sleep = sleep
         self._uniform = uniform
         self._attempts = self.attempting(engine, journal, egress, now_ms, monotonic)
+        self._composer = Composer(engine, self._attempts, Feedback(journal, engine, now_ms), now_ms, monotonic)
         self._budgets: dict[str, RetryBudget] = {}  # by endpoint
 
     async def complete(
@@ -90,8 +95,10 @@ class Completer:
             made = await self._on(walk, position, rank[place + 1 :])
             if made is not None and made.answer is not None:
                 model = self._engine.catalog.models[made.outcome.model]
-                passed_over = tuple(walk.passed_over)
-                return Completion(decision, made.answer, made.name, model, tuple(walk.made), passed_over)
+                return Completion(
+                    decision, made.answer, made.name, model, tuple(walk.made), _cost_of(walk, made, model),
+                    tuple(walk.passed_over),
+                )  # fmt: skip
         raise self._failure(walk)
 
     def _goes_on(self, walk: Walk) -> bool:
@@ -99,6 +106,8 @@ class Completer:
 
     async def _on(self, walk: Walk, position: int, rest: Sequence[int]) -> Made | None:
         """Ask one model as often as that is worth it; return the attempt that it answered, None if there is none."""
+        if walk.decision.record.models[position] in self._engine.catalog.members:
+            return await self._composed(walk, position)
         kind = Kind.FALLBACK if walk.made or walk.passed_over else Kind.PRIMARY
         tries = 0
         while self._goes_on(walk):
@@ -121,6 +130,20 @@ class Completer:
                 return None
             await self._sleep(wait_s)
             kind = Kind.RETRY
+        return None
+
+    async def _composed(self, walk: Walk, position: int) -> Made | None:
+        """Ask a composite once; its parts stand in for each other."""
+        made = await self._composer.make(walk, position)
+        if not isinstance(made, Made):
+            self._pass_over(walk, position, made)
+            return None
+        walk.made.append((made.name, made.outcome))
+        await self._attempts.record(walk, made.name, made.outcome, walk.request if made.answer else None, None)
+        if made.error is None:
+            return made
+        walk.errors.append(made.error)
+        walk.over = not made.error.fallback_worthy
         return None
 
     def _wait_s(self, walk: Walk, position: int, rest: Sequence[int], made: Made, tries: int) -> float | None:
@@ -178,6 +201,14 @@ class Completer:
             excluded = [*record.excluded, *walk.passed_over]
             return self._engine.eligibility.none_left(excluded, catalog.task_classes[record.task_class].name)
         return _all_failed(catalog, walk, past=past)
+
+
+def _cost_of(walk: Walk, made: Made, model: ModelPut) -> Cost | None:
+    """Return what an answer cost: of a composite, what the attempts cost that were made for it."""
+    if model.composite is None:
+        return made.outcome.cost
+    after = int(made.name)  # its parts got their names later
+    return sum_of(outcome.cost for name, outcome in walk.made if int(name) > after)
 
 
 def _all_failed(catalog: Catalog, walk: Walk, *, past: bool) -> NaiadError:

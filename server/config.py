@@ -19,6 +19,9 @@ from naiad.bandit.statistics import UNIT_WEIGHT
 from naiad.server import bounds, data_rules, providers, tls
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
+from naiad.server.cache_settings import CacheSettings, cache_settings
+from naiad.server.chaos import Plan
+from naiad.server.composite_section import check_composites, composite_of
 from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
@@ -32,10 +35,12 @@ from naiad.server.sections import (
     File,
     LearningSection,
     ModelSection,
+    SessionsSection,
     TaskClassSection,
     WorkflowSection,
     check_values,
 )
+from naiad.server.sessions import SessionSettings
 
 FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4, "reaction": 5}  # as the ledger ranks them
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
@@ -59,6 +64,9 @@ class Config:
     drift: DriftSettings
     networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
     budgets: tuple[BudgetPut, ...] = ()
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
+    chaos: Plan | None = None  # simulated failures, of the command line alone
 
     @property
     def database(self) -> Path | None:
@@ -72,6 +80,8 @@ class Config:
 
     def _usable(self, model: ModelPut) -> bool:
         listed = not self.policy.models or model.name in self.policy.models
+        if model.composite is not None:
+            return not model.disabled and listed
         return not model.disabled and model.prices is not None and model.endpoint in self.endpoints and listed
 
 
@@ -163,6 +173,7 @@ def _build(file: File, source: str) -> Config:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{source}: [[models]] names {name!r} twice; names must be unique")
+    check_composites(models, source)
     for where, name in named_models(file):
         if name not in names:
             near = nearest(name, names)
@@ -194,6 +205,8 @@ def _build(file: File, source: str) -> Config:
         drift=drift_of(file.learning, source),
         networks=networks,
         budgets=_budgets(file.budgets, frozenset(c.name for c in classes), source),
+        cache=cache_settings(file, data, source),
+        sessions=_sessions(file.sessions, source),
     )
     if file.governance.refuse_empty_classes:
         for sentence in data_rules.empty_classes(data, config.usable):
@@ -298,6 +311,13 @@ def _budgets(sections: list[BudgetSection], classes: frozenset[str], source: str
     return tuple(found.values())
 
 
+def _sessions(section: SessionsSection, source: str) -> SessionSettings:
+    rules.between(section.entries, 1, 10_000_000, "sessions.entries", source)
+    rules.between(section.idle_s, 1.0, 31_536_000.0, "sessions.idle_s", source)
+    rules.between(section.prompt_cache_s, 0.0, 86_400.0, "sessions.prompt_cache_s", source)
+    return SessionSettings(section.entries, round(section.idle_s * 1000), round(section.prompt_cache_s * 1000))
+
+
 def _digest(value: msgspec.Struct) -> str:
     return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
 
@@ -349,6 +369,8 @@ def _model(section: ModelSection, index: int, endpoints: dict[str, str], source:
             data_zone=rules.text(section.data_zone, 128, f"{where}.data_zone", source),
             disabled=section.disabled,
             labels=rules.labels(section.labels, f"{where}.labels", source),
+            retire_ms=rules.midnight_ms(section.retire_date, f"{where}.retire_date", source),
+            composite=composite_of(section, where, source),
         )
     )
     if section.endpoint and model.endpoint not in endpoints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 
 from naiad.server.bounds import plain
 from naiad.server.errors import nearest
@@ -77,3 +78,14 @@ def labels(values: Mapping[str, str], key: str, source: str) -> dict[str, str]:
         text(label, LONGEST_LABEL, f"a key of {key}", source)
         text(value, LONGEST_LABEL, f"{key}.{label}", source)
     return dict(values)
+
+
+def midnight_ms(day: str, where: str, source: str) -> int | None:
+    """Return when a day begins in UTC, in milliseconds since 1970, None for ""; raises ConfigError."""
+    if not day:
+        return None
+    try:
+        found = date.fromisoformat(day)
+    except ValueError:
+        raise ConfigError(f"{source}: {where} is {day!r}; give a day as 2026-12-11") from None
+    return int(datetime(found.year, found.month, found.day, tzinfo=UTC).timestamp()) * 1000

@@ -24,7 +24,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
 _FEATURE = re.compile(r"[A-Za-z0-9._]{1,64}\Z")
 SHORT, LONG = 128, 256
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999
-_MOST_ENSEMBLE = 16  # models that answer side by side
 
 
 def text_id(value: str, field: str, *, required: bool = False, longest: int = SHORT) -> str:
@@ -185,21 +184,26 @@ def time_ms(message: ProtoMessage, field: str, *, path: str = "") -> int | None:
     return value.ToMilliseconds()
 
 
-def request_of(method: str, message: Any) -> Request:
-    """Return the idempotency key of a request: its id, a digest of everything in it, and the key of who calls."""
+def request_of(method: str, message: Any, narrowed: tuple[object, ...] = ()) -> Request:
+    """Return the idempotency key of a request: its id, a digest of everything in it, and the key of who calls.
+
+    narrowed: what else a reply depends on; a key that permits less is not given the reply of one that permits more.
+    """
     request_id = text_id(message.request_id, "request_id")
     caller = CALLER.get(None)
     key_id = "" if caller is None else caller.key_id
     if not request_id:
         return Request(method, key_id=key_id)
     body = message.SerializeToString(deterministic=True)
+    if narrowed:
+        body += repr(narrowed).encode()
     return Request(method, request_id, hashlib.sha256(body).hexdigest(), key_id)
 
 
 def objective_spec(message: objective_pb2.Objective, field: str = "objective") -> ObjectiveSpec:
     """Return the strategy and the parameters that are set; raises NaiadError.
 
-    Those of strategies that are not built are checked and left out. That models are known is for the caller to check.
+    That the models are known is for the caller to check.
     """
     strategy = enum_value(message.strategy, objective_pb2.Strategy, f"{field}.strategy", required=False)
     values: dict[str, float] = {
@@ -209,8 +213,6 @@ def objective_spec(message: objective_pb2.Objective, field: str = "objective") -
     }
     spec = ObjectiveSpec(strategy=strategy or None, models=objective_models(message, field) or None, **values)
     check_objective(spec, field)
-    optional_count(message, "ensemble_size", 2, most=_MOST_ENSEMBLE, path=f"{field}.")
-    enum_value(message.aggregation, objective_pb2.Aggregation, f"{field}.aggregation", required=False)
     return spec
 
 

@@ -37,6 +37,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     requests_per_minute: int | None = None
     concurrent_calls: int | None = None
+    tokens_per_minute: int | None = None
+    models: tuple[str, ...] = ()  # names and patterns with "*" of the models that it permits; empty: all
+    data_class: str = ""  # that its requests have at least
     expires_ms: int | None = None
     revoked_ms: int | None = None
     rotated_ms: int | None = None
@@ -73,6 +76,8 @@ class Caller:
     key_id: str = ""  # "" without a key
     digest: bytes = b""  # hash of the secret that was sent
     until_ms: int | None = None  # when the credential ends
+    models: tuple[str, ...] = ()  # that the key permits; empty: all
+    data_class: str = ""  # that the key's requests have at least
 
 
 def new_id() -> str:
@@ -105,4 +110,4 @@ def caller_of(key: Key | None, digest: bytes, now_ms: int) -> Caller | None:
     until = key.end_of(digest)
     if until is not None and until <= now_ms:
         return None
-    return Caller(key.tenant, key.role, key.key_id, digest, until)
+    return Caller(key.tenant, key.role, key.key_id, digest, until, key.models, key.data_class)

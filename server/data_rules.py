@@ -95,7 +95,7 @@ def check_pii(file: File, classes: Sequence[DataClass], source: str) -> None:
 
 def empty_classes(classes: tuple[DataClass, ...], models: Iterable[ModelPut]) -> Iterator[str]:
     """Yield a sentence for each class that permits none of these models: all its requests will be refused."""
-    governance, usable = Governance(classes), list(models)
+    governance, usable = Governance(classes), [model for model in models if model.composite is None]
     for entry in classes:
         if usable and not any(governance.ground(model, entry.name) for model in usable):
             why = governance.objection(usable[0], entry.name)
@@ -108,7 +108,7 @@ def empty_classes(classes: tuple[DataClass, ...], models: Iterable[ModelPut]) ->
 def widened(classes: tuple[DataClass, ...], models: Iterable[ModelPut]) -> Iterator[str]:
     """Yield a sentence for each entry that a more open class takes back."""
     governance = Governance(classes)
-    for model in models:
+    for model in (model for model in models if model.composite is None):
         for entry in classes:
             own = Governance((entry,)).ground(model, entry.name)
             if own and not governance.ground(model, entry.name):

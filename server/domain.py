@@ -13,10 +13,11 @@ from random import Random
 
 import msgspec
 
-from naiad.server import providers
+from naiad.server import disturbances, providers
 from naiad.server.arms_feed import ArmsFeed
-from naiad.server.audit import Auditor
+from naiad.server.auditor import Auditor
 from naiad.server.budget_changes import BudgetChanges
+from naiad.server.cache import Cache
 from naiad.server.completion import Completer
 from naiad.server.config import Config
 from naiad.server.egress import Egress
@@ -29,11 +30,14 @@ from naiad.server.pii import Detector
 from naiad.server.routing import Routing
 from naiad.server.rpc_admin import AdminServicer
 from naiad.server.rpc_catalog import CatalogServicer
+from naiad.server.rpc_costs import CostReports
 from naiad.server.rpc_feedback import FeedbackServicer
 from naiad.server.rpc_insight import InsightServicer
+from naiad.server.rpc_listing import ProviderModels
 from naiad.server.rpc_policy import PolicyServicer
 from naiad.server.rpc_router import RouterServicer
 from naiad.server.store.base import Store
+from naiad.server.token_rate import TokenRates
 
 
 class Domain:
@@ -47,7 +51,12 @@ class Domain:
         self.egress = Egress(
             engine.catalog,
             engine.eligibility,
-            providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
+            disturbances.disturbed(
+                providers.build(config.endpoints) | providers.connect(config.endpoints, config.networks),
+                config.chaos,
+                config.networks,
+                time.monotonic,
+            ),
         )
         self.journal = Journal(store, engine, now_ms)
         self.auditor = Auditor(self.journal, time.monotonic)
@@ -69,11 +78,13 @@ class Domain:
             journal,
             inventory,
             Completer(engine, journal, self.egress, self._now_ms),
+            cache=self._cache(),
             now_ms=self._now_ms,
             monotonic=time.monotonic,
             uniform=Random(secrets.randbits(256)).random,  # noqa: S311 - draws a model, keeps no secret
             create_task_classes=config.file.policy.create_task_classes,
             decide_waits=config.file.storage.decide_waits,
+            tokens=TokenRates(keys.token_rate, time.monotonic),
         )
         await routing.remember_decisions(self._store)
         return {
@@ -81,11 +92,21 @@ class Domain:
                 routing, config.limits.default_deadline_s, config.limits.longest_deadline_s, self._detector()
             ),
             "FeedbackService": FeedbackServicer(routing, Feedback(journal, engine, self._now_ms)),
-            "CatalogService": CatalogServicer(engine.catalog, inventory, engine.tenant),
+            "CatalogService": CatalogServicer(
+                engine.catalog, inventory, engine.tenant, ProviderModels(self.egress, config.endpoints)
+            ),
             "PolicyService": PolicyServicer(),
-            "InsightService": InsightServicer(routing, journal, self._store, self._feed),
+            "InsightService": InsightServicer(
+                routing, journal, self._store, self._feed, CostReports(engine, journal, self._store, self._now_ms)
+            ),
             "AdminService": AdminServicer(journal, engine, self._store, config, budgets, keys, self._now_ms),
         }
+
+    def _cache(self) -> Cache | None:
+        settings = self._config.cache
+        if not settings.seconds:
+            return None
+        return Cache(self.engine, self.egress, settings, secrets.token_bytes(32), time.monotonic)
 
     def _detector(self) -> Detector | None:
         raises_to = self._config.file.governance.pii.raises_to

@@ -5,32 +5,39 @@ leaves: the model must be in the permit, and the rules of that moment must let t
 between the check and the adapter, so a change that is acknowledged binds every call that leaves afterwards. There is no
 kind of call with a rule of its own, no default that lets through, and no way around.
 
-A call has left when its adapter was called. What had left before a change is on the wire; `on_wire` tells which calls,
-and under which epoch they left. Those are not cut off, also where the adapter is still connecting. Whatever waits (a
-budget, a limiter, a delay before a hedge) waits before it calls here, never in an adapter.
+The same check is made once more when the request is about to be sent: an adapter may have to connect first, and the
+rules may change meanwhile. Then nothing is sent, and the call ends as one that was never made. What had been sent
+before a change is on the wire; `on_wire` tells which calls, and under which epoch they were last let through. Those are
+not cut off. Whatever waits (a budget, a limiter, a delay before a hedge) waits before it calls here, not in an adapter.
 
-The breakers learn here how every call ended, whatever its kind.
+The breakers learn here how every call ended, whatever its kind. They are asked when a call is let through, and not
+again when it is sent: then it has its place, perhaps as the one probe.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from enum import Enum, unique
-from typing import NamedTuple, final
+from typing import NamedTuple, TypeVar, final
 
 import structlog
 
 from naiad.adapters.base import Adapter, Answer, Finished, Request, StreamEvent
+from naiad.adapters.departure import Withheld, checked
 from naiad.adapters.errors import ProviderError, Truncated
+from naiad.adapters.listing import ListedModel, ModelLister
 from naiad.server.breakers import Breakers
 from naiad.server.catalog import Catalog
 from naiad.server.eligibility import Eligibility, Permit, Reason
 from naiad.server.records import Exclusion, ModelPut
 
 log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+
+NO_MODEL = -1
 
 
 @final
@@ -43,15 +50,17 @@ class Kind(Enum):
     FALLBACK = "fallback"
     HEDGE = "hedge"
     ENSEMBLE = "ensemble"
+    CASCADE = "cascade"
     JUDGE = "judge"
     EMBEDDING = "embedding"
     CACHE = "cache"
     SHADOW = "shadow"
     CHAOS = "chaos"
+    LISTING = "listing"  # asks a provider for its models: see Egress.list_models
 
 
 class NotPermitted(Exception):
-    """The rules of this moment do not let the call leave; nothing was sent."""
+    """The rules of this moment do not let the call leave; nothing was sent, or of a large body not all."""
 
     def __init__(self, kind: Kind, exclusion: Exclusion) -> None:
         super().__init__(f"a {kind.value} call may not leave: {exclusion.detail}")
@@ -59,12 +68,36 @@ class NotPermitted(Exception):
         self.exclusion = exclusion
 
 
+class NotListable(Exception):
+    """An endpoint has no list of models to ask for; nothing was sent."""
+
+
 class Dispatch(NamedTuple):
     """A call that has left."""
 
     kind: Kind
-    model: int
+    model: int  # NO_MODEL for a listing
     epoch: int  # of the rules that let it leave
+
+
+class Departure:
+    """A call that was let through, and is asked for again when its request is about to be sent."""
+
+    def __init__(self, egress: Egress, permit: Permit | None, dispatch: Dispatch) -> None:
+        self._egress = egress
+        self._permit = permit
+        self.dispatch = dispatch
+        self.refused: NotPermitted | None = None
+
+    def __repr__(self) -> str:
+        return f"Departure({self.dispatch}, refused={self.refused is not None})"
+
+    def __call__(self) -> None:
+        """Raise Withheld if the rules of this moment do not let the call leave any more."""
+        self.refused = self._egress.refused(self._permit, self.dispatch.kind, self.dispatch.model, at_present=False)
+        if self.refused is not None:
+            raise Withheld("the rules have changed")
+        self.dispatch = self.dispatch._replace(epoch=self._egress.epoch)
 
 
 class Egress:
@@ -81,17 +114,40 @@ class Egress:
         self._eligibility = eligibility
         self.breakers = eligibility.breakers = Breakers(time.monotonic) if breakers is None else breakers
         self.__adapters = dict(adapters)  # by endpoint; the name is mangled, so that reaching for it shows
-        self.__on_wire: dict[int, Dispatch] = {}
+        self.__on_wire: dict[int, Departure] = {}
         self.__dispatched = 0
 
     def __repr__(self) -> str:
         return f"Egress(endpoints={sorted(self.__adapters)}, on_wire={len(self.__on_wire)})"
 
-    def refusal(self, permit: Permit | None, model: int) -> Exclusion | None:
-        """Return why a model may not be called at this moment, None if it may. Asking permits nothing."""
+    def refusal(self, permit: Permit | None, model: int, *, at_present: bool = True) -> Exclusion | None:
+        """Return why a model may not be called at this moment, None if it may. Asking permits nothing.
+
+        at_present: whether its breaker is asked, too.
+        """
         if not isinstance(permit, Permit):
             return Exclusion(model, Reason.NOT_ALLOWED, "the request has no permit")
-        return self._eligibility.recheck(permit, model)
+        return self._eligibility.recheck(permit, model, at_present=at_present)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the rules in force."""
+        return self._eligibility.epoch
+
+    def refused(self, permit: Permit | None, kind: Kind, model: int, *, at_present: bool = True) -> NotPermitted | None:
+        """Return, and log, why a call may not leave at this moment, None if it may."""
+        excluded = self.refusal(permit, model, at_present=at_present)
+        if excluded is None:
+            return None
+        log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
+        return NotPermitted(kind, excluded)
+
+    def recall(self, permit: Permit | None, model: int) -> bool:
+        """Return whether an answer that a model gave before may be given again: checked as a call of it would be.
+
+        Nothing leaves, so whether its provider is well does not matter.
+        """
+        return self.refused(permit, Kind.CACHE, model, at_present=False) is None
 
     async def call(
         self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
@@ -102,8 +158,9 @@ class Egress:
         `timeout_s` speaks against the provider only if that is longer. Raises NotPermitted before anything is sent,
         else as the adapter does.
         """
-        with self._leaving(permit, kind, model, fair_s) as (adapter, entry):
-            answer = await adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
+        with self._leaving(permit, kind, model, fair_s) as (adapter, entry, departure):
+            asked = adapter.complete(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
+            answer = await self._sent(departure, asked)
         self.breakers.rest(entry, answer.pause_s)
         return answer
 
@@ -111,51 +168,81 @@ class Egress:
         self, permit: Permit | None, kind: Kind, model: int, request: Request, *, timeout_s: float, fair_s: float = 0.0
     ) -> AsyncGenerator[StreamEvent, None]:
         """Ask, and yield the answer piece by piece; checked when the first piece is asked for, as `call` is."""
-        with self._leaving(permit, kind, model, fair_s) as (adapter, entry):
+        with self._leaving(permit, kind, model, fair_s) as (adapter, entry, departure):
             asked = adapter.stream(replace(request, model=entry.upstream_model), timeout_s=timeout_s)
             async with aclosing(asked) as events:
-                async for event in events:
+                while (event := await self._sent(departure, anext(events, None))) is not None:
                     yield event
                     if isinstance(event, Finished):
                         self.breakers.rest(entry, event.answer.pause_s)
                         return
             raise Truncated("the stream ended without its last event", provider=entry.endpoint, model=entry.name)
 
+    async def list_models(self, endpoint: str, *, timeout_s: float) -> tuple[ListedModel, ...]:
+        """Ask the provider behind an endpoint for its models; raises NotListable, else as the adapter does.
+
+        It carries no data of anybody's, so it needs no permit; it goes to a configured endpoint and nowhere else, and
+        is on the wire like every other call.
+        """
+        adapter: object = self.__adapters.get(endpoint)
+        if not isinstance(adapter, ModelLister):
+            raise NotListable(endpoint)
+        with self._on_wire(Departure(self, None, Dispatch(Kind.LISTING, NO_MODEL, self.epoch))):
+            return await adapter.list_models(timeout_s)
+
+    @staticmethod
+    async def _sent(departure: Departure, asked: Awaitable[Result]) -> Result:
+        """Wait for an adapter, which asks once more before it sends; raises NotPermitted, or as the adapter does."""
+        try:
+            with checked(departure):
+                return await asked
+        except (Withheld, ProviderError):
+            if departure.refused is not None:
+                raise departure.refused from None
+            raise
+
     @contextmanager
     def _leaving(
         self, permit: Permit | None, kind: Kind, model: int, fair_s: float = 0.0
-    ) -> Iterator[tuple[Adapter, ModelPut]]:
+    ) -> Iterator[tuple[Adapter, ModelPut, Departure]]:
         """Check a call, and keep it among those on the wire; nothing may be awaited before the adapter is called."""
         if not isinstance(kind, Kind):
             raise TypeError(f"{kind!r} is no kind of call; give it a name in egress.Kind")
-        excluded = self.refusal(permit, model)
-        if excluded is not None:
-            log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
-            raise NotPermitted(kind, excluded)
+        refused = self.refused(permit, kind, model)
+        if refused is not None:
+            raise refused
         entry = self._catalog.models[model]
         adapter = self.__adapters.get(entry.endpoint)
         if adapter is None:
             detail = f"endpoint {entry.endpoint!r} is not configured"
             raise NotPermitted(kind, Exclusion(model, Reason.NO_ENDPOINT, detail))
-        self.__dispatched = number = self.__dispatched + 1
-        self.__on_wire[number] = Dispatch(kind, model, self._eligibility.epoch)
+        departure = Departure(self, permit, Dispatch(kind, model, self.epoch))
         leave = self.breakers.begin(entry)
+        with self._on_wire(departure):
+            try:
+                yield adapter, entry, departure
+            except ProviderError as error:
+                self.breakers.failed(leave, error, fair_s)
+                raise
+            except BaseException:  # the caller left, or the rules changed, or a defect: nothing is known
+                self.breakers.abandoned(leave)
+                raise
+            else:
+                self.breakers.succeeded(leave)
+
+    @contextmanager
+    def _on_wire(self, departure: Departure) -> Iterator[None]:
+        self.__dispatched = number = self.__dispatched + 1
+        self.__on_wire[number] = departure
         try:
-            yield adapter, entry
-        except ProviderError as error:
-            self.breakers.failed(leave, error, fair_s)
-            raise
-        except BaseException:  # the caller left, or a defect: nothing is known
-            self.breakers.abandoned(leave)
-            raise
-        else:
-            self.breakers.succeeded(leave)
+            yield
         finally:
             del self.__on_wire[number]
 
     def on_wire(self, before_epoch: int | None = None) -> list[Dispatch]:
         """Return the calls that have left and are not back, those that left under an earlier epoch if one is given."""
-        return [d for d in self.__on_wire.values() if before_epoch is None or d.epoch < before_epoch]
+        found = [departure.dispatch for departure in self.__on_wire.values()]
+        return [d for d in found if before_epoch is None or d.epoch < before_epoch]
 
     async def aclose(self) -> None:
         """Close every adapter."""

@@ -7,15 +7,19 @@ needs it. Breakers come last, and only ever take models away: where all that are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import msgspec
 
+from naiad.adapters.tokens import tokens_of_bytes
 from naiad.server.breakers import Breakers
 from naiad.server.catalog import Catalog
+from naiad.server.composites import judges as judges_of
+from naiad.server.composites import quorum
 from naiad.server.errors import NaiadError
 from naiad.server.governance import Claims, Governance
 from naiad.server.records import Exclusion, ModelPut
@@ -33,6 +37,7 @@ class Reason(IntEnum):
     NO_PRICE = 7
     UNAVAILABLE = 8
     BUDGET = 9
+    KEY = 10
     NEWCOMER_CAP = 11
     NO_ENDPOINT = 12
 
@@ -48,7 +53,9 @@ class Capability(IntEnum):
     SYSTEM_PROMPT = 6
 
 
+_Key = tuple[frozenset[str], frozenset[str], frozenset[int], str, tuple[str, ...], bool]  # what a split depends on
 _NO_LIMIT = 1 << 62
+_CALLED_BY_US = "is made of other models, which only Complete and StreamComplete call"
 _MOST_KEPT_NAMES = 64  # of allowed models: what is kept of a thousand requests stays within a few MiB
 # gRPC refuses metadata beyond 8 KiB. The message is in it twice, once in base64 with the details: 7 KiB in the end.
 _MESSAGE_BYTES, _DETAILS_BYTES = 1_000, 2_500
@@ -63,6 +70,28 @@ class Needs(NamedTuple):
     allowed: frozenset[str] = frozenset()  # empty: all
     capabilities: frozenset[int] = frozenset()
     data_class: str = ""  # that it is treated as; where there are rules, "" is the strictest
+    key_models: tuple[str, ...] = ()  # names and patterns that the caller's key permits; empty: all
+    text_bytes: int = 0  # UTF-8, that input_tokens was estimated from; 0: the caller counted
+    ratios: Mapping[int, float] = {}  # bytes a token, of models that are known to count otherwise than estimated
+    composites: bool = False  # whether models made of others may be used: Naiad is to call them
+
+    @property
+    def framing_tokens(self) -> int:
+        """Tokens of the input beside its text: what frames messages, images."""
+        return self.input_tokens - tokens_of_bytes(self.text_bytes)
+
+    def input_for(self, model: int) -> int:
+        """Return the tokens that the input is for one model."""
+        ratio = self.ratios.get(model) if self.text_bytes else None
+        return self.input_tokens if ratio is None else self.framing_tokens + tokens_of_bytes(self.text_bytes, ratio)
+
+    @property
+    def most_input(self) -> int:
+        """Return the tokens that the input is at most, whatever the model."""
+        if not (self.text_bytes and self.ratios):
+            return self.input_tokens
+        least = min(self.ratios.values())
+        return max(self.input_tokens, self.framing_tokens + tokens_of_bytes(self.text_bytes, least))
 
 
 class Permit(msgspec.Struct, frozen=True, gc=False):
@@ -73,6 +102,7 @@ class Permit(msgspec.Struct, frozen=True, gc=False):
     needs: Needs
     claims: Claims  # with "" as the task class's: that is looked up anew
     task_class: int
+    via: int | None = None  # the composite whose parts it is for
 
 
 def refusal(
@@ -83,7 +113,7 @@ def refusal(
     governance: Governance,
     breakers: Breakers | None = None,
 ) -> Exclusion | None:
-    """Return why a model may not be used for a request, or None if it may.
+    """Return why a model may not be used for a request, or None if it may; of a composite, its members aside.
 
     policy_models: the policy's list, empty for all; endpoints: profiles that have an adapter; breakers: None does not
     ask whether the provider is well at this moment.
@@ -98,6 +128,10 @@ def refusal(
         return Exclusion(model.model, Reason.POLICY, "not in the policy's models")
     if needs.allowed and model.name not in needs.allowed:
         return Exclusion(model.model, Reason.NOT_ALLOWED, "not in the request's allowed_models")
+    if needs.key_models and not named_by(needs.key_models, model.name):
+        return Exclusion(model.model, Reason.KEY, "not among the models that the caller's key permits")
+    if model.composite is not None:
+        return None if needs.composites else Exclusion(model.model, Reason.CAPABILITY, _CALLED_BY_US)
     if model.prices is None:
         return Exclusion(model.model, Reason.NO_PRICE, "has no price; set it with UpdateModel, 0 is a price")
     if endpoints and model.endpoint not in endpoints:
@@ -115,15 +149,20 @@ def refusal(
                 f"asked to write {reserved} tokens; can write {model.max_output_tokens}",
             )
         reserved = min(reserved, model.max_output_tokens)
-    if model.context_window is not None and needs.input_tokens + reserved > model.context_window:
+    if model.context_window is not None and (read := needs.input_for(model.model)) + reserved > model.context_window:
         return Exclusion(
             model.model,
             Reason.CONTEXT_WINDOW,
-            f"needs {needs.input_tokens} + {reserved} tokens; the context window holds {model.context_window}",
+            f"needs {read} + {reserved} tokens; the context window holds {model.context_window}",
         )
     if breakers is not None and (objection := breakers.objection(model)):
         return Exclusion(model.model, Reason.UNAVAILABLE, objection)
     return None
+
+
+def named_by(patterns: Iterable[str], name: str) -> bool:
+    """Return whether one of some names or patterns means a model; "*" stands for any characters."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 class Eligibility:
@@ -132,7 +171,7 @@ class Eligibility:
     def __init__(self, catalog: Catalog, endpoints: frozenset[str]) -> None:
         self._catalog = catalog
         self._endpoints = endpoints
-        self._kept: dict[tuple[frozenset[str], frozenset[str], frozenset[int], str], _Kept] = {}
+        self._kept: dict[_Key, _Kept] = {}
         self._grounds: dict[str, dict[int, str]] = {}  # data class -> model -> the entry that permits it
         self._version = -1
         self._policy_models: frozenset[str] = frozenset()
@@ -160,21 +199,77 @@ class Eligibility:
         """
         return Permit(frozenset(eligible), self.epoch, needs, claims._replace(task_class=""), task_class)
 
-    def recheck(self, permit: Permit, model: int) -> Exclusion | None:
+    def part_permit(self, permit: Permit, composite: int) -> Permit:
+        """Return the permit to call the parts of a composite for a request, and nothing else."""
+        found = self._catalog.members.get(composite) if composite in permit.models else None
+        return msgspec.structs.replace(permit, models=frozenset(found.all if found else ()), via=composite)
+
+    def recheck(self, permit: Permit, model: int, *, at_present: bool = True) -> Exclusion | None:
         """Return why a model may not be called under a permit at this moment, None if it may.
 
         The model must be in the permit, and the present rules must let the request go there, whatever they were when
-        the permit was made. The request is classified anew, and never as more open than before.
+        the permit was made. The request is classified anew, and never as more open than before. at_present: whether
+        its breaker is asked, too.
         """
         if model not in permit.models:
             return Exclusion(model, Reason.NOT_ALLOWED, "not among the models that the request was permitted")
+        entry, needs = self._catalog.models[model], self._needs_now(permit)
+        breakers = self.breakers if at_present else None
+        if permit.via is None:
+            return self._why(entry, needs, self._policy_models, breakers)
+        whole, members = self._catalog.models[permit.via], self._catalog.members.get(permit.via)
+        found = refusal(whole, needs, self._policy_models, self._endpoints, self.governance)
+        if found is not None or members is None or model not in members.all:
+            why = f"{whole.name} {found.detail}" if found else f"no part of {whole.name} any more"
+            return Exclusion(model, found.reason if found else Reason.NOT_ALLOWED, why)
+        return self._part_refusal(entry, needs, breakers, judges=model == members.judge)
+
+    def _part_refusal(
+        self, part: ModelPut, needs: Needs, breakers: Breakers | None, *, judges: bool = False
+    ) -> Exclusion | None:
+        """Return why a model may not be called as a part of a composite, whose name stands for its parts' in lists.
+
+        A judge answers a question of ours about texts: the request's capabilities are not asked of it.
+        """
+        asked = needs._replace(
+            allowed=frozenset(),
+            key_models=(),
+            composites=False,
+            capabilities=needs.capabilities - {int(Capability.STREAMING)},
+        )  # a part is asked for its whole answer
+        if judges:
+            asked = asked._replace(capabilities=frozenset(), explicit_output=False)
+        return refusal(part, asked, frozenset(), self._endpoints, self.governance, breakers)
+
+    def _why(
+        self, model: ModelPut, needs: Needs, policy_models: frozenset[str], breakers: Breakers | None = None
+    ) -> Exclusion | None:
+        """Return why a model may not be used for a request; a composite may while enough of its members may."""
+        found = refusal(model, needs, policy_models, self._endpoints, self.governance, breakers)
+        composite = model.composite
+        if found is not None or composite is None:
+            return found
+        models, members, least = self._catalog.models, self._catalog.members[model.model], quorum(composite)
+        if members.judge is None and (names := judges_of(composite)):
+            return Exclusion(model.model, Reason.DISABLED, f"its judge {names[0]} is not there")
+        if members.judge is not None:
+            unfit = self._part_refusal(models[members.judge], needs, breakers, judges=True)
+            if unfit is not None:
+                return Exclusion(model.model, unfit.reason, f"its judge {models[members.judge].name}: {unfit.detail}")
+        away = [e for m in members.models if (e := self._part_refusal(models[m], needs, breakers)) is not None]
+        if len(members.models) - len(away) >= least:
+            return None
+        why = "; ".join(f"{models[e.model].name}: {e.detail}" for e in away[:4])
+        reason = away[0].reason if away else Reason.DISABLED
+        return Exclusion(model.model, reason, f"needs {least} of its {len(composite.members)} members ({why})")
+
+    def _needs_now(self, permit: Permit) -> Needs:
+        """Return a permit's needs with the data class that the present rules make of it."""
         claims = permit.claims._replace(task_class=self._catalog.task_classes[permit.task_class].data_class)
         needs = permit.needs
         if self.governance.enforced:
             needs = needs._replace(data_class=self.governance.treat(claims, at_least=needs.data_class).data_class)
-        return refusal(
-            self._catalog.models[model], needs, self._policy_models, self._endpoints, self.governance, self.breakers
-        )
+        return needs
 
     def grounds(self, data_class: str, models: Iterable[int]) -> list[str]:
         """Return the entry of the rules by which each of these eligible models may see a data class."""
@@ -199,19 +294,21 @@ class Eligibility:
         at_present: whether providers that are not well at this moment are left out.
         """
         self._refresh()
-        key = (policy_models, needs.allowed, needs.capabilities, needs.data_class)
+        key = (
+            policy_models, needs.allowed, needs.capabilities, needs.data_class, needs.key_models, needs.composites
+        )  # fmt: skip
         kept = self._kept.get(key)
         if kept is None:
             kept = self._small(needs, policy_models)
             if len(needs.allowed) <= _MOST_KEPT_NAMES:
                 self._kept[key] = kept
         largest = needs.max_output_tokens
-        if needs.input_tokens + largest <= kept.window and (largest <= kept.output or not needs.explicit_output):
+        if needs.most_input + largest <= kept.window and (largest <= kept.output or not needs.explicit_output):
             eligible, excluded = kept.eligible, kept.excluded
         else:
             eligible, excluded = self._each(needs, policy_models)
         if at_present and self.breakers is not None and self.breakers.troubled:
-            eligible, excluded = self._present(self.breakers, eligible, excluded)
+            eligible, excluded = self._present(self.breakers, eligible, excluded, needs)
         if not eligible:
             raise self.none_left(excluded, task_class)
         return eligible, excluded
@@ -224,11 +321,10 @@ class Eligibility:
         return none_left(self._catalog, excluded, task_class, wait_s)
 
     def _present(
-        self, breakers: Breakers, eligible: list[int], excluded: list[Exclusion]
+        self, breakers: Breakers, eligible: list[int], excluded: list[Exclusion], needs: Needs
     ) -> tuple[list[int], list[Exclusion]]:
         """Leave out those whose breaker is open; the same lists as before where the same are out."""
-        objections = ((model, breakers.objection(self._catalog.models[model])) for model in eligible)
-        out = [Exclusion(model, Reason.UNAVAILABLE, why) for model, why in objections if why]
+        out = [found for model in eligible if (found := self._trouble(breakers, model, needs)) is not None]
         if not out:
             return eligible, excluded
         kept = self._thinned
@@ -238,11 +334,19 @@ class Eligibility:
             kept = self._thinned = _Thinned(eligible, excluded, out, left, excluded + out)
         return kept.left, kept.all
 
+    def _trouble(self, breakers: Breakers, model: int, needs: Needs) -> Exclusion | None:
+        """Return why an eligible model cannot be called at this moment, None if it can."""
+        entry = self._catalog.models[model]
+        if entry.composite is not None:
+            return self._why(entry, needs, frozenset(), breakers)
+        objection = breakers.objection(entry)
+        return Exclusion(model, Reason.UNAVAILABLE, objection) if objection else None
+
     def _each(self, needs: Needs, policy_models: frozenset[str]) -> tuple[list[int], list[Exclusion]]:
         eligible: list[int] = []
         excluded: list[Exclusion] = []
         for model in self._catalog.live:
-            reason = refusal(model, needs, policy_models, self._endpoints, self.governance)
+            reason = self._why(model, needs, policy_models)
             if reason is None:
                 eligible.append(model.model)
             else:
@@ -256,8 +360,11 @@ class Eligibility:
         """
         for name in sorted(needs.allowed):
             self._catalog.model(name, "allowed_models")
-        eligible, excluded = self._each(needs._replace(input_tokens=0, max_output_tokens=0), policy_models)
-        models = [self._catalog.models[i] for i in eligible]
+        eligible, excluded = self._each(
+            needs._replace(input_tokens=0, text_bytes=0, max_output_tokens=0), policy_models
+        )
+        parts = [m for i in eligible if (made := self._catalog.members.get(i)) is not None for m in made.all]
+        models = [self._catalog.models[i] for i in (*eligible, *parts)]
         return _Kept(
             eligible,
             excluded,

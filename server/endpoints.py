@@ -32,6 +32,9 @@ def profiles_of(sections: Mapping[str, EndpointSection], source: str) -> tuple[d
             networks[name] = network_of(name, section, source)
         else:
             _refuse_unused(section, f"endpoints.{name}", source)
+    for kind in providers.keyed():
+        if kind not in sections:
+            networks[kind] = network_of(kind, EndpointSection(kind=kind), source)
     return kinds, networks
 
 

@@ -6,7 +6,6 @@ Everything here is synchronous: no await, no clock, no database. `decide` reads 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,22 +14,25 @@ import msgspec
 
 from naiad.bandit.belief import Belief, BeliefSettings
 from naiad.bandit.drift import DriftSettings
-from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, serve, serve_paced
+from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Serving, Strategy, serve, serve_paced
 from naiad.bandit.statistics import GroupKey, Statistics
+from naiad.bandit.staying import leaves_for
 from naiad.bandit.thompson import draw
 from naiad.server.budgets import Budgets
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Ceilings, Shortage
+from naiad.server.composites import Kind
 from naiad.server.decision_id import Signer, Ticket
 from naiad.server.drift import Drift
-from naiad.server.eligibility import Eligibility, Needs, Permit, Reason, none_left
+from naiad.server.eligibility import Capability, Eligibility, Needs, Permit, Reason, none_left
 from naiad.server.errors import NaiadError
 from naiad.server.features import check_features
 from naiad.server.governance import Claims, Treated, governance_of
 from naiad.server.ledger import Entry
-from naiad.server.limits import Judged, Limits, limits_of
-from naiad.server.objectives import Objectives
+from naiad.server.limits import Bound, Judged, Limits, limits_of
+from naiad.server.objectives import Level, Objectives
 from naiad.server.prediction import Predictor
+from naiad.server.ratios import Ratios
 from naiad.server.records import (
     BudgetPut,
     Change,
@@ -41,6 +43,7 @@ from naiad.server.records import (
     FeedbackReported,
     Head,
     ModelPut,
+    Moved,
     ObjectiveSpec,
     OutcomeReported,
     PolicySet,
@@ -48,13 +51,16 @@ from naiad.server.records import (
     Reserved,
     TaskClassPut,
 )
+from naiad.server.sessions import Left, Sessions, SessionSettings, Turn
 from naiad.server.spending import Spending
+from naiad.server.steps import Steps
 from naiad.server.traffic import Traffic
 
 DEFAULT_TENANT = 0  # the first tenant; part of every key from the first schema on
-_SESSIONS = 100_000
 UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and lists by time are ranges
+BEYOND_TEXT = frozenset({Capability.VISION, Capability.TOOLS, Capability.JSON_SCHEMA})  # tokens that text does not tell
 NO_OVERRIDE = ObjectiveSpec()
+_COMPOSED = {Strategy.ENSEMBLE: Kind.ENSEMBLE, Strategy.CASCADE: Kind.CASCADE}
 _NOT_LISTED = "not among the objective's models"
 
 
@@ -90,6 +96,20 @@ class Decision(NamedTuple):
         return [models[i] for i in self.record.rank]
 
 
+class Terms(NamedTuple):
+    """What holds for a request before anything is chosen."""
+
+    task_class: TaskClassPut
+    objective: Objective
+    level: Level | None  # of the budget that paces it
+    order: tuple[str, ...]  # of an objective that lists its models
+    claims: Claims
+    treated: Treated | None  # None where there are no rules
+    needs: Needs  # with the data class that it is treated as
+    models: list[int]  # eligible, by everything but budgets
+    excluded: list[Exclusion]
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What the engine depends on besides the log."""
@@ -99,6 +119,7 @@ class EngineSettings:
     endpoints: frozenset[str] = frozenset()  # profiles that have an adapter; empty: do not check
     default_output_tokens: int | None = None  # under a hard budget, where the caller gives no bound
     hold_ms: int = 600_000  # how long a hard budget holds what a caller's own call may cost
+    sessions: SessionSettings = field(default_factory=SessionSettings)
 
 
 class Engine:
@@ -113,7 +134,8 @@ class Engine:
         self.statistics = Statistics(settings.belief.caps)
         self.belief = Belief(settings.belief)
         self.drift = Drift(settings.drift, self.statistics, self.belief)
-        self.predictor = Predictor(self.belief, self.catalog)
+        self.steps = Steps()
+        self.predictor = Predictor(self.belief, self.catalog, self.steps)
         self.traffic = Traffic()
         self.policy = PolicySet(version=0, objective=ObjectiveSpec(), temper=0.5, exploration=0.01, allowance=0.05)
         self._objectives = Objectives(self.policy)
@@ -121,10 +143,11 @@ class Engine:
         self.sequence = 0  # of the last event folded
         self.last_uid = 0
         self._ordinals: dict[int, int] = {}  # next decision ordinal of each model, decisions not yet committed included
-        self._sessions: OrderedDict[str, int] = OrderedDict()
+        self.sessions = Sessions(settings.sessions)
         self._policy_models: frozenset[str] = frozenset()
         self._judged = Judged()
         self.spending = Spending()
+        self.ratios = Ratios()
         self._limits: Limits | None = None
         self.ceilings = Ceilings(self.catalog, settings.default_output_tokens, settings.hold_ms)
         self.budgets = Budgets(
@@ -145,17 +168,7 @@ class Engine:
         at_ms: wall time, for people and for the id; uniform: the random number in [0, 1) that makes the draw.
         """
         catalog = self.catalog
-        task_class = catalog.task_class(query.task_class, deciding=True)
-        if query.features or task_class.features:
-            check_features(query.features, task_class.features, task_class.name)
-        if query.objective.models:
-            self._check_named(query.objective)
-        objective, level, order = self._objectives.chosen(task_class, query.workflow, query.objective)
-        claims = _claims(query, task_class)
-        treated, needs = self._treated(query, claims)
-        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class)
-        if order:
-            models, excluded = self._in_order(order, models, excluded, query.task_class)
+        task_class, objective, level, order, claims, treated, needs, models, excluded = self.terms(query)
         if self.ceilings.active:
             models, dear = self.ceilings.permitted(
                 query.workflow, task_class.task_class, query.key_id, needs, models, at_ms
@@ -163,6 +176,15 @@ class Engine:
             excluded = excluded + dear if dear else excluded
         permit = self.eligibility.permit(models, needs, claims, task_class.task_class)
         seen = self.predictor.predict(task_class.task_class, models, needs.input_tokens, needs.max_output_tokens)
+        if needs.ratios:
+            seen = self._recounted(seen, models, needs)
+        turn = None if order else self.sessions.latest(query.session, at_ms)
+        saving = 0.0
+        if turn is not None and turn.model in models:
+            saving = self.sessions.saving(turn, self.catalog.models[turn.model].prices, needs.input_tokens, at_ms)
+            if saving > 0.0:
+                at = models.index(turn.model)
+                seen.cost[at] = max(0.0, seen.cost[at] - saving)
         budget = pace = bound = None
         if self._limits is not None and not order:
             bound, models, excluded, seen = self._limits.begin(objective, needs, models, excluded, seen, at_ms)
@@ -181,9 +203,9 @@ class Engine:
                 serving = serve_paced(objective, seen, pace._replace(temper=temper))
         if bound is not None:
             serving = bound.hold_back(models, serving, self._among(objective, seen, pace, bound.barred(models)))
-        kept = None if order else self._kept(query.session, models)
-        if kept is not None and bound is not None and not bound.keeps(models, serving, kept):
-            kept = None
+        kept = left = None
+        if turn is not None:
+            kept, left = _kept(turn, models, objective, seen, serving, bound)
         probabilities = serving.probabilities
         if kept is None:
             chosen = draw(probabilities, uniform)
@@ -194,8 +216,8 @@ class Engine:
         model = models[chosen]
         ordinals = [self._ordinals.get(m, 0) for m in models]
         self._ordinals[model] = ordinals[chosen] + 1
-        self._remember(query.session, model)
         self.last_uid = uid = max(self.last_uid + 1, at_ms << UID_TIME_SHIFT)
+        self.sessions.take(query.session, Turn(model, uid, at_ms, needs.input_tokens))
         record = Decided(
             at_ms=at_ms,
             uid=uid,
@@ -214,7 +236,9 @@ class Engine:
             epoch=permit.epoch,
             grounds=self.eligibility.grounds(treated.data_class, models) if treated else [],
             objective=objective.numbers,
-            input_tokens=needs.input_tokens,
+            input_tokens=needs.input_for(model),
+            text_bytes=0 if needs.capabilities & BEYOND_TEXT else needs.text_bytes,
+            framing_tokens=needs.framing_tokens if needs.text_bytes else 0,
             max_output_tokens=needs.max_output_tokens,
             features={} if treated is not None and treated.no_store else query.features,
             models=models,
@@ -229,6 +253,10 @@ class Engine:
             cost_sd=seen.cost_sd,
             latency=seen.latency,
             latency_sd=seen.latency_sd,
+            price_in=[catalog.price_in[m] for m in models],
+            price_out=[catalog.price_out[m] for m in models],
+            price_request=[catalog.price_request[m] for m in models] if catalog.request_prices else [],
+            price_version=catalog.price_version[model],
             rank=_rank(serving, chosen),
             excluded=excluded,
             sticky=kept is not None,
@@ -238,6 +266,10 @@ class Engine:
             request_id=query.request_id,
             request_digest="" if treated is not None and treated.no_store else query.request_digest,
         )  # fmt: skip
+        if saving > 0.0:
+            msgspec.structs.force_setattr(record, "session_saving", saving)
+        if turn is not None and left is not None and turn.model != model:
+            msgspec.structs.force_setattr(record, "moved", Moved(turn.model, int(left)))
         if query.key_id:
             msgspec.structs.force_setattr(record, "key", query.key_id)
         if self.ceilings.active and query.calls:
@@ -248,6 +280,32 @@ class Engine:
             self.spending.folded(record)
         return Decision(self.decision_id(record), record, permit)
 
+    def terms(self, query: Query, *, at_present: bool = True) -> Terms:
+        """Return what holds for a request; raises NaiadError when its class is unknown or no model may be used.
+
+        at_present: whether models whose provider is not well at this moment are left out.
+        """
+        task_class = self.catalog.task_class(query.task_class, deciding=True)
+        if query.features or task_class.features:
+            check_features(query.features, task_class.features, task_class.name)
+        if query.objective.models:
+            self._check_named(query.objective)
+        objective, level, order = self._objectives.chosen(task_class, query.workflow, query.objective)
+        claims = _claims(query, task_class)
+        treated, needs = self._treated(query, claims)
+        if needs.text_bytes and self.ratios.known:
+            needs = needs._replace(ratios=self.ratios.known)
+        models, excluded = self.eligibility.split(needs, self._policy_models, query.task_class, at_present=at_present)
+        if order:
+            models, excluded = self._in_order(order, models, excluded, query.task_class)
+        elif objective.strategy in _COMPOSED:
+            models, excluded = self._composed(_COMPOSED[objective.strategy], models, excluded, query.task_class)
+        return Terms(task_class, objective, level, order, claims, treated, needs, models, excluded)
+
+    def permit(self, terms: Terms) -> Permit:
+        """Return the permit of a request of which nothing is decided: budgets do not bear on it."""
+        return self.eligibility.permit(terms.models, terms.needs, terms.claims, terms.task_class.task_class)
+
     def _treated(self, query: Query, claims: Claims) -> tuple[Treated | None, Needs]:
         """Return the data class that a request is treated as, and its needs with that; None without rules."""
         governance = self.eligibility.governance
@@ -255,6 +313,12 @@ class Engine:
             return None, query.needs
         treated = governance.classify(claims)
         return treated, query.needs._replace(data_class=treated.data_class)
+
+    def _recounted(self, seen: Predictions, models: list[int], needs: Needs) -> Predictions:
+        """Return predictions whose cost rests on what each model makes of the input's bytes."""
+        rates, estimated = self.catalog.rates, needs.input_tokens
+        more = [(needs.input_for(m) - estimated) * rates[m].input for m in models]
+        return seen._replace(cost=[cost + extra for cost, extra in zip(seen.cost, more, strict=True)])
 
     def _hold(self, query: Query, record: Decided) -> None:
         """Hold what the chosen model's call may cost, where a hard budget asks for it; nobody saw the record yet."""
@@ -279,6 +343,10 @@ class Engine:
 
         return serve_few
 
+    def next_ordinal(self, model: int) -> int:
+        """Return the ordinal of a model's next decision; of evidence that no decision for it dates."""
+        return self._ordinals.get(model, 0)
+
     def check_servable(self, query: Query) -> None:
         """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
         check_features(query.features, (), query.task_class)
@@ -299,9 +367,20 @@ class Engine:
         names = self.catalog.model_names
         others = [Exclusion(m, Reason.POLICY, _NOT_LISTED) for m in models if names[m] not in place]
         kept = sorted((m for m in models if names[m] in place), key=lambda m: place[names[m]])
-        if not kept:
-            raise none_left(self.catalog, [*excluded, *others], task_class)
-        return kept, [*excluded, *others]
+        return self._some(kept, [*excluded, *others], task_class)
+
+    def _composed(
+        self, kind: Kind, models: list[int], excluded: list[Exclusion], task_class: str
+    ) -> tuple[list[int], list[Exclusion]]:
+        """Return the eligible composites of a kind, and the exclusions with the others."""
+        held = {m for m in models if (made := self.catalog.models[m].composite) is not None and made.kind == kind}
+        others = [Exclusion(m, Reason.POLICY, f"is no {kind.name.lower()}") for m in models if m not in held]
+        return self._some([m for m in models if m in held], [*excluded, *others], task_class)
+
+    def _some(self, models: list[int], excluded: list[Exclusion], task_class: str) -> tuple[list[int], list[Exclusion]]:
+        if not models:
+            raise none_left(self.catalog, excluded, task_class)
+        return models, excluded
 
     def decision_id(self, record: Decided | Entry) -> str:
         """Return the id of a decision, from its record or its ledger entry."""
@@ -332,20 +411,6 @@ class Engine:
                 metadata={"decision_id": decision_id},
             )
         return ticket
-
-    def _kept(self, session: str, models: list[int]) -> int | None:
-        """Return the position of the session's earlier model, if it has one that is still eligible."""
-        if not session:
-            return None
-        model = self._sessions.get(session)
-        return models.index(model) if model is not None and model in models else None
-
-    def _remember(self, session: str, model: int) -> None:
-        if session:
-            self._sessions[session] = model
-            self._sessions.move_to_end(session)
-            if len(self._sessions) > _SESSIONS:
-                self._sessions.popitem(last=False)
 
     # -- folding ---------------------------------------------------------------------------------------------------
 
@@ -398,7 +463,7 @@ class Engine:
     def _apply_decided(self, event: Decided | Head) -> None:
         self._reach(event.model, event.ordinal)
         self.traffic.decided(event.task_class, event.model, event.at_ms)
-        self._remember(event.session, event.model)
+        self.sessions.take(event.session, Turn(event.model, event.uid, event.at_ms, event.input_tokens))
         self.last_uid = max(self.last_uid, event.uid)
         if event.hold is not None:
             self.ceilings.held((event.uid, ""), event.hold)
@@ -411,9 +476,12 @@ class Engine:
     def _apply_outcome(self, event: OutcomeReported) -> None:
         self._reach(event.first_model, event.first_ordinal)
         self.traffic.attempted(event.task_class, event.outcome.model, event.outcome.failed)
+        if event.first_model in self.catalog.members and event.outcome.model != event.first_model:
+            self.steps.attempted(event.task_class, event.first_model, event.outcome.model)
         self.budgets.billed(event.uid, event.attempt, event.outcome)
         self.spending.billed(event.uid, event.outcome)
         self.ceilings.settled(event.uid, event.attempt, event.outcome, event.hold)
+        self.ratios.take(event.outcome.model, event.text_bytes, event.text_tokens)
         self._learn(event.changes)
 
     def _apply_feedback(self, event: FeedbackReported) -> None:
@@ -447,11 +515,7 @@ class Engine:
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
-    def sessions(self) -> list[tuple[str, int]]:
-        """Return (session, model) of the sessions remembered, the oldest first."""
-        return list(self._sessions.items())
-
-    def restore(self, statistics: Statistics, last_uid: int, sessions: list[tuple[str, int]]) -> None:
+    def restore(self, statistics: Statistics, last_uid: int, sessions: list[tuple[str, Turn]]) -> None:
         """Take over what a snapshot holds besides catalogue, policy and traffic."""
         self.statistics.merge(statistics)
         for model, head in statistics.heads().items():
@@ -460,8 +524,7 @@ class Engine:
         self.belief.refresh(self.statistics, self.statistics.groups())
         self._judged.restore(self.statistics)
         self.last_uid = max(self.last_uid, last_uid)
-        for session, model in sessions:
-            self._remember(session, model)
+        self.sessions.restore(sessions)
 
     # -- proof -----------------------------------------------------------------------------------------------------
 
@@ -478,6 +541,20 @@ def _claims(query: Query, task_class: TaskClassPut | None) -> Claims:
     """Return what is said about the data of a request; task_class: None for one that is new."""
     default = "" if task_class is None else task_class.data_class
     return Claims(query.data_class, default, query.workflow, query.caller_data_class, query.content_data_class)
+
+
+def _kept(
+    turn: Turn, models: list[int], objective: Objective, seen: Predictions, serving: Serving, bound: Bound | None
+) -> tuple[int | None, Left | None]:
+    """Return the position of a session's model if it is kept, and else why it is left."""
+    if turn.model not in models:
+        return None, Left.INELIGIBLE
+    at = models.index(turn.model)
+    if bound is not None and not bound.keeps(models, serving, at):
+        return None, Left.ALLOWANCE
+    if leaves_for(objective, seen, serving, at) is not None:
+        return None, Left.BETTER
+    return at, None
 
 
 def _rank(serving: Serving, chosen: int) -> list[int]:

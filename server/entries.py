@@ -9,6 +9,7 @@ import msgspec
 
 from naiad.server import render
 from naiad.server.bounds import MOST_FEATURES, MOST_PER_MILLION, plain
+from naiad.server.composition import composite_from_proto
 from naiad.server.convert import (
     LONG,
     enum_value,
@@ -34,7 +35,7 @@ _MOST_CAPABILITIES = 64
 _MOST_PATHS = 64  # of a field mask
 _MODEL_PATHS = (
     "upstream_model", "endpoint_profile", "prices", "context_window", "max_output_tokens", "capabilities",
-    "data_zone", "disabled", "labels", "retire_time",
+    "data_zone", "disabled", "labels", "retire_time", "ensemble", "cascade",
 )  # fmt: skip
 _PRICE_PATHS = tuple(
     f"prices.{part}"
@@ -114,6 +115,8 @@ def _model_fields(message: catalog_pb2.Model, paths: Iterable[str]) -> dict[str,
             found[path] = _labels(message.labels, "model.labels")
         elif path == "retire_time":
             found["retire_ms"] = time_ms(message, "retire_time", path="model.")
+        elif path in ("ensemble", "cascade") and (message.HasField(path) or "composite" not in found):
+            found["composite"] = composite_from_proto(message)
     return found
 
 

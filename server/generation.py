@@ -8,17 +8,18 @@ import msgspec
 
 from naiad.adapters.base import Message, ResponseSchema, ToolChoice, ToolMode, ToolSpec
 from naiad.adapters.base import Request as ProviderRequest
-from naiad.server.attempts import MAX_ATTEMPTS, Task
+from naiad.adapters.tokens import estimate_offered
+from naiad.server.bounds import LONGEST_SCHEMA
 from naiad.server.conversation import tool_name
 from naiad.server.convert import enum_value, items, number, optional_count, optional_money, text
 from naiad.server.eligibility import Capability
 from naiad.server.engine import Query
 from naiad.server.errors import NaiadError
+from naiad.server.walk import MAX_ATTEMPTS, Task
 from naiad.v1 import content_pb2
 
 _MOST_TOOLS = 128
 _LONGEST_DESCRIPTION = 16_384
-_LONGEST_SCHEMA = 65_536
 _LONGEST_SCHEMAS = 524_288  # of all tools together
 _MOST_STOPS, _LONGEST_STOP = 4, 256
 _MOST_ATTEMPTS = 1_000
@@ -52,14 +53,18 @@ def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...], *
         capabilities.add(int(Capability.JSON_SCHEMA))
     if streams:
         capabilities.add(int(Capability.STREAMING))
+    tools, schema = _tools(options), _response_schema(options.response_json_schema)
+    input_tokens = query.needs.input_tokens
+    if not request.HasField("input_tokens"):  # what the caller counted holds, of everything
+        input_tokens += estimate_offered(tools, schema)
     return Task(
-        needs=query.needs._replace(capabilities=frozenset(capabilities)),
+        needs=query.needs._replace(capabilities=frozenset(capabilities), input_tokens=input_tokens),
         request=ProviderRequest(
             model="unset",
             messages=messages,
-            tools=_tools(options),
+            tools=tools,
             tool_choice=_tool_choice(options),
-            response_schema=_response_schema(options.response_json_schema),
+            response_schema=schema,
             max_output_tokens=optional_count(request, "max_output_tokens", 1),
             temperature=temperature,
             top_p=top_p,
@@ -132,7 +137,7 @@ def _schema(value: str, field: str, types: tuple[str, ...]) -> str:
     if not value:
         return value
     try:
-        schema = msgspec.json.decode(text(value, field, _LONGEST_SCHEMA))
+        schema = msgspec.json.decode(text(value, field, LONGEST_SCHEMA))
     except (msgspec.DecodeError, RecursionError):
         schema = None
     if not isinstance(schema, dict):

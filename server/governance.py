@@ -128,9 +128,14 @@ class Governance:
     # -- permitting ------------------------------------------------------------------------------------------------
 
     def ground(self, model: ModelPut, data_class: str) -> str:
-        """Return the entry of `allow` by which a class may go to a model, "" if it may not; ANY without rules."""
+        """Return the entry of `allow` by which a class may go to a model, "" if it may not; ANY without rules.
+
+        A model made of others sees nothing itself: each of its members is asked about when it is called.
+        """
         if not self.enforced:
             return ANY
+        if model.composite is not None:
+            return "its members"
         found = ""
         for entry in self._classes[: self._rank.get(data_class, len(self._classes) - 1) + 1]:
             found = next((allowed for allowed in entry.allow if fits(allowed, model)), "")

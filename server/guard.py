@@ -4,7 +4,8 @@ Who calls, for which tenant and in what role, comes from the credential only, an
 request is looked at. A method without a row in the table of roles cannot be served.
 
 The limit is our own: gRPC's pending queue is raised above it, because what gRPC sheds ends as a bare CANCELLED that
-clients take for their own. Refusals carry RetryInfo.
+clients take for their own. Refusals carry RetryInfo. Calls without a valid key are refused at once and counted nowhere,
+so that a flood of them does not make a good key OVERLOADED.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import grpc
+import msgspec
 import structlog
 from google.protobuf.message import Message
 
 from naiad.server.audit import Act, is_refusal
+from naiad.server.auditor import PEER, address_of
 from naiad.server.authorization import REQUIRED, Role
 from naiad.server.credentials import Caller
 from naiad.server.errors import NaiadError, not_implemented
@@ -164,10 +167,10 @@ class Guard:
         seldom_waits = name == "RouterService/Decide"  # only for a task class that is new, or where the setting says so
 
         async def call(request: Message | Received, context: grpc.aio.ServicerContext) -> Message:  # type: ignore[type-arg]
-            self.in_flight += 1
             caller = throttle = None
             try:
                 caller = self._caller(name, context)
+                self.in_flight += 1  # strangers take nobody's place
                 throttle = self._enter(name, role, caller)
                 left = self._admit(name, context)
                 work = handlers[caller.tenant](_read(request), context)
@@ -187,8 +190,9 @@ class Guard:
             finally:
                 if throttle is not None:
                     throttle.leave()
-                self.in_flight -= 1
-                self._left()
+                if caller is not None:
+                    self.in_flight -= 1
+                    self._left()
 
         return call
 
@@ -203,13 +207,13 @@ class Guard:
         role, finite = REQUIRED[name], name in _FINITE
 
         async def call(request: Message | Received, context: grpc.aio.ServicerContext) -> None:  # type: ignore[type-arg]
-            self.streams += not finite
-            self.in_flight += finite
             scope: asyncio.Timeout | None = None
             throttle: Throttle | None = None
             caller: Caller | None = None
             try:
                 caller = self._caller(name, context)
+                self.streams += not finite
+                self.in_flight += finite
                 throttle = self._enter(name, role, caller)
                 left = self._admit(name, context) if finite else self._admit_stream(name, context)
                 wanted = _read(request)
@@ -229,16 +233,20 @@ class Guard:
                     self._open.pop(scope, None)
                 if throttle is not None:
                     throttle.leave()
-                self.streams -= not finite
-                self.in_flight -= finite
-                self._left()
+                if caller is not None:
+                    self.streams -= not finite
+                    self.in_flight -= finite
+                    self._left()
 
         return call
 
     async def _refuse(self, context: Any, name: str, error: NaiadError, caller: Caller | None) -> NoReturn:
         if is_refusal(error.reason, error.metadata):
-            tenant, key = (None, "") if caller is None else (caller.tenant, caller.key_id)
-            self._audit(tenant, Act(action=f"naiad.v1.{name}", reason=error.reason, key=key, succeeded=False))
+            act = Act(action=f"naiad.v1.{name}", reason=error.reason, succeeded=False)
+            if caller is None:
+                self._audit(None, msgspec.structs.replace(act, facts={PEER: address_of(context.peer())}))
+            else:
+                self._audit(caller.tenant, msgspec.structs.replace(act, key=caller.key_id))
         await abort(context, error)
 
     def _stream_over(self, name: str, caller: Caller | None) -> NaiadError:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from naiad.server.composites import check_composite
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Journal, Request
@@ -56,6 +57,7 @@ class Inventory:
                     metadata={"model": wanted.name, "revision": known.revision},
                 )
             self._eligibility.governance.check_zones(wanted, "model.data_zone")
+            check_composite(wanted, self._part("model"))
             now = self._now_ms()
             entry = msgspec.structs.replace(
                 completed(wanted),
@@ -88,10 +90,17 @@ class Inventory:
             )
             if "data_zone" in changed:
                 self._eligibility.governance.check_zones(entry, "model.data_zone")
+            if bool(entry.composite) != bool(known.composite):
+                raise _made_otherwise(entry)
+            check_composite(entry, self._part("model"))
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 
         return await self._alone(change)
+
+    def _part(self, field: str) -> Callable[[str], ModelPut]:
+        """Return what finds a part of a composite; it raises NaiadError for one that is not there."""
+        return lambda name: self._catalog.model(name, field)
 
     async def delete_model(self, name: str, revision: int, request: Request) -> None:
         """Take a model out of the catalogue; what was learned of it is kept."""
@@ -238,6 +247,8 @@ class Inventory:
 
 def completed(model: ModelPut) -> ModelPut:
     """Return a model with what its name and the price list say where it says nothing itself."""
+    if model.composite is not None:
+        return model  # its parts have all that
     upstream = model.upstream_model or model.name.partition("/")[2]
     prices, window = model.prices, model.context_window
     if prices is None:
@@ -252,6 +263,15 @@ def completed(model: ModelPut) -> ModelPut:
         prices=prices,
         context_window=window,
     )
+
+
+def _made_otherwise(entry: ModelPut) -> NaiadError:
+    """Return the error for making a provider's model of others, or the reverse: the arm would be another one."""
+    rule = "what a model is, a provider's or made of others, is fixed"
+    return NaiadError(
+        "INVALID_COMBINATION", f"model {entry.name!r}: {rule}; create one of another name",
+        metadata={"rule": rule}, field="update_mask",
+    )  # fmt: skip
 
 
 def check_revision(resource: str, expected: int, actual: int) -> None:

@@ -20,11 +20,14 @@ import structlog
 
 from naiad.bandit.statistics import SCALE
 from naiad.server.audit import Act, Trail, act_of
+from naiad.server.cost_rows import CostRows
+from naiad.server.costs import Gathered
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, request_id_reused, storage_failed
 from naiad.server.folding import check_foldable, event_of, row_of
 from naiad.server.ledger import Entry
+from naiad.server.ratios import taught
 from naiad.server.records import Decided, Event, Head, decode, head_of
 from naiad.server.snapshot import dump
 from naiad.server.store.base import AuditRow, Batch, EventRow, KeyRow, ReplyRow, Store
@@ -100,6 +103,7 @@ class Journal:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._trail = Trail()
+        self._costs = CostRows(store)
         self._folded = asyncio.Event()  # pulses whenever events were folded
         self.failed = asyncio.Event()  # set when a commit failed: the server must stop
 
@@ -285,6 +289,7 @@ class Journal:
                     raise
                 item.error = error
                 log.error("work_failed", error=type(error).__name__, awaited=item.done is not None, exc_info=True)
+        await self._costs.settle(batch)
         return batch
 
     async def _load(self, items: list[_Item]) -> None:
@@ -309,6 +314,7 @@ class Journal:
             decided, head = item.decision
             self._sequence += 1
             batch.events.append(EventRow(self._sequence, *decided[1:]))
+            self._costs.moved.decided(head.uid, decided.workflow, head.task_class, head.model)
             item.committed.append((self._sequence, head))
             return
         request = item.request
@@ -318,13 +324,17 @@ class Journal:
             item.result = _replayed(known[request.request_id], request, item.reply_type)
             return
         reply, events, entry, digest = item.reply, item.events, None, request.digest if request else ""
+        moved = Gathered()
         if item.ticket is not None and item.work is not None:
-            amended = item.work(self._entry(item.ticket), self._recent(item.ticket.uid), self._sequence + 1)
+            before, choice = self._entry(item.ticket), self._recent(item.ticket.uid)
+            amended = item.work(before, choice, self._sequence + 1)
             reply, entry = amended.reply, amended.entry
             digest = "" if amended.no_store else digest
-            events = () if amended.event is None else (amended.event,)
+            events = () if amended.event is None else (taught(amended.event, choice),)
             for event in events:
                 check_foldable(self._engine, event)
+            if events:
+                moved.amended(before, entry, choice)
         # Everything is encoded before anything is numbered: what cannot be encoded leaves no gap.
         rows = [row_of(self._sequence + 1 + i, event) for i, event in enumerate(events)]
         kept = None
@@ -335,6 +345,7 @@ class Journal:
             batch.entries[entry.uid] = msgspec.json.encode(entry)
             self._keep(self._entries, entry.uid, entry)
             self._fresh.discard(entry.uid)
+        self._costs.moved.add(moved.rows)
         if kept is not None:
             batch.replies.append(kept)
             known[kept.request_id] = kept

@@ -20,6 +20,7 @@ from naiad.server.journal import Request
 from naiad.server.secret import Secret
 from naiad.server.store.base import Batch, KeyRow, Store, StoreCorrupt
 from naiad.server.throttle import Throttle
+from naiad.server.token_rate import TokenRate
 from naiad.server.turns import Turns
 
 ANYONE = Caller(0, Role.ADMIN)  # who calls a server on loopback that has no keys
@@ -86,6 +87,7 @@ class KeyRing:
         self._alone = Turns().take  # disk and memory must agree, also when a caller goes away
         self._used: dict[str, int] = {}  # key id -> ms, of this process
         self._throttles: dict[str, Throttle | None] = {}
+        self._token_rates: dict[str, TokenRate | None] = {}
         self.tenants = tenants
         self.writers: dict[int, Writer] = {}
         self.defaults = (0, 0)  # requests per minute and calls at a time, of keys that do not say; 0 is unbounded
@@ -149,6 +151,16 @@ class KeyRing:
             made = self._throttles[key_id] = Throttle(key_id, rate, calls) if key_id and (rate or calls) else None
             return made
 
+    def token_rate(self, key_id: str) -> TokenRate | None:
+        """Return the limit of a key's tokens, None where it has none."""
+        try:
+            return self._token_rates[key_id]
+        except KeyError:
+            key = self._keys.get(key_id)
+            limit = None if key is None else key.tokens_per_minute
+            made = self._token_rates[key_id] = None if limit is None else TokenRate(key_id, limit)
+            return made
+
     def listed(self, tenant: int, *, ended: bool) -> list[Key]:
         """Return a tenant's keys by id, ended ones too if so wished."""
         now_ms = self.now_ms()
@@ -184,8 +196,7 @@ class KeyRing:
                 wanted, key_id=key_id, tenant=caller.tenant, created_ms=self.now_ms(),
                 secret_hash=hash_of(self._pepper, secret.reveal()),
             )  # fmt: skip
-            facts = {"name": key.name, "role": key.role.name.lower()}
-            await self._put(caller, key, request, facts)
+            await self._put(caller, key, request, _facts(key))
             return key, secret
 
         return await self._alone(change)
@@ -286,6 +297,18 @@ class KeyRing:
         await self._writer(caller).keep([_row(self._shown(key))], act, request, Named(key.key_id))
         self._keys[key.key_id] = key
         self.changed()
+
+
+def _facts(key: Key) -> dict[str, object]:
+    """Return what the audit trail tells of a new key."""
+    facts: dict[str, object] = {"name": key.name, "role": key.role.name.lower()}
+    if key.models:
+        facts["allowed_models"] = ", ".join(key.models)
+    if key.tokens_per_minute is not None:
+        facts["tokens_per_minute"] = key.tokens_per_minute
+    if key.data_class:
+        facts["data_class"] = key.data_class
+    return facts
 
 
 def _key_of(row: KeyRow, tenants: Mapping[int, str]) -> Key:

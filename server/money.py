@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from naiad.adapters import pricing
 from naiad.adapters.base import Usage as AdapterUsage
 from naiad.server.records import Cost, Prices, PriceTier, Usage
@@ -80,6 +82,15 @@ def cost_of(usage: Usage, prices: Prices | None, billed: int | None = None) -> C
         billed=billed,
         price_version=prices.version,
     )
+
+
+def sum_of(costs: Iterable[Cost | None]) -> Cost:
+    """Return what several attempts cost together, as far as it is known."""
+    known = [cost for cost in costs if cost is not None]
+    parts = ("total", "input", "cached_input", "cache_write", "output", "request")
+    versions = sorted({cost.price_version for cost in known if cost.price_version})
+    sums = {part: sum(getattr(cost, part) for cost in known) for part in parts}
+    return Cost(**sums, price_version=", ".join(versions))
 
 
 def most_of(prices: Prices, input_tokens: int, output_tokens: int) -> int:

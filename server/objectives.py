@@ -141,16 +141,7 @@ def _no_list(field_name: str) -> NaiadError:
 
 
 def check_objective(spec: ObjectiveSpec, field_name: str = "objective") -> None:
-    """Raise NaiadError if a strategy is unknown here or a parameter lies outside its range."""
-    if spec.strategy is not None and spec.strategy not in list(Strategy):
-        raise NaiadError(
-            "NOT_IMPLEMENTED",
-            f"{field_name}.strategy {spec.strategy} is not implemented in this version of the server; "
-            f"use one of {', '.join(s.name for s in Strategy)}",
-            code="UNIMPLEMENTED",
-            metadata={"method": ""},
-            field=f"{field_name}.strategy",
-        )
+    """Raise NaiadError if a parameter lies outside its range."""
     bounds = {
         "usd_per_quality": (0.0, 1e6),
         "usd_per_second": (0.0, 1e6),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 KEY_VARIABLE = "NAIAD_KEY"
@@ -26,6 +27,12 @@ def keys_parser(keys: argparse.ArgumentParser, run: Callable[[argparse.Namespace
     create.add_argument("--name", default="", metavar="NAME", help="for people; default the role")
     create.add_argument("--requests-per-minute", type=positive, metavar="N", help="default the configuration's")
     create.add_argument("--concurrent-calls", type=positive, metavar="N", help="default the configuration's")
+    create.add_argument("--tokens-per-minute", type=tokens, metavar="N", help="default unbounded")
+    create.add_argument(
+        "--allowed-model", action="append", default=[], metavar="MODEL", dest="allowed_models",
+        help="a name, or a pattern with '*'; may be given several times; default all",
+    )  # fmt: skip
+    create.add_argument("--data-class", default="", metavar="CLASS", help="that its requests have at least")
     create.add_argument("--expire-days", type=days, metavar="DAYS", help="default never")
     listing = actions.add_parser("list", help="list the keys")
     listing.add_argument("--ended", action="store_true", help="also those that are revoked or expired")
@@ -48,6 +55,68 @@ def keys_parser(keys: argparse.ArgumentParser, run: Callable[[argparse.Namespace
         action.set_defaults(run=run)
 
 
+DIMENSIONS = ("workflow", "task-class", "model", "hour", "day")
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def costs_options(costs: argparse.ArgumentParser) -> None:
+    """Add the options of `naiad costs`."""
+    costs.add_argument(
+        "--by", action="append", choices=DIMENSIONS, help="by what to sum up; may come several times (default model)"
+    )
+    costs.add_argument("--since", type=moment, metavar="TIME", help="2026-11-30, 2026-11-30T08:00, 12h, 7d or 4w ago; "
+                       "default 30 days before the end")  # fmt: skip
+    costs.add_argument("--until", type=moment, metavar="TIME", help="in the same ways; default now")
+    costs.add_argument("--workflow", default="", metavar="NAME", help="only this workflow")
+    costs.add_argument("--task-class", default="", metavar="NAME", help="only this task class")
+    costs.add_argument("--model", default="", metavar="NAME", help="only this model; estimates no saving")
+    costs.add_argument(
+        "--baseline",
+        default="",
+        metavar="NAME",
+        help="compare with this model; default the best single one in hindsight",
+    )
+    costs.add_argument("--count", type=positive, default=50, metavar="N", help="rows shown at most (default 50)")
+    costs.add_argument("--json", action="store_true", help="print everything as JSON, in whole nano-USD")
+
+
+def import_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `naiad models import`."""
+    command.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="a list in JSON; without it the provider is asked"
+    )
+    command.add_argument(
+        "--endpoint", default="", metavar="NAME", help="the configured endpoint that serves the models"
+    )
+    command.add_argument(
+        "--provider",
+        default="",
+        metavar="NAME",
+        help="first part of the names of new models; default the endpoint's name",
+    )
+    command.add_argument(
+        "--add", action="append", default=[], metavar="NAME",
+        help="create this new model; may be a pattern (gpt-5*) and come several times",
+    )  # fmt: skip
+    command.add_argument("--dry-run", action="store_true", help="show what differs, and change nothing")
+
+
+def moment(text: str) -> datetime:
+    """Return a time, UTC unless it says otherwise: a date, a date with a time, or how long ago it was.
+
+    Raises ArgumentTypeError.
+    """
+    if text[:-1].isdecimal() and text[-1:] in _UNITS and len(text) < 7:
+        return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: give 2026-11-30, 2026-11-30T08:00 (UTC), or how long ago, as 12h, 7d or 4w"
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
 def folder(text: str) -> Path:
     """Return the path of a folder; raises ArgumentTypeError for what is none."""
     if not text or "\0" in text:
@@ -58,6 +127,11 @@ def folder(text: str) -> Path:
 def positive(text: str) -> int:
     """Return a whole number from 1 to 100,000; raises ArgumentTypeError."""
     return int(_within(text, 1, 100_000, "a whole number", whole=True))
+
+
+def tokens(text: str) -> int:
+    """Return a number of tokens from 1 to 2^40; raises ArgumentTypeError."""
+    return int(_within(text, 1, 1 << 40, "a whole number", whole=True))
 
 
 def days(text: str) -> float:

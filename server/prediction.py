@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import NamedTuple
 
 from naiad.bandit.belief import Belief
@@ -10,6 +11,7 @@ from naiad.bandit.objective import Predictions
 from naiad.bandit.spend import log_normal
 from naiad.bandit.statistics import Measure
 from naiad.server.catalog import Catalog, Rate
+from naiad.server.steps import Steps
 
 Moments = list[tuple[float, float]]  # (expected value, sd) of each model
 
@@ -17,9 +19,10 @@ Moments = list[tuple[float, float]]  # (expected value, sd) of each model
 class Predictor:
     """Turns beliefs and prices into predictions; keeps what does not depend on the request until a belief moves."""
 
-    def __init__(self, belief: Belief, catalog: Catalog) -> None:
+    def __init__(self, belief: Belief, catalog: Catalog, steps: Steps) -> None:
         self._belief = belief
         self._catalog = catalog
+        self._steps = steps
         self._moments: dict[tuple[int, Measure], tuple[Marginals, Moments]] = {}
         self._qualities: dict[int, _Quality] = {}
         self._used: dict[int, _Resources] = {}
@@ -60,19 +63,38 @@ class Predictor:
             or kept.tokens is not tokens
             or kept.seconds is not latency
             or kept.rates is not rates
+            or kept.steps != self._steps.version
         ):
-            few = [(rates[model], *tokens[model]) for model in models]
+            few = [self._use(task_class, model, tokens) for model in models]
             kept = self._used[task_class] = _Resources(
                 models=models,
                 tokens=tokens,
                 seconds=latency,
                 rates=rates,
-                costs=[(r.input, min(expected, r.output_limit), r.output, r.request) for r, expected, _ in few],
-                cost_sds=[(min(spread, r.output_limit), r.output) for r, _, spread in few],
+                steps=self._steps.version,
+                costs=[use.cost for use in few],
+                cost_sds=[use.spread for use in few],
                 latency=[latency[model][0] for model in models],
                 latency_sd=[latency[model][1] for model in models],
             )
         return kept
+
+    def _use(self, task_class: int, model: int, tokens: Moments) -> _Use:
+        """Return what a call of a model costs and how uncertain that is; of a composite, what its members cost."""
+        members = self._catalog.members.get(model)
+        if members is None:
+            rate, (expected, spread) = self._catalog.rates[model], tokens[model]
+            return _Use(
+                (rate.input, min(expected, rate.output_limit), rate.output, rate.request),
+                (min(spread, rate.output_limit), rate.output),
+            )
+        uses = [self._use(task_class, member, tokens) for member in members.models]
+        judge = None if members.judge is None else self._use(task_class, members.judge, tokens)
+        if not members.in_turn:
+            certain = [1.0] * len(uses)
+            return _together(uses, certain, judge, judged=certain)
+        shares = self._steps.reach(task_class, model, members.models)
+        return _together(uses, shares, judge, judged=shares[:-1])
 
     def output_tokens(self, task_class: int) -> Moments:
         """Return expected output tokens and their sd for every model in one class, before any limit."""
@@ -105,6 +127,34 @@ class _Quality(NamedTuple):
     contrast_sd: list[float]
 
 
+class _Use(NamedTuple):
+    """What a call costs, as `predict` takes it; prices in nano-USD."""
+
+    cost: tuple[float, float, float, float]  # price a token in, tokens out, their price, price of a request
+    spread: tuple[float, float]  # sd of tokens out, their price
+
+
+def _together(uses: list[_Use], shares: list[float], judge: _Use | None, *, judged: list[float]) -> _Use:
+    """Return what calls cost together, each made with a probability.
+
+    A judge reads the question and answers, and writes next to nothing. judged: shares of the answers that it reads; it
+    is asked once for all that is certain to come, and once for each that is not.
+    """
+    price = sum(share * use.cost[2] for share, use in zip(shares, uses, strict=True))
+    written = sum(share * use.cost[1] * use.cost[2] for share, use in zip(shares, uses, strict=True))
+    read = sum(share * use.cost[0] for share, use in zip(shares, uses, strict=True))
+    request = sum(share * use.cost[3] for share, use in zip(shares, uses, strict=True))
+    variance = sum(share * (use.spread[0] * use.spread[1]) ** 2 for share, use in zip(shares, uses, strict=True))
+    if judge is not None:
+        times = 1.0 if all(share == 1.0 for share in judged) else sum(judged)
+        read += judge.cost[0] * times
+        answers = sum(share * use.cost[1] for share, use in zip(judged, uses, strict=False))
+        request += judge.cost[0] * answers + judge.cost[3] * times
+    if not price:
+        return _Use((read, 0.0, 0.0, request), (0.0, 0.0))
+    return _Use((read, written / price, price, request), (sqrt(variance) / price, price))
+
+
 class _Resources(NamedTuple):
     """Tokens, prices and latency of a list of models in one class, as long as they are what these came from."""
 
@@ -116,3 +166,4 @@ class _Resources(NamedTuple):
     cost_sds: list[tuple[float, float]]  # sd of tokens out, their price; all prices in nano-USD
     latency: list[float]
     latency_sd: list[float]
+    steps: int  # version of the counts that composites' costs rest on

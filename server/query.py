@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from naiad.adapters import base
-from naiad.adapters.tokens import estimate_tokens
+from naiad.adapters.tokens import estimate_tokens, text_bytes
 from naiad.server.bounds import MOST_FEATURES
 from naiad.server.catalog import Catalog
 from naiad.server.conversation import has_image, messages_from_proto
@@ -24,6 +24,7 @@ from naiad.server.convert import (
 )
 from naiad.server.eligibility import Capability, Needs
 from naiad.server.engine import Query
+from naiad.server.identity import CALLER
 from naiad.server.records import ObjectiveSpec
 from naiad.v1 import catalog_pb2
 
@@ -43,19 +44,24 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
     allowed, wanted = message.allowed_models, message.required_capabilities
     capabilities = _capabilities(wanted) if wanted else _NONE
     messages: tuple[base.Message, ...] = ()
+    seen_bytes = 0
     if message.messages:
         messages = messages_from_proto(message.messages)
         if input_tokens is None:
             input_tokens = estimate_tokens(messages)
+            seen_bytes = text_bytes(messages)
         shown = _shown_by(messages)
         if shown:
             capabilities |= shown
-    request = request_of(method, message)
+    caller = CALLER.get(None)
+    narrow = () if caller is None else (caller.models, caller.data_class)
+    request = request_of(method, message, narrow if any(narrow) else ())
     query = Query(
         task_class=message.task_class,
         workflow=text_id(message.workflow, "workflow"),
         session=text_id(message.session_id, "session_id"),
         data_class=text_id(message.data_class, "data_class"),
+        caller_data_class="" if caller is None else caller.data_class,
         objective=objective_spec(message.objective) if message.HasField("objective") else _NO_OBJECTIVE,
         needs=Needs(
             input_tokens=input_tokens or 0,
@@ -63,6 +69,9 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
             explicit_output=explicit_output is not None,
             allowed=_allowed(allowed) if allowed else _NONE,
             capabilities=capabilities,
+            text_bytes=seen_bytes,
+            composites=method != "RouterService/Decide",
+            key_models=() if caller is None else caller.models,
         ),
         features=_features(message.features) if message.features else {},
         request_id=request.request_id,

@@ -57,6 +57,26 @@ class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     models: tuple[str, ...] | None = None  # names, the primary first; for FALLBACK
 
 
+class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an answer of a cascade's step must pass; exactly one of the first three is set."""
+
+    json_schema: str = ""  # JSON Schema, as text
+    pattern: str = ""  # regular expression that the answer's text must contain
+    judge: str = ""  # model that is asked for a score
+    threshold: float = 0.5  # the least score of the judge that passes
+
+
+class Composite(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model made of others: an ensemble, which asks them side by side, or a cascade, which asks them in turn."""
+
+    kind: int  # composites.Kind
+    members: tuple[str, ...]  # names of models; of a cascade in order, the cheapest first
+    aggregation: int = 0  # composites.Aggregation; of an ensemble
+    agree: int = 2  # answers that must agree; for first agreement
+    judge: str = ""  # model that picks the answer; for aggregation by a judge
+    check: Check | None = None  # of a cascade
+
+
 class ModelPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="model"):
     """A model was created, changed or deleted: the whole entry as it now is."""
 
@@ -77,6 +97,7 @@ class ModelPut(Record, frozen=True, kw_only=True, omit_defaults=True, tag="model
     origin: int = 0
     created_ms: int = 0
     config_digest: str = ""  # digest of the configuration's entry that was last applied
+    composite: Composite | None = None  # of a model that is made of others; it has no price and no endpoint of its own
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -190,6 +211,13 @@ class Limited(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     left: int | None = None  # of the allowance, nano-USD
 
 
+class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A session left its model."""
+
+    model: int  # that it had
+    why: int  # see sessions.Left
+
+
 class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
     """One choice with all that it rested on; the lists run over the eligible models in the order of the draw."""
 
@@ -209,6 +237,8 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     epoch: int = 0  # place in the log of the last change of the catalogue or the policy that it rested on
     objective: tuple[float, ...] = ()  # strategy and parameters in full, in the order of bandit.objective.Objective
     input_tokens: int = 0
+    text_bytes: int = 0  # UTF-8, where the input was estimated from it and is text alone
+    framing_tokens: int = 0  # of the estimate: what frames messages
     max_output_tokens: int = 0
     features: dict[str, float] = {}
     models: list[int] = []
@@ -224,9 +254,15 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     cost_sd: list[float] = []
     latency: list[float] = []  # seconds
     latency_sd: list[float] = []
+    price_in: list[int] = []  # nano-USD per million tokens, as `cost` rests on them
+    price_out: list[int] = []
+    price_request: list[int] = []  # nano-USD; empty where no request has a price of its own
+    price_version: str = ""  # of the prices of the one drawn
     rank: list[int] = []  # positions in `models`, in the order in which they were to be tried
     excluded: list[Exclusion] = []
     sticky: bool = False  # a session's earlier model was kept: not a draw, and not for off-policy estimates
+    session_saving: float = 0.0  # nano-USD by which the cost of the session's model is lower, its prompt being cached
+    moved: Moved | None = None
     floor_met: bool = True
     budget: Budget | None = None  # with it `cost` is corrected by the bills before
     limits: Limited | None = None
@@ -248,12 +284,14 @@ class Head(NamedTuple):
     at_ms: int
     session: str
     hold: Hold | None = None
+    input_tokens: int = 0
 
 
 def head_of(decided: Decided) -> Head:
     """Return what folding needs of a choice: the rest of it need not stay in memory."""
     return Head(
-        decided.uid, decided.task_class, decided.model, decided.ordinal, decided.at_ms, decided.session, decided.hold
+        decided.uid, decided.task_class, decided.model, decided.ordinal, decided.at_ms, decided.session, decided.hold,
+        decided.input_tokens,
     )  # fmt: skip
 
 
@@ -368,6 +406,8 @@ class OutcomeReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag
     changes: tuple[Change, ...] = ()
     workflow: str = ""
     hold: Hold | None = None  # what was held for it, 0 nano-USD for an attempt beyond the first of a hold
+    text_bytes: int = 0  # UTF-8, of a request that was text alone and whose tokens were counted: see `ratios`
+    text_tokens: int = 0  # that the model counted for them, without those that frame messages
 
 
 class FeedbackReported(Record, frozen=True, kw_only=True, omit_defaults=True, tag="feedback"):

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from naiad.bandit.statistics import SCALE
 from naiad.server.bounds import MOST_INT64, plain
 from naiad.server.catalog import Catalog
+from naiad.server.composition import composite_to_proto
 from naiad.server.engine import Decision
 from naiad.server.ledger import USER_SOURCE, AttemptEntry, Entry, feedback_id_of, learned
 from naiad.server.records import (
@@ -27,6 +28,7 @@ from naiad.server.records import (
     Rating,
     TaskClassPut,
 )
+from naiad.server.sessions import Left
 from naiad.v1 import (
     catalog_pb2,
     content_pb2,
@@ -121,14 +123,8 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
                 metadata={"task_class": created},
             )
         )
-    if record.sticky:
-        found.append(
-            decision_pb2.Notice(
-                code=decision_pb2.NOTICE_CODE_STICKY_SESSION,
-                message="the session's earlier model was kept; this decision did not explore",
-                metadata={"session_id": record.session},
-            )
-        )
+    if record.sticky or record.moved is not None:
+        found.append(_session(catalog, record))
     if record.budget is not None and record.budget.short:
         amount, scope = plain(record.budget.usd_per_request), record.budget.scope
         found.append(
@@ -161,6 +157,32 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
             )
         )
     return found
+
+
+def _session(catalog: Catalog, record: Decided) -> decision_pb2.Notice:
+    """Return what became of the model that a session had."""
+    model = catalog.models[record.model].name
+    if record.moved is None:
+        facts = {"session_id": record.session, "model": model}
+        if record.session_saving:
+            facts["saving_nano_usd"] = str(round(record.session_saving))
+        return decision_pb2.Notice(
+            code=decision_pb2.NOTICE_CODE_STICKY_SESSION,
+            message="the session's earlier model was kept; this decision did not explore",
+            metadata=facts,
+        )
+    before, why = catalog.models[record.moved.model].name, Left(record.moved.why)
+    said = {
+        Left.INELIGIBLE: "may not be used for this request"
+        + next((f" ({e.detail})" for e in record.excluded if e.model == record.moved.model), ""),
+        Left.BETTER: "is surely not the best any more, what its provider's prompt cache saves counted",
+        Left.ALLOWANCE: "is below the quality floor, and the day's allowance does not pay for another turn",
+    }
+    return decision_pb2.Notice(
+        code=decision_pb2.NOTICE_CODE_SESSION_MOVED,
+        message=f"the session left its model: {before} {said[why]}; {model} was drawn",
+        metadata={"session_id": record.session, "from": before, "model": model, "reason": why.name.lower()},
+    )
 
 
 def _limited(catalog: Catalog, limits: Limited) -> list[decision_pb2.Notice]:
@@ -357,6 +379,8 @@ def model(entry: ModelPut) -> catalog_pb2.Model:
     )
     if entry.retire_ms is not None:
         message.retire_time.CopyFrom(timestamp(entry.retire_ms))
+    if entry.composite is not None:
+        composite_to_proto(entry.composite, message)
     return message
 
 

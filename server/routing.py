@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
-from naiad.server.attempts import Asking, Done, Task
+from naiad.server.cache import Cache
 from naiad.server.completion import ALL_FAILED, Completer, Completion
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import UID_TIME_SHIFT, Decision, Engine, Query
@@ -21,11 +21,19 @@ from naiad.server.journal import Journal, Request
 from naiad.server.records import Budget, Decided, Released, decode
 from naiad.server.store.base import DecisionFilter, Store
 from naiad.server.streaming import Event, Pipe, Streamed
+from naiad.server.token_rate import Charge, TokenRates
+from naiad.server.walk import Asking, Done, Task
 
 log = structlog.get_logger(__name__)
 
 WINDOW_S = 600  # how long a repeated Decide or Complete gets the reply it had
 _WINDOW_ITEMS = 50_000
+# Refusals of a completion before any call was made; after others its tokens count as they were reserved.
+NOTHING_SENT = frozenset({
+    "NO_ELIGIBLE_MODEL", "MODELS_UNAVAILABLE", "BUDGET_EXHAUSTED", "UNKNOWN_MODEL", "MODEL_DELETED",
+    "UNKNOWN_TASK_CLASS", "TASK_CLASS_DELETED", "UNKNOWN_FEATURE", "UNKNOWN_DATA_CLASS", "OBJECTIVE_NOT_ALLOWED",
+    "NOT_IMPLEMENTED",
+})  # fmt: skip
 Value = TypeVar("Value")
 
 
@@ -100,21 +108,25 @@ class Routing:
         inventory: Inventory,
         completer: Completer,
         *,
+        cache: Cache | None = None,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
         uniform: Callable[[], float],
         create_task_classes: bool = True,
         decide_waits: bool = False,
+        tokens: TokenRates | None = None,
     ) -> None:
         self.engine = engine
         self._journal = journal
         self._inventory = inventory
         self._completer = completer
+        self._cache = cache
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._uniform = uniform
         self._create = create_task_classes
         self._waits = decide_waits
+        self.tokens = tokens or TokenRates(lambda _: None, monotonic)
         self._short: set[tuple[str, int | str]] = set()  # budgets that were warned of
         self._decisions: Window[int] = Window(monotonic)  # unique numbers
         self._deciding: dict[str, tuple[str, asyncio.Future[Decision]]] = {}  # request ids under way
@@ -136,7 +148,7 @@ class Routing:
         if query.request_id:
             kept = self._decisions.find(method, query.request_id, query.request_digest)
             if kept is not None:
-                return await self._again(kept)
+                return await self._again(kept, query)
         if not query.task_class:
             query = msgspec.structs.replace(query, task_class=UNCLASSIFIED)
         known = self.engine.catalog.find_task_class(query.task_class) is not None
@@ -168,14 +180,32 @@ class Routing:
     def _keep(self, query: Query, decision: Decision) -> None:
         self._decisions.keep(query.request_id, query.request_digest, decision.record.uid)
 
-    async def _again(self, uid: int) -> Decision:
-        """Return the decision that a request was given before."""
+    async def _again(self, uid: int, query: Query) -> Decision:
+        """Return the decision that a request was given before; raises NaiadError where the key permits less."""
         record = await self._journal.decided(uid)
         if record is None:
             raise RuntimeError(f"decision {uid} was given and is not known")
+        if query.needs.key_models and query.key_id != record.key:  # of some data not even a digest is left to compare
+            raise request_id_reused(query.request_id, "RouterService/Decide")
         return Decision(self.engine.decision_id(record), record)
 
     async def _decide(self, query: Query) -> Decision:
+        charge = self._admitted(query)
+        try:
+            decision = await self._decide_in_time(query)
+        except (NaiadError, asyncio.CancelledError):
+            if charge is not None:
+                charge.settle(0)
+            raise
+        if charge is not None:
+            self.tokens.expect(decision.record.uid, charge)
+        return decision
+
+    def _admitted(self, query: Query) -> Charge | None:
+        """Charge the tokens that a caller's own call may use to its key; raises NaiadError."""
+        return self.tokens.admit(query.key_id, query.needs) if query.calls else None
+
+    async def _decide_in_time(self, query: Query) -> Decision:
         created = False
         if self.engine.catalog.find_task_class(query.task_class) is None and (
             self._create or query.task_class == UNCLASSIFIED
@@ -195,8 +225,16 @@ class Routing:
         return decision
 
     def _choose(self, query: Query) -> Decision:
-        decision = self._decision(query, created=False)
+        charge = self._admitted(query)
+        try:
+            decision = self._decision(query, created=False)
+        except NaiadError:
+            if charge is not None:
+                charge.settle(0)
+            raise
         self._journal.record(decision.record)
+        if charge is not None:
+            self.tokens.expect(decision.record.uid, charge)
         return decision
 
     def _decision(self, query: Query, created: bool) -> Decision:
@@ -276,10 +314,27 @@ class Routing:
         self, query: Query, task: Task, request: Request, timeout_s: float, asking: Asking | None
     ) -> Completion:
         began = self._monotonic()
+        place = None if self._cache is None else self._cache.place(query, task)
+        if self._cache is not None and place is not None:
+            kept = self._cache.find(place)
+            if kept is not None:
+                return kept
         plain = msgspec.structs.replace(query, request_id="", request_digest="", calls=False)
-        decision = await self.decide(plain, request.method)
-        left = timeout_s - (self._monotonic() - began)
-        return await self._completer.complete(decision, task, request, timeout_s=left, asking=asking)
+        charge = self.tokens.admit(query.key_id, query.needs)
+        try:
+            decision = await self.decide(plain, request.method)
+            left = timeout_s - (self._monotonic() - began)
+            completion = await self._completer.complete(decision, task, request, timeout_s=left, asking=asking)
+        except NaiadError as error:
+            if charge is not None and error.reason in NOTHING_SENT:
+                charge.settle(0)
+            raise
+        if charge is not None:
+            used = (outcome.usage for _, outcome in completion.attempts)
+            charge.settle(sum((usage.input_tokens or 0) + (usage.output_tokens or 0) for usage in used))
+        if self._cache is not None and place is not None:
+            self._cache.keep(place, completion)
+        return completion
 
     def ticket(self, decision_id: str, field: str = "decision_id") -> Ticket:
         """Return what a decision id says; raises NaiadError for one that is not ours."""

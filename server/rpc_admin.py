@@ -53,7 +53,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         self._config = config
         self._budgets = budgets
         self._now_ms = now_ms
-        self._keys = Keys(keys)
+        self._keys = Keys(keys, engine)
 
     async def CreateKey(self, request: Any, context: Any) -> admin_service_pb2.CreateKeyResponse:
         """Make a key."""

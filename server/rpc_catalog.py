@@ -15,14 +15,16 @@ from naiad.server.entries import (
 )
 from naiad.server.inventory import Inventory
 from naiad.server.paging import slice_page
+from naiad.server.rpc_listing import ProviderModels
 from naiad.v1 import catalog_service_pb2, catalog_service_pb2_grpc
 
 
 class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
     """Models and task classes."""
 
-    def __init__(self, catalog: Catalog, inventory: Inventory, tenant: int) -> None:
+    def __init__(self, catalog: Catalog, inventory: Inventory, tenant: int, listing: ProviderModels) -> None:
         self._tenant = tenant
+        self._listing = listing
         self._catalog = catalog
         self._inventory = inventory
 
@@ -62,6 +64,10 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         wanted = model_name(request.name, "name")
         await self._inventory.delete_model(wanted, request.revision, request_of("CatalogService/DeleteModel", request))
         return catalog_service_pb2.DeleteModelResponse()
+
+    async def ListProviderModels(self, request: Any, context: Any) -> catalog_service_pb2.ListProviderModelsResponse:
+        """Ask a provider for its models."""
+        return await self._listing.list(request, context.time_remaining())
 
     async def CreateTaskClass(self, request: Any, context: Any) -> catalog_service_pb2.CreateTaskClassResponse:
         """Add a task class."""

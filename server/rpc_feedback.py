@@ -37,12 +37,16 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
     async def ReportOutcome(self, request: Any, context: Any) -> feedback_service_pb2.ReportOutcomeResponse:
         """Record the facts of one attempt."""
         ticket = self._routing.ticket(request.decision_id)
+        report = outcome_from_proto(request)
         receipt = await self._feedback.report_outcome(
             ticket,
             request.decision_id,
-            outcome_from_proto(request),
+            report,
             request_of("FeedbackService/ReportOutcome", request),
         )
+        usage = report.outcome.usage
+        if usage.input_tokens is not None and usage.output_tokens is not None:
+            self._routing.tokens.reported(ticket.uid, usage.input_tokens + usage.output_tokens)
         return feedback_service_pb2.ReportOutcomeResponse(
             attempt_id=receipt.attempt, cost=render.cost(receipt.cost), sequence=receipt.sequence
         )

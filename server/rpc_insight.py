@@ -23,6 +23,8 @@ from naiad.server.paging import decode, encode, page_size, slice_page
 from naiad.server.records import Decided, Limited, ObjectiveSpec
 from naiad.server.records import decode as decode_event
 from naiad.server.routing import Routing
+from naiad.server.rpc_costs import CostReports
+from naiad.server.sessions import Left
 from naiad.server.store.base import DecisionFilter, EventRow, Store
 from naiad.v1 import insight_pb2, insight_service_pb2, insight_service_pb2_grpc
 
@@ -33,12 +35,13 @@ _FLOORED = (Strategy.COST_OPTIMIZED, Strategy.LATENCY_OPTIMIZED)
 class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
     """Beliefs, arms and records of decisions."""
 
-    def __init__(self, routing: Routing, journal: Journal, store: Store, feed: ArmsFeed) -> None:
+    def __init__(self, routing: Routing, journal: Journal, store: Store, feed: ArmsFeed, costs: CostReports) -> None:
         self._routing = routing
         self._journal = journal
         self._engine = routing.engine
         self._store = store
         self._feed = feed
+        self._costs = costs
 
     async def ListArms(self, request: Any, context: Any) -> insight_service_pb2.ListArmsResponse:
         """List what is known of every arm, by task class and model."""
@@ -90,6 +93,10 @@ class InsightServicer(insight_service_pb2_grpc.InsightServiceServicer):
             )
         record.decision_id = request.decision_id
         return insight_service_pb2.GetDecisionResponse(decision=record)
+
+    async def GetCostReport(self, request: Any, context: Any) -> insight_service_pb2.GetCostReportResponse:
+        """Sum up what was spent."""
+        return await self._costs.report(request)
 
     async def ListDecisions(self, request: Any, context: Any) -> insight_service_pb2.ListDecisionsResponse:
         """List decisions in brief, newest first."""
@@ -166,9 +173,13 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
         excluded=render.exclusions(catalog, record.excluded),
         model_ordinal=record.ordinal,
         sticky=record.sticky,
+        session_moved_from="" if record.moved is None else catalog.models[record.moved.model].name,
+        session_moved_reason="" if record.moved is None else Left(record.moved.why).name.lower(),
+        session_saving_nano_usd=round(record.session_saving),
         create_time=render.timestamp(record.at_ms),
         decide_duration=render.duration(record.took_us / 1e6),
         sequence=row.sequence,
+        price_version=record.price_version,
     )
     budget = record.budget
     money = 0.0  # what the budget adds to a dollar, where utilities are in money

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from naiad.server import render
 from naiad.server.authorization import Role
+from naiad.server.bounds import MOST_TOKENS
+from naiad.server.catalog import Catalog
 from naiad.server.convert import (
+    LONG,
     duration_s,
     enum_value,
+    items,
+    model_name,
     number,
     optional_count,
     request_of,
@@ -17,7 +23,10 @@ from naiad.server.convert import (
     time_ms,
 )
 from naiad.server.credentials import Key
-from naiad.server.errors import NaiadError, not_implemented
+from naiad.server.eligibility import named_by
+from naiad.server.engine import Engine
+from naiad.server.errors import NaiadError, unknown_model
+from naiad.server.governance import Governance
 from naiad.server.identity import CALLER
 from naiad.server.keyring import KeyRing
 from naiad.server.paging import slice_page
@@ -28,15 +37,13 @@ MOST_A_MINUTE, MOST_AT_A_TIME = 1_000_000, 100_000
 DAY_S = 86_400.0
 LONGEST_GRACE_S = 30 * DAY_S
 _LONGEST_REASON = 4_000
+_MOST_MODELS = 100  # names and patterns of a key
+_PATTERN = re.compile(r"[A-Za-z0-9*][A-Za-z0-9*._:/-]*\Z")
 
 
-def wanted_key(request: Any, now_ms: int) -> Key:
+def wanted_key(request: Any, now_ms: int, catalog: Catalog, governance: Governance) -> Key:
     """Return what CreateKey asks for; raises NaiadError."""
     role = enum_value(request.role, admin_pb2.KeyRole, "role")
-    if request.allowed_models:
-        raise not_implemented("a key's allowed_models", "allowed_models")
-    if request.HasField("tokens_per_minute"):
-        raise not_implemented("a key's tokens_per_minute", "tokens_per_minute")
     expires_ms = time_ms(request, "expire_time")
     if expires_ms is not None and expires_ms <= now_ms:
         raise NaiadError(
@@ -49,8 +56,42 @@ def wanted_key(request: Any, now_ms: int) -> Key:
         role=Role(role),
         requests_per_minute=optional_count(request, "requests_per_minute", 1, most=MOST_A_MINUTE),
         concurrent_calls=optional_count(request, "concurrent_calls", 1, most=MOST_AT_A_TIME),
+        tokens_per_minute=optional_count(request, "tokens_per_minute", 1, most=MOST_TOKENS),
+        models=_models(request.allowed_models, catalog),
+        data_class=_data_class(request.data_class, governance),
         expires_ms=expires_ms,
     )  # fmt: skip
+
+
+def _models(patterns: Any, catalog: Catalog) -> tuple[str, ...]:
+    """Return the names and patterns of models that a key permits; raises NaiadError for one that fits no model."""
+    for index, pattern in enumerate(items(patterns, "allowed_models", _MOST_MODELS)):
+        where = f"allowed_models[{index}]"
+        if "*" not in pattern:
+            catalog.model(model_name(pattern, where), where)
+            continue
+        if len(pattern) > LONG or not _PATTERN.match(pattern):
+            rule = f"as a model's name, with '*' for any characters, at most {LONG} characters"
+            raise NaiadError(
+                "INVALID_ID", f"{where} is {pattern[:60]!r} ({len(pattern)} characters); the rule is: {rule}",
+                metadata={"value": pattern[:60], "rule": rule}, field=where,
+            )  # fmt: skip
+        if not any(named_by((pattern,), model.name) for model in catalog.live):
+            raise unknown_model(pattern, (model.name for model in catalog.live), where)
+    return tuple(dict.fromkeys(patterns))
+
+
+def _data_class(name: str, governance: Governance) -> str:
+    """Return the least data class of a key; raises NaiadError for one that is not configured."""
+    text_id(name, "data_class")
+    if name and not governance.enforced:
+        raise NaiadError(
+            "UNKNOWN_DATA_CLASS",
+            f"data_class is {name[:64]!r}, and there are no data classes; configure [[data_classes]], or leave it out",
+            metadata={"value": name, "nearest": ""}, field="data_class",
+        )  # fmt: skip
+    governance.check_class(name, "data_class")
+    return name
 
 
 def message_of(key: Key, tenants: dict[int, str]) -> admin_pb2.ApiKey:
@@ -58,6 +99,7 @@ def message_of(key: Key, tenants: dict[int, str]) -> admin_pb2.ApiKey:
     message = admin_pb2.ApiKey(
         key_id=key.key_id, name=key.name, role=key.role.value, tenant=tenants[key.tenant],  # type: ignore[arg-type]
         requests_per_minute=key.requests_per_minute, concurrent_calls=key.concurrent_calls,
+        tokens_per_minute=key.tokens_per_minute, allowed_models=key.models, data_class=key.data_class,
     )  # fmt: skip
     for field, at_ms in (
         ("create_time", key.created_ms), ("expire_time", key.expires_ms), ("revoke_time", key.revoked_ms),
@@ -71,8 +113,9 @@ def message_of(key: Key, tenants: dict[int, str]) -> admin_pb2.ApiKey:
 class Keys:
     """What the key RPCs do, for the tenant of whoever calls."""
 
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, engine: Engine) -> None:
         self._ring = ring
+        self._engine = engine
 
     def _message(self, key: Key) -> admin_pb2.ApiKey:
         return message_of(key, self._ring.tenants)
@@ -80,7 +123,9 @@ class Keys:
     async def create(self, request: Any) -> admin_service_pb2.CreateKeyResponse:
         """Make a key."""
         asked = request_of("AdminService/CreateKey", request)
-        key, secret = await self._ring.create(CALLER.get(), wanted_key(request, self._ring.now_ms()), asked)
+        governance = self._engine.eligibility.governance
+        wanted = wanted_key(request, self._ring.now_ms(), self._engine.catalog, governance)
+        key, secret = await self._ring.create(CALLER.get(), wanted, asked)
         return admin_service_pb2.CreateKeyResponse(key=self._message(key), secret=_shown(secret))
 
     def list(self, request: Any) -> admin_service_pb2.ListKeysResponse:

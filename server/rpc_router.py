@@ -10,7 +10,6 @@ import msgspec
 
 from naiad.adapters.base import Delta, FinishReason, Message, TextDelta, TextPart, ToolCallDelta, ToolCallPart
 from naiad.server import render
-from naiad.server.attempts import Task
 from naiad.server.completion import Completion
 from naiad.server.convert import enum_value
 from naiad.server.engine import Query
@@ -18,8 +17,10 @@ from naiad.server.generation import task_from_proto
 from naiad.server.journal import Request
 from naiad.server.pii import Detector
 from naiad.server.query import query_from_proto
+from naiad.server.records import Outcome
 from naiad.server.routing import Routing
 from naiad.server.streaming import Began
+from naiad.server.walk import Task
 from naiad.v1 import content_pb2, decision_pb2, router_service_pb2, router_service_pb2_grpc
 
 _FINISH = {
@@ -131,7 +132,8 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     def _completed(self, completion: Completion) -> router_service_pb2.CompleteResponse:
         catalog = self._routing.engine.catalog
         record = completion.decision.record
-        answered = completion.attempts[-1][1]
+        nothing = Outcome(model=completion.model.model, ordinal=0)  # was used for an answer that was kept
+        answered = completion.attempts[-1][1] if completion.attempts else nothing
         response = router_service_pb2.CompleteResponse(
             decision_id=completion.decision.decision_id,
             attempt_id=completion.attempt,
@@ -139,7 +141,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             answer=_answer(completion),
             finish_reason=_FINISH.get(completion.answer.finish, content_pb2.FINISH_REASON_UNSPECIFIED),
             usage=render.usage(answered),
-            cost=render.cost(answered.cost),
+            cost=render.cost(completion.cost),
             total_cost_nano_usd=sum(o.cost.total for _, o in completion.attempts if o.cost),
             attempts=[render.attempt(catalog, attempt, outcome) for attempt, outcome in completion.attempts],
             propensity=record.propensity,
@@ -147,14 +149,14 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             excluded=render.exclusions(catalog, record.excluded),
             policy_version=record.policy,
             task_class=catalog.task_classes[record.task_class].name,
-            notices=render.notices_of(catalog, record),
+            notices=render.notices_of(catalog, record) if completion.age_s is None else [_cached(completion.age_s)],
         )
         for sentence in completion.answer.notices:
             code = decision_pb2.NOTICE_CODE_UNSPECIFIED
             if completion.model.endpoint == "replay":
                 code = decision_pb2.NOTICE_CODE_REPLAYED_ANSWER
             response.notices.add(code=code, message=sentence, metadata={"model": completion.model.name})
-        if completion.model.model != record.model:
+        if completion.model.model != record.model and completion.age_s is None:
             first = catalog.models[record.model].name
             why = next((e.detail for e in completion.passed_over if e.model == record.model), "")
             response.notices.add(
@@ -163,6 +165,16 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
                 metadata={"first_choice": first, "model": completion.model.name},
             )
         return response
+
+
+def _cached(age_s: float) -> decision_pb2.Notice:
+    """Return the notice of an answer that was given before."""
+    return decision_pb2.Notice(
+        code=decision_pb2.NOTICE_CODE_CACHED_ANSWER,
+        message=f"the answer was made {age_s:.0f} s ago for an identical request, and kept; nothing was called, and "
+        "decision_id and attempt_id are those of that request",
+        metadata={"age_s": f"{age_s:.3f}"},
+    )
 
 
 def _answer(completion: Completion) -> content_pb2.Message:

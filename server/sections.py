@@ -124,6 +124,31 @@ class LearningSection(_Section, kw_only=True, frozen=True):
     drift: DriftSection = DriftSection()
 
 
+class CheckSection(_Section, kw_only=True, frozen=True):
+    """[models.cascade.check]: what an answer must pass; exactly one of the first three."""
+
+    json_schema: str = ""
+    pattern: str = ""
+    judge: str = ""
+    threshold: float = 0.5
+
+
+class EnsembleSection(_Section, kw_only=True, frozen=True):
+    """[models.ensemble]: members that are asked side by side."""
+
+    members: list[str]
+    aggregation: str
+    judge: str = ""
+    agree: int = 2
+
+
+class CascadeSection(_Section, kw_only=True, frozen=True):
+    """[models.cascade]: members that are asked in turn, until a check accepts an answer."""
+
+    members: list[str]
+    check: CheckSection
+
+
 class ModelSection(_Section, kw_only=True, frozen=True):
     """[[models]]: one model of the inventory. Prices in USD per million tokens."""
 
@@ -141,6 +166,9 @@ class ModelSection(_Section, kw_only=True, frozen=True):
     data_zone: str = ""
     disabled: bool = False
     labels: dict[str, str] = {}
+    retire_date: str = ""
+    ensemble: EnsembleSection | None = None
+    cascade: CascadeSection | None = None
 
 
 class TaskClassSection(_Section, kw_only=True, frozen=True):
@@ -151,6 +179,22 @@ class TaskClassSection(_Section, kw_only=True, frozen=True):
     data_class: str = ""
     objective: ObjectiveSection = ObjectiveSection()
     labels: dict[str, str] = {}
+    cache_s: float = 0.0
+
+
+class CacheSection(_Section, kw_only=True, frozen=True):
+    """[cache]: how much is kept of the answers of task classes with cache_s, for each tenant."""
+
+    entries: int = 10_000
+    mib: int = 64
+
+
+class SessionsSection(_Section, kw_only=True, frozen=True):
+    """[sessions]: how much of sessions is kept, for each tenant, and how long providers keep their prompts."""
+
+    entries: int = 100_000
+    idle_s: float = 3600.0
+    prompt_cache_s: float = 300.0
 
 
 class WorkflowSection(_Section, kw_only=True, frozen=True):
@@ -233,6 +277,8 @@ class File(_Section, kw_only=True, frozen=True):
     data_classes: list[DataClassSection] = []
     models: list[ModelSection] | None = None
     task_classes: list[TaskClassSection] = []
+    cache: CacheSection = CacheSection()
+    sessions: SessionsSection = SessionsSection()
     workflows: list[WorkflowSection] = []
     spending: SpendingSection = SpendingSection()
     budgets: list[BudgetSection] = []

@@ -14,9 +14,10 @@ from naiad.server import ceilings, spending
 from naiad.server.budgets import State
 from naiad.server.engine import Engine
 from naiad.server.records import DriftAlarmed, ModelPut, PolicySet, TaskClassPut
+from naiad.server.sessions import Turn
 from naiad.server.traffic import ArmTraffic
 
-REDUCER_VERSION = 3  # grows when the same log would fold to another state; older snapshots are then ignored
+REDUCER_VERSION = 4  # grows when the same log would fold to another state; older snapshots are then ignored
 
 
 class CorruptSnapshot(Exception):
@@ -34,12 +35,14 @@ class _State(msgspec.Struct, kw_only=True):
     caps: tuple[list[tuple[int, int]], int]  # under which raters have cells of their own
     arms: list[tuple[int, int, int, int, int, int]]
     recent: list[tuple[int, list[int]]]
-    sessions: list[tuple[str, int]]
+    sessions: list[tuple[str, Turn]]
+    steps: list[tuple[int, int, int, int]] = []  # (task class, cascade, member, times asked)
     alarms: list[DriftAlarmed] = []  # for display; what they do to evidence is in the statistics
     watches: list[WatchState] = []  # advisory
     budgets: list[State] = []  # advisory: without it a budget begins anew
     spending: spending.State | None = None  # advisory, too
     ceilings: ceilings.State | None = None
+    ratios: list[tuple[int, int, int]] = []  # model, bytes, tokens
 
 
 def dump(engine: Engine) -> bytes:
@@ -56,12 +59,14 @@ def dump(engine: Engine) -> bytes:
         caps=_caps(engine),
         arms=[(*key, a.pulls, a.attempts, a.failures, a.last_pull_ms) for key, a in sorted(traffic.arms.items())],
         recent=[(key, list(models)) for key, models in sorted(traffic.recent.items())],
-        sessions=engine.sessions(),
+        steps=[(*key, count) for key, count in sorted(engine.steps.asked.items())],
+        sessions=engine.sessions.state(),
         alarms=[alarm for _, alarms in sorted(engine.drift.alarms.items()) for alarm in alarms],
         watches=engine.drift.state(),
         budgets=engine.budgets.state(),
         spending=engine.spending.state(),
         ceilings=engine.ceilings.state(),
+        ratios=engine.ratios.state(),
     )
     body = msgspec.json.encode(state)
     return hashlib.sha256(body).digest() + body
@@ -91,11 +96,13 @@ def load(engine: Engine, data: bytes) -> None:
         traffic.pulls[task_class_id] += pulls
     for task_class_id, models in state.recent:
         traffic.recent[task_class_id] = deque(models, maxlen=100)
+    engine.steps.restore(state.steps)
     engine.restore(statistics, state.last_uid, state.sessions)
     engine.drift.restore(state.alarms, state.watches)
     engine.budgets.restore(state.budgets)
     if state.spending is not None:
         engine.spending.restore(state.spending)
+    engine.ratios.restore(state.ratios)
     if state.ceilings is not None:
         engine.ceilings.restore(state.ceilings)
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from naiad.adapters.base import Answer, Delta, Finished, Request, TextDelta
-from naiad.server.attempts import ReaderStalled, Walk
+from naiad.adapters.streams import deltas_of
 from naiad.server.egress import Egress, Kind
 from naiad.server.eligibility import Permit
 from naiad.server.engine import Decision
 from naiad.server.records import ModelPut, Outcome
+from naiad.server.walk import ReaderStalled, Walk
 
 ROOM = 64 * 1024  # bytes that may wait to be read
 STALLED_S = 2.0
@@ -120,6 +121,12 @@ class Streamed:
         """Announce the attempt."""
         self.spoken, self.first_s = False, None
         self._pipe.announce(Began(walk.decision, name, model, walk.made[-1] if walk.made else None))
+
+    async def pass_on(self, answer: Answer) -> None:
+        """Pass on a whole answer, piece by piece."""
+        for delta in deltas_of(answer.parts):
+            self.spoken = True
+            await self._pipe.put(delta)
 
     async def ask(
         self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: Request, *,

@@ -1,14 +1,24 @@
-"""The server's side of TLS: its files are read and checked at the start, so that a wrong one is told by its name."""
+"""The server's side of TLS: its files are read and checked at the start, so that a wrong one is told by its name.
+
+When they change, new connections get the new ones; connections that are open stay as they are. Files that cannot be
+used change nothing: the server goes on with those that it has, and says so once for each change.
+"""
 
 from __future__ import annotations
 
+import os
 import ssl
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+import structlog
 
 from naiad.server.sections import ConfigError, TlsSection
+
+log = structlog.get_logger(__name__)
+Look = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +29,69 @@ class Tls:
     key: bytes = field(repr=False)
     client_ca: bytes | None = field(default=None, repr=False)
 
-    def credentials(self) -> grpc.ServerCredentials:
+    def configuration(self) -> grpc.ServerCertificateConfiguration:
         """Return gRPC's own form."""
-        return grpc.ssl_server_credentials(
-            [(self.key, self.certificate)], self.client_ca, require_client_auth=self.client_ca is not None
+        return grpc.ssl_server_certificate_configuration([(self.key, self.certificate)], self.client_ca)
+
+
+class Renewed:
+    """The files of [server.tls] as they are whenever somebody connects; loaded: as they were at the start."""
+
+    def __init__(self, section: TlsSection, source: str, loaded: Tls) -> None:
+        self._section = section
+        self._source = source
+        self._loaded = loaded
+        self._seen = self._look()
+        self._loading = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Renewed({self._section.certificate!r})"
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return what a server's port is opened with."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._loaded.configuration(),
+            self.fetch,  # type: ignore[arg-type]  # its stubs know no None, which its documentation does
+            self._loaded.client_ca is not None,
         )
+
+    def fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return what has changed, None if nothing has or it cannot be used; gRPC asks in a thread of its own."""
+        if not self._loading.acquire(blocking=False):
+            return None  # for another connection it is being looked at
+        try:
+            seen = self._look()
+            return None if seen == self._seen else self._load(seen)
+        finally:
+            self._loading.release()
+
+    def _load(self, seen: Look) -> grpc.ServerCertificateConfiguration | None:
+        try:
+            loaded = load(self._section, self._source)
+        except ConfigError as error:
+            self._seen = seen
+            log.error("tls_not_renewed", reason=str(error), meaning="the files of before stay in use")
+            return None
+        if self._look() != seen:  # they are being written: the next connection finds them whole
+            return None
+        self._seen = seen
+        if loaded == self._loaded:
+            return None
+        self._loaded = loaded
+        log.info("tls_renewed", certificate=self._section.certificate)
+        return loaded.configuration()
+
+    def _look(self) -> Look:
+        """Return what tells that a file is another one or was written; zeros for one that is not there."""
+        section, found = self._section, []
+        for path in filter(None, (section.certificate, section.key, section.client_ca)):
+            try:
+                stat = os.stat(path)
+            except OSError:
+                found.append((0, 0, 0))
+            else:
+                found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        return tuple(found)
 
 
 def load(section: TlsSection, source: str) -> Tls:

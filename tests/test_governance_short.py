@@ -10,7 +10,16 @@ import structlog
 
 from tests.bars.b09_governance import Bar, quiet
 
-HOLES = ("skip_fallback", "skip_hedge", "skip_ensemble", "skip_cache", "stale_permit", "check_then_wait")
+HOLES = (
+    "skip_fallback",
+    "skip_hedge",
+    "skip_ensemble",
+    "skip_cache",
+    "stale_permit",
+    "check_then_wait",
+    "connect_then_send",
+    "skip_recall",
+)
 HISTORIES, MOST = 150, 1_000  # of a clean run, and until a hole must be found
 
 
@@ -32,6 +41,7 @@ async def test_no_data_goes_where_it_may_not(seed: int) -> None:
     assert bar.failures == [], seed
     assert bar.counts["edits"] > HISTORIES
     assert bar.counts["received fallback"] > 0
+    assert bar.counts["quoted"] > 0
     assert bar.counts["streams"] > 0
     assert bar.unseen() == [], seed
 

@@ -17,7 +17,7 @@ from benchmarks.routing.newcomers import r5
 from benchmarks.routing.outcomes import Floats, Ints, Outcomes, load
 from benchmarks.routing.peers import peers
 from benchmarks.routing.plan import Arena, Plan, chosen, show, summary
-from benchmarks.routing.references import class_means, fixed, regret, static_mix
+from benchmarks.routing.references import class_means, fixed, offline, regret, static_mix
 from benchmarks.routing.replay import EngineRouter, Run, stream
 from naiad.bandit.objective import Strategy
 from naiad.server.records import ObjectiveSpec
@@ -172,8 +172,11 @@ def r11(plan: Plan) -> tuple[Figure, dict[str, Any]]:
     for arena in chosen(plan, R11):
         outcomes = load(plan.folder, arena.name, arena.pool)
         spends, gaps, above = [], [], []
+        limits: dict[str, list[float]] = {"limit_all": [], "limit_one": []}
         for seed in plan.seeds:
             one = stream(outcomes, seed, arena.length)
+            for shown, found in limits.items():
+                found.append(saving_limit(one, arena.reach, seed, all_shown=shown == "limit_all"))
             run = EngineRouter(one, SAVING, seed).run()
             spend, gap = saving(one, run, len(run.arms) // 2)
             spends.append(spend)
@@ -181,12 +184,30 @@ def r11(plan: Plan) -> tuple[Figure, dict[str, Any]]:
             half = one.rows(np.arange(len(run.arms) // 2, len(run.arms)))
             above.append(gap_to_mix(half, run))
         table[arena.pool] = {"spend": summary(spends), "quality": summary(gaps, worst=min), "above_mix": summary(above)}
-        print(f"r11 {arena.pool}: spend share, quality minus best single's, quality minus static mix's at that cost")
+        table[arena.pool] |= {shown: summary(found, worst=min) for shown, found in limits.items()}
+        print(f"r11 {arena.pool}: spend share, quality minus best single's, quality minus static mix's at that cost;")
+        print("    and that of class routers made offline of all outcomes of the first half, or of one a prompt")
         for key, found in table[arena.pool].items():
             show(key, found, 4)
         good &= table[arena.pool]["spend"]["mean"] <= arena.reach and table[arena.pool]["quality"]["mean"] >= -0.01
     reach = ", ".join(f"{arena.pool} <= {arena.reach:g}" for arena in chosen(plan, R11))
     return {"value": table, "reach": f"spend {reach}; quality >= -0.01", "pass": good}, table
+
+
+def saving_limit(one: Outcomes, share: float, seed: int, *, all_shown: bool) -> float:
+    """Return the second half's quality of an offline router at a share of the best single model's spend, less its own.
+
+    all_shown: made of every model's outcome on each prompt of the first half; else of one model's, drawn evenly.
+    """
+    start = len(one.task_class) // 2
+    first, second = one.rows(np.arange(start)), one.rows(np.arange(start, len(one.task_class)))
+    seen = np.ones(first.quality.shape, dtype=np.bool_)
+    if not all_shown:
+        drawn = np.random.default_rng([seed, 60]).integers(0, len(one.models), start)
+        seen = drawn[:, None] == np.arange(len(one.models))
+    best = int(np.argmax(one.quality.mean(axis=0)))
+    reached = offline(first, second, seen, share * float(second.cost[:, best].mean()))
+    return reached - float(second.quality[:, best].mean())
 
 
 def gap_to_mix(half: Outcomes, run: Run) -> float:

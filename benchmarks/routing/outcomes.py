@@ -54,6 +54,7 @@ class Outcomes:
     price_out: Floats  # (M,)
     split: tuple[str, ...] = ()  # (N,) or nothing
     surface: Floats | None = None  # (N, len(SURFACE)) facts of the texts; None without texts
+    texts: tuple[str, ...] = ()  # (N,) or nothing; "" where a text is not known
 
     @property
     def priced(self) -> bool:
@@ -71,6 +72,7 @@ class Outcomes:
             tokens_out=self.tokens_out[which],
             split=tuple(self.split[i] for i in which) if self.split else (),
             surface=None if self.surface is None else self.surface[which],
+            texts=tuple(self.texts[i] for i in which) if self.texts else (),
         )
 
     def arms(self, which: Sequence[int]) -> Outcomes:
@@ -131,7 +133,9 @@ def load(folder: Path, name: str, pool: str = "", *, priced: bool = True) -> Out
     if len(prompts) == len(recorded.task_class):
         splits = tuple(str(prompt.get("split") or "") for prompt in prompts)
         texts = [str(prompt.get("prompt") or "") for prompt in prompts]
-        recorded = replace(recorded, split=splits, surface=_surface(texts) if any(texts) else None)
+        recorded = replace(recorded, split=splits)
+        if any(texts):
+            recorded = replace(recorded, surface=_surface(texts), texts=tuple(texts))
     return recorded.rows(which)
 
 

@@ -2,13 +2,15 @@
 
     .venv-peers/bin/python benchmarks/routing/peers_main.py STREAM.npz ARMS.npz
 
-STREAM holds `task_class` (T,), `value` (T, M) and `seed`. Only numpy and the peers are imported, nothing of ours.
-Settings are those that each project's own documents recommend; where it offers several, all are run.
+STREAM holds `task_class` (T,), `value` (T, M), `seed`, and `texts`, the prompts as JSON in UTF-8, or nothing. Only
+numpy, scikit-learn and the peers are imported, nothing of ours. Settings are those that each project's own documents
+recommend; where it offers several, all are run. Peers that look at the prompt are left out where a set has no texts.
 """
 
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,43 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+DIMENSIONS = 25  # of a prompt's text, as many as PILOT-like routers are given
 
-def vowpal(task_class: Ints, value: Floats, seed: int, flags: str) -> Ints:
+
+@dataclass(frozen=True)
+class Stream:
+    """What a peer may see, and what choosing each model is worth."""
+
+    task_class: Ints  # (T,)
+    value: Floats  # (T, M)
+    seed: int
+    text: Floats | None  # (T, DIMENSIONS + 1), the last column 1; None without texts
+
+    @property
+    def one_hot(self) -> Floats:
+        """The task class, (T, K)."""
+        return np.asarray(np.eye(int(self.task_class.max()) + 1)[self.task_class])
+
+
+def embedded(texts: list[str]) -> Floats:
+    """Return whitened principal components of hashed words and pairs of words, and a bias, (T, DIMENSIONS + 1).
+
+    Fitted to all texts of the stream beforehand, which a server could not do.
+    """
+    from sklearn.decomposition import TruncatedSVD  # type: ignore[import-not-found]
+    from sklearn.feature_extraction.text import HashingVectorizer  # type: ignore[import-not-found]
+
+    words = HashingVectorizer(n_features=4_096, ngram_range=(1, 2)).transform(texts)
+    parts = TruncatedSVD(DIMENSIONS, random_state=0).fit_transform(words)
+    parts = (parts - parts.mean(axis=0)) / np.maximum(parts.std(axis=0), 1e-9)
+    return np.column_stack([parts, np.ones(len(texts))])
+
+
+def vowpal(stream: Stream, flags: str) -> Ints:
     """Vowpal Wabbit, action-dependent features, class crossed with model; costs are 1 - value."""
     import vowpalwabbit  # type: ignore[import-not-found]
 
+    task_class, value, seed = stream.task_class, stream.value, stream.seed
     steps, n_models = value.shape
     workspace = vowpalwabbit.Workspace(f"--cb_explore_adf -q ca --quiet --random_seed {seed + 1} {flags}")
     rng = np.random.default_rng([seed, 40])
@@ -37,24 +71,24 @@ def vowpal(task_class: Ints, value: Floats, seed: int, flags: str) -> Ints:
     return arms
 
 
-def mabwiser(task_class: Ints, value: Floats, seed: int) -> Ints:
-    """MABWiser's LinTS on the class as one-hot features, its defaults (alpha 1, l2 1)."""
+def mabwiser(stream: Stream, x: Floats, policy: str, alpha: float) -> Ints:
+    """MABWiser's LinTS or LinUCB, l2 1; it must be fitted once, which nothing but zeros do here."""
     from mabwiser.mab import MAB, LearningPolicy  # type: ignore[import-not-found]
 
+    value = stream.value
     steps, n_models = value.shape
-    eye = np.eye(int(task_class.max()) + 1)
-    mab = MAB(list(range(n_models)), LearningPolicy.LinTS(alpha=1.0, l2_lambda=1.0), seed=seed)
-    mab.fit(list(range(n_models)), [0.0] * n_models, np.zeros((n_models, eye.shape[0])))  # it must be fitted once
+    learning = getattr(LearningPolicy, policy)(alpha=alpha, l2_lambda=1.0)
+    mab = MAB(list(range(n_models)), learning, seed=stream.seed)
+    mab.fit(list(range(n_models)), [0.0] * n_models, np.zeros((n_models, x.shape[1])))
     arms = np.zeros(steps, dtype=np.int64)
     for step in range(steps):
-        x = eye[task_class[step]][None]
-        arm = int(mab.predict(x))
+        arm = int(mab.predict(x[step][None]))
         arms[step] = arm
-        mab.partial_fit([arm], [value[step, arm]], x)
+        mab.partial_fit([arm], [value[step, arm]], x[step][None])
     return arms
 
 
-def bayesian(task_class: Ints, value: Floats, seed: int) -> Ints:
+def bayesian(stream: Stream) -> Ints:
     """bayesianbandits' Thompson sampling over NormalInverseGammaRegressor on the class as one-hot features."""
     from bayesianbandits import (  # type: ignore[import-not-found]
         Arm,
@@ -63,36 +97,43 @@ def bayesian(task_class: Ints, value: Floats, seed: int) -> Ints:
         ThompsonSampling,
     )
 
+    value, x = stream.value, stream.one_hot
     steps, n_models = value.shape
-    eye = np.eye(int(task_class.max()) + 1)
     agent = ContextualAgent(
         [Arm(m, learner=NormalInverseGammaRegressor()) for m in range(n_models)],
         ThompsonSampling(),
-        random_seed=seed,
+        random_seed=stream.seed,
     )
     arms = np.zeros(steps, dtype=np.int64)
     for step in range(steps):
-        x = eye[task_class[step]][None]
-        (arm,) = agent.pull(x)
+        (arm,) = agent.pull(x[step][None])
         arms[step] = arm
-        agent.update(x, np.array([value[step, arm]]))
+        agent.update(x[step][None], np.array([value[step, arm]]))
     return arms
 
 
-PEERS: dict[str, Callable[[Ints, Floats, int], Ints]] = {
-    "VW epsilon .05": lambda c, v, s: vowpal(c, v, s, "--epsilon 0.05"),
-    "VW squarecb": lambda c, v, s: vowpal(c, v, s, "--squarecb"),
-    "VW regcb": lambda c, v, s: vowpal(c, v, s, "--regcb"),
-    "MABWiser LinTS": mabwiser,
+PEERS: dict[str, Callable[[Stream], Ints]] = {
+    "VW epsilon .05": lambda s: vowpal(s, "--epsilon 0.05"),
+    "VW squarecb": lambda s: vowpal(s, "--squarecb"),
+    "VW regcb": lambda s: vowpal(s, "--regcb"),
+    "MABWiser LinTS": lambda s: mabwiser(s, s.one_hot, "LinTS", 1.0),
     "bayesianbandits NIG": bayesian,
+}
+READERS: dict[str, Callable[[Stream, Floats], Ints]] = {
+    "LinUCB .3, 25 dims (PILOT-like)": lambda s, x: mabwiser(s, x, "LinUCB", 0.3),
 }
 
 
 def main(stream_path: str, arms_path: str) -> None:
-    stream = np.load(stream_path, allow_pickle=False)
-    task_class, value, seed = stream["task_class"], stream["value"], int(stream["seed"])
-    wanted = json.loads(str(stream["peers"])) or list(PEERS)
-    np.savez(arms_path, allow_pickle=False, **{name: PEERS[name](task_class, value, seed) for name in wanted})
+    found = np.load(stream_path, allow_pickle=False)
+    texts = json.loads(found["texts"].tobytes()) if found["texts"].size else []
+    text = embedded(texts) if any(texts) else None
+    stream = Stream(found["task_class"], found["value"], int(found["seed"]), text)
+    wanted = json.loads(str(found["peers"])) or [*PEERS, *READERS]
+    arms = {name: PEERS[name](stream) for name in wanted if name in PEERS}
+    if text is not None:
+        arms |= {name: READERS[name](stream, text) for name in wanted if name in READERS}
+    np.savez(arms_path, allow_pickle=False, **arms)
 
 
 if __name__ == "__main__":

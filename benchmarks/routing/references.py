@@ -8,8 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.routing.outcomes import Floats, Ints, Outcomes
+
+Bools = NDArray[np.bool_]
 
 
 def class_means(values: Floats, task_class: Ints, n_classes: int) -> Floats:
@@ -27,6 +30,36 @@ def regret(means: Floats, task_class: Ints, arms: Ints) -> Floats:
     """
     lost = means.max(axis=1)[task_class] - means[task_class, arms]
     return np.asarray(np.cumsum(lost))
+
+
+_LEVEL, _CONTRAST, _MODEL = 5.0, 20.0, 3.0  # pseudo-outcomes behind a class's level, its contrasts, a model's mean
+_EXCHANGE = (0.0, *(0.0025 * 2.0**power for power in range(10)))  # quality for the cost of a mean call of a model
+
+
+def offline(first: Outcomes, second: Outcomes, seen: Bools, cost: float) -> float:
+    """Return the quality on the second part of a class router made of outcomes of the first, at no more than a cost.
+
+    seen: (T, M), which outcomes of the first part it is shown, chosen by nobody; its costs it knows in full. How much
+    quality a dollar is to be worth is picked on the second part itself. A limit for a router that has to choose, and
+    pay for, what it is shown; -inf where nothing is as cheap.
+    """
+    count = seen.sum(axis=0)
+    mean = ((first.quality * seen).sum(axis=0) + 0.7 * _MODEL) / (count + _MODEL)
+    classes = len(first.task_classes)
+    shown = np.zeros((classes, len(mean)))
+    above = np.zeros_like(shown)
+    np.add.at(shown, first.task_class, seen)
+    np.add.at(above, first.task_class, (first.quality - mean) * seen)
+    level = above.sum(axis=1) / (shown.sum(axis=1) + _LEVEL)
+    contrast = (above - level[:, None] * shown) / (shown + _CONTRAST)
+    price = class_means(first.cost, first.task_class, classes)
+    rows = np.arange(len(second.task_class))
+    best = -np.inf
+    for exchange in _EXCHANGE:
+        arms = (mean + contrast - exchange * price / first.cost.mean()).argmax(axis=1)[second.task_class]
+        if second.cost[rows, arms].mean() <= cost:
+            best = max(best, float(second.quality[rows, arms].mean()))
+    return best
 
 
 @dataclass(frozen=True)

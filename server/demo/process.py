@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from naiad.server.demo.settings import policy
+from naiad.server.providers import without_keys
 
 _START_S = 30.0
 _STOP_S = 40.0
@@ -62,7 +63,7 @@ class ServerProcess:
                 sys.executable, "-m", "naiad.server", "serve", "--listen", "127.0.0.1:0", "--log", "json",
                 "--config", str(folder / "naiad.toml"), "--data-dir", str(folder), "--until-stdin-ends",
             ],
-            stdout=subprocess.PIPE, stderr=log, stdin=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE, stderr=log, stdin=subprocess.PIPE, text=True, env=without_keys(),
         )  # fmt: skip
         server = cls(process, "", log)
         try:

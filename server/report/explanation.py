@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from naiad.client import CandidateExplanation, Client, DecisionRecord
+from naiad.client import Client, DecisionRecord
 from naiad.client.results import Feedback
-from naiad.client.values import Usage
 from naiad.server.report.access import Access
+from naiad.server.report.attempts import aftermath, candidate_of
 from naiad.server.report.screen import (
     NARROW,
     PLAIN_WIDTH,
@@ -81,6 +81,13 @@ def _section(out: Console, title: str, sentences: list[str]) -> None:
         out.print(title, style="bold")
         for sentence in sentences:
             say(out, sentence)
+
+
+_LEFT = {
+    "ineligible": "which may not be used for this request",
+    "better": "since another model is surely better by now, what its provider's prompt cache saves counted",
+    "allowance": "which is below the quality floor: the day's allowance does not pay for another turn",
+}
 
 
 def asked(record: DecisionRecord) -> Iterator[str]:
@@ -184,7 +191,15 @@ def choice(record: DecisionRecord) -> Iterator[str]:
         return
     if record.sticky:
         yield f"Nothing was drawn: the session's earlier model, {model}, was kept. This decision did not explore."
+        if record.session_saving_nano_usd:
+            yield (
+                f"Its cost is {nano_usd(record.session_saving_nano_usd)} lower than that of a first turn: the provider "
+                "is taken to have the prompt so far in its cache."
+            )
         return
+    if record.session_moved_from:
+        why = _LEFT.get(record.session_moved_reason, f"reason: {clean(record.session_moved_reason)}")
+        yield f"The session left {clean(record.session_moved_from)}, {why}."
     if in_order(record.objective):
         yield f"Nothing was drawn: {model} is the first of the list that may be used."
         if len(record.ranking) > 1:
@@ -222,7 +237,7 @@ def drawn_interval(record: DecisionRecord) -> tuple[float, float]:
 
 def _exploration(record: DecisionRecord) -> Iterator[str]:
     """Yield a sentence when the choice was not what was believed to be best."""
-    chosen = _of(record, record.model)
+    chosen = candidate_of(record, record.model)
     best = max(record.candidates, key=lambda one: one.utility)
     if chosen is None or best is chosen:
         return
@@ -234,10 +249,6 @@ def _exploration(record: DecisionRecord) -> Iterator[str]:
     )
 
 
-def _of(record: DecisionRecord, model: str) -> CandidateExplanation | None:
-    return next((one for one in record.candidates if one.candidate.model == model), None)
-
-
 def excluded(record: DecisionRecord) -> Iterator[str]:
     """Yield who could not be used, and why."""
     if record.restored_from_id:
@@ -246,33 +257,6 @@ def excluded(record: DecisionRecord) -> Iterator[str]:
         yield "Nobody: every model of the catalogue could be used."
     for one in record.excluded:
         yield f"{clean(one.model)}: {_REASONS.get(one.reason, one.reason.replace('_', ' '))} ({clean(one.detail)})."
-
-
-def aftermath(record: DecisionRecord) -> Iterator[str]:
-    """Yield what the attempts came to."""
-    if not record.attempts:
-        yield "No outcome is known: the caller has not reported one."
-        return
-    for attempt in record.attempts:
-        took = f" after {number(attempt.latency_s)} s" if attempt.latency_s is not None else ""
-        cost = f" It cost {nano_usd(attempt.cost.total_nano_usd)}." if attempt.cost.total_nano_usd else ""
-        if attempt.error is not None:
-            status = f", HTTP status {attempt.error.http_status}" if attempt.error.http_status else ""
-            detail = f": {clean(attempt.error.detail)}" if attempt.error.detail else ""
-            kind = attempt.error.kind.replace("_", " ") or "unknown"
-            called = f"Attempt {clean(attempt.attempt_id)}, {clean(attempt.model)}"
-            yield f"{called}, failed{took} ({kind}{status}{detail}).{cost}"
-            continue
-        tokens = _tokens(attempt.usage)
-        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{took}{tokens}.{cost}"
-
-
-def _tokens(usage: Usage) -> str:
-    """Return what was read and written; nothing when no count is known, which the API shows as zeros."""
-    if not usage.input_tokens and not usage.output_tokens:
-        return ""
-    guess = " (estimated)" if usage.estimated else ""
-    return f", reading {usage.input_tokens:,} and writing {usage.output_tokens:,} tokens{guess}"
 
 
 def verdict(record: DecisionRecord) -> Iterator[str]:
@@ -291,7 +275,7 @@ def verdict(record: DecisionRecord) -> Iterator[str]:
         return
     yield f"The score that counts is {record.effective_score:.3f}."
     answered = next((a for a in reversed(record.attempts) if a.error is None), None)
-    expected = None if answered is None else _of(record, answered.model)
+    expected = None if answered is None else candidate_of(record, answered.model)
     objective = record.objective
     if answered is None or expected is None or not in_money(objective):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -10,11 +11,13 @@ from rich.table import Table
 from naiad.adapters.replay_records import INSTALL, replay_available
 from naiad.bandit.objective import PACED
 from naiad.server import data_rules, providers
+from naiad.server.composites import Aggregation, Kind
 from naiad.server.config import CAPABILITIES, Config
 from naiad.server.governance import Governance
 from naiad.server.objectives import resolve
 from naiad.server.periods import Period
-from naiad.server.records import ModelPut, ObjectiveSpec, Prices
+from naiad.server.records import Composite, ModelPut, ObjectiveSpec, Prices
+from naiad.server.report.models import retiring
 from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
 from naiad.server.report.words import from_core, objective_in_words
 from naiad.server.sections import PolicySection
@@ -32,14 +35,18 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
     out.print(f"Configuration: {config.source}")
     out.print()
     out.print(_models(config))
-    unpriced = [m.name for m in config.models if m.prices is None]
+    unpriced = [m.name for m in config.models if m.prices is None and m.composite is None]
     out.print(f"Without a price, and so never chosen: {', '.join(map(clean, unpriced))}" if unpriced else
               "Every model has a price.")  # fmt: skip
     out.print()
+    if any(m.composite is not None for m in config.models):
+        out.print(_composites(config))
+        out.print()
     if config.task_classes:
         out.print(_task_classes(config))
     else:
         out.print("Task classes: none by configuration")
+    out.print(_cache(config))
     created = "created on first use" if policy.create_task_classes else "refused"
     out.print(f"A task class never seen is {created}.")
     if config.policy.workflows:
@@ -115,9 +122,36 @@ def _models(config: Config) -> Table:
         numbers=(*prices, "context"),
     )  # fmt: skip
     for model in config.models:
+        if model.composite is not None:
+            continue
         made.add_row(clean(model.name), *_prices(model.prices), _context(model), _endpoint(model, config), _can(model),
                      "disabled" if model.disabled else "in use")  # fmt: skip
     return made
+
+
+def _composites(config: Config) -> Table:
+    made = table("Models made of others", "model", "kind", "members", "how", "state")
+    for model in config.models:
+        if model.composite is not None:
+            kind = Kind(model.composite.kind).name.lower()
+            members = (" > " if kind == "cascade" else ", ").join(map(clean, model.composite.members))
+            state = "disabled" if model.disabled else "in use"
+            made.add_row(clean(model.name), kind, members, _how(model.composite), state)
+    return made
+
+
+def _how(composite: Composite) -> str:
+    """Return how the members' answers become one, in words."""
+    check = composite.check
+    if check is not None:
+        if check.judge:
+            return f"until {clean(check.judge)} gives {check.threshold:g} or more"
+        return "until one fits the JSON schema" if check.json_schema else f"until one contains {clean(check.pattern)!r}"
+    if composite.aggregation == Aggregation.JUDGE:
+        return f"{clean(composite.judge)} picks"
+    if composite.aggregation == Aggregation.FIRST_AGREEMENT:
+        return f"the first {composite.agree} that agree"
+    return "the answer of most"
 
 
 def _prices(prices: Prices | None) -> tuple[str, str, str, str]:
@@ -156,6 +190,17 @@ def _task_classes(config: Config) -> Table:
         words = "the policy's" if own is None else _in_words(config.policy.objective, own)
         made.add_row(clean(entry.name), clean(entry.description), words)
     return made
+
+
+def _cache(config: Config) -> str:
+    cache = config.cache
+    if not cache.seconds:
+        return "Answers are not cached: no task class sets cache_s."
+    listed = ", ".join(f"{clean(name)} for {number(seconds)} s" for name, seconds in cache.seconds.items())
+    return (
+        f"Answers are cached in memory for identical requests: {listed}; "
+        f"at most {plural(cache.entries, 'answer')} and {cache.size_bytes >> 20:,} MiB for each tenant."
+    )
 
 
 def _workflows(config: Config) -> Table:
@@ -210,15 +255,21 @@ def _unused_budgets(config: Config) -> Iterator[str]:
             )
 
 
-def advise(config: Config) -> Iterator[str]:
+def advise(config: Config, now: datetime | None = None) -> Iterator[str]:
     """Yield a sentence for each thing that is probably not meant."""
     policy, file = config.file.policy, config.file
     for model in config.models:
+        if model.composite is not None:
+            continue
         if model.prices is None:
             yield (
                 f"{clean(model.name)} has no price and is in no price list: set input_usd_per_million and "
                 "output_usd_per_million (0 is a price)"
             )
+        if model.retire_ms is not None and not model.disabled:
+            when = datetime.fromtimestamp(model.retire_ms / 1000, UTC)
+            if warning := retiring(model.name, when, now or datetime.now(UTC)):
+                yield warning
         if model.endpoint not in config.endpoints:
             known = ", ".join(sorted(config.endpoints))
             yield (
@@ -230,7 +281,12 @@ def advise(config: Config) -> Iterator[str]:
         yield "no model can be chosen: every request will be refused with NO_ELIGIBLE_MODEL"
     elif len(usable) == 1:
         yield f"only {clean(usable[0].name)} can be chosen: there is nothing to learn"
-    if file.models is None and not replay_available():
+    if file.models is None and (keyed := providers.keyed()):
+        yield (
+            f"the inventory is built in: the environment has keys of {', '.join(keyed)}, so calls go there and cost "
+            "money; list [[models]] to choose, or see what there is by naiad models import"
+        )
+    elif file.models is None and not replay_available():
         yield f"the built-in inventory only echoes; with recorded real outcomes it learns: {INSTALL}"
     if file.models is not None and all(config.endpoints.get(m.endpoint) == providers.ECHO for m in usable) and usable:
         yield "all usable models echo the prompt; their answers are not worth judging"

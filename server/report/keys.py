@@ -37,6 +37,9 @@ def run(options: argparse.Namespace, screen: Console | None = None) -> int:
     out = screen or console()
     if options.data_dir is not None:
         path: Path = options.data_dir / "naiad.db"
+        if options.action == "create" and (options.allowed_models or options.data_class):
+            complain("--allowed-model and --data-class need a running server, which knows the models and data classes")
+            return 2
         if options.action != "create" and not path.exists():
             complain(f"there is no database at {path}; name the folder of one with --data-dir")
             return 1
@@ -52,7 +55,9 @@ def _online(client: Client, options: argparse.Namespace, out: Console) -> int:
         case "create":
             made = client.create_key(
                 options.name or options.role, role=options.role, requests_per_minute=options.requests_per_minute,
-                concurrent_calls=options.concurrent_calls, expire_time=_expiry(options.expire_days),
+                concurrent_calls=options.concurrent_calls, tokens_per_minute=options.tokens_per_minute,
+                allowed_models=options.allowed_models, data_class=options.data_class,
+                expire_time=_expiry(options.expire_days),
             )  # fmt: skip
             _show_secret(made.secret, f"made {_words(made.key)}")
         case "list":
@@ -104,6 +109,7 @@ async def _change(ring: KeyRing, caller: Caller, options: argparse.Namespace, ou
                 key_id="", tenant=caller.tenant, secret_hash=b"", created_ms=0,
                 name=text_id(options.name or options.role, "--name", required=True), role=Role[options.role.upper()],
                 requests_per_minute=options.requests_per_minute, concurrent_calls=options.concurrent_calls,
+                tokens_per_minute=options.tokens_per_minute,
                 expires_ms=None if expiry is None else round(expiry.timestamp() * 1e3),
             )  # fmt: skip
             await secret(ring.create(caller, wanted, request), "made")
@@ -141,15 +147,17 @@ def _time(moment: datetime | None) -> str:
 
 
 def _show(keys: Sequence[Key], out: Console) -> None:
-    made = table(
-        "", "id", "name", "role", "per minute", "at a time", "made", "ends", "used", numbers=("per minute", "at a time")
-    )
+    counts = ("per minute", "tokens", "at a time")
+    made = table("", "id", "name", "role", *counts, "narrowed to", "made", "ends", "used", numbers=counts)
     for key in keys:
         ends = f"revoked {_time(key.revoke_time)}" if key.revoke_time else _time(key.expire_time)
-        limits = [("-" if n is None else f"{n:,}") for n in (key.requests_per_minute, key.concurrent_calls)]
+        limits = (key.requests_per_minute, key.tokens_per_minute, key.concurrent_calls)
+        shown = [("-" if n is None else f"{n:,}") for n in limits]
+        narrowed = [*key.allowed_models, *([f"data class {key.data_class}"] if key.data_class else [])]
         made.add_row(
-            key.key_id, clean(key.name), key.role, *limits, _time(key.create_time), ends, _time(key.last_use_time)
-        )
+            key.key_id, clean(key.name), key.role, *shown, clean(", ".join(narrowed)) or "-", _time(key.create_time),
+            ends, _time(key.last_use_time),
+        )  # fmt: skip
     if keys:
         out.print(made)
     out.print(f"{plural(len(keys), 'key')}.")

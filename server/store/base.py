@@ -6,7 +6,7 @@ keyed by tenant. An acknowledgement is given only after `commit` returned; a com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -64,6 +64,15 @@ class KeyRow(NamedTuple):
     payload: bytes
 
 
+class CostKey(NamedTuple):
+    """Which running sums of cost a row holds."""
+
+    hour: int  # since 1970, UTC: of the decision
+    workflow: str
+    task_class: int
+    model: int
+
+
 class AuditRow(NamedTuple):
     """One entry of a tenant's audit trail: its JSON, and the digest that chains it to the one before."""
 
@@ -82,9 +91,11 @@ class Batch:
     replies: list[ReplyRow] = field(default_factory=list)
     keys: list[KeyRow] = field(default_factory=list)  # new, or in the place of the one of the same id
     audit: list[AuditRow] = field(default_factory=list)
+    costs: dict[CostKey, bytes] = field(default_factory=dict)  # in the place of the row of the same key
+    costs_broken: bool = False  # the running sums are no longer what the log says: they are to be made anew
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.entries or self.replies or self.keys or self.audit)
+        return bool(self.events or self.entries or self.replies or self.keys or self.audit or self.costs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +163,27 @@ class Store(Protocol):
 
     async def changes(self, after: int, limit: int) -> Sequence[int]:
         """Return up to `limit` sequences above `after` of events that the audit trail tells of, in order."""
+        ...
+
+    async def costs(self, keys: Iterable[CostKey]) -> dict[CostKey, bytes]:
+        """Return the running sums of cost of those keys that have some; raises StoreCorrupt."""
+        ...
+
+    async def list_costs(
+        self, from_hour: int, before_hour: int, after: CostKey | None, limit: int
+    ) -> Sequence[tuple[CostKey, bytes]]:
+        """Return up to `limit` running sums of these hours, in the order of their keys, those after a key if given.
+
+        Raises StoreCorrupt.
+        """
+        ...
+
+    async def costs_built(self) -> bool:
+        """Return whether the running sums hold all that the log says."""
+        ...
+
+    async def replace_costs(self, rows: Mapping[CostKey, bytes]) -> None:
+        """Put these running sums in the place of all others, and note that they hold all that the log says."""
         ...
 
     async def save_snapshot(self, sequence: int, payload: bytes) -> None:

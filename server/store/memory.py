@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from itertools import pairwise
 
-from naiad.server.store.base import CHANGES, AuditRow, Batch, DecisionFilter, EventRow, KeyRow, ReplyRow, StoreError
+from naiad.server.store.base import (
+    CHANGES,
+    AuditRow,
+    Batch,
+    CostKey,
+    DecisionFilter,
+    EventRow,
+    KeyRow,
+    ReplyRow,
+    StoreError,
+)
 
 
 class MemoryStore:
@@ -29,6 +39,8 @@ class MemoryStore:
         self._replies: dict[str, ReplyRow] = {}
         self._audit: list[AuditRow] = []
         self._snapshots: list[tuple[int, bytes]] = []
+        self._costs: dict[CostKey, bytes] = {}
+        self._costs_built = False
 
     def __repr__(self) -> str:
         return f"MemoryStore(tenant={self._tenant}, events={len(self._events)})"
@@ -63,6 +75,8 @@ class MemoryStore:
         self._audit.extend(batch.audit)
         self._replies.update((reply.request_id, reply) for reply in batch.replies)
         self._api_keys.update((key.key_id, key) for key in batch.keys)
+        self._costs.update(batch.costs)
+        self._costs_built &= not batch.costs_broken
 
     async def last_sequence(self) -> int:
         """Return the newest sequence."""
@@ -115,6 +129,25 @@ class MemoryStore:
     async def changes(self, after: int, limit: int) -> Sequence[int]:
         """Return sequences of changes."""
         return [e.sequence for e in self._events if e.sequence > after and e.kind in CHANGES][:limit]
+
+    async def costs(self, keys: Iterable[CostKey]) -> dict[CostKey, bytes]:
+        """Return running sums."""
+        return {key: self._costs[key] for key in keys if key in self._costs}
+
+    async def list_costs(
+        self, from_hour: int, before_hour: int, after: CostKey | None, limit: int
+    ) -> Sequence[tuple[CostKey, bytes]]:
+        """Return running sums in the order of their keys."""
+        keys = sorted(k for k in self._costs if from_hour <= k.hour < before_hour and (after is None or k > after))
+        return [(key, self._costs[key]) for key in keys[:limit]]
+
+    async def costs_built(self) -> bool:
+        """Return whether the running sums are whole."""
+        return self._costs_built
+
+    async def replace_costs(self, rows: Mapping[CostKey, bytes]) -> None:
+        """Replace the running sums."""
+        self._costs, self._costs_built = dict(rows), True
 
     async def save_snapshot(self, sequence: int, payload: bytes) -> None:
         """Keep a snapshot and the one before it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from naiad.server.store.base import Batch, EventRow, StoreCorrupt
+from naiad.server.store.base import Batch, CostKey, EventRow, StoreCorrupt
 from naiad.server.store.schema import TENANT_STRIDE
 
 EVENT = "seq, kind, at_ms, payload, uid, task_class, model, workflow, session, checksum"
 REPLY = "request_id, method, digest, reply, at_ms"
+COST = "hour, workflow, task_class, model, payload, checksum"
 AUDIT = "number, at_ms, payload, digest"
 _ROW = "(?,?,?,?,?,?,?,?,?,?,?)"
 _MAX_VARIABLES = 32_000  # SQLite's default limit is 32,766
@@ -64,6 +65,29 @@ def statements(batch: Batch, tenant: int) -> Iterable[tuple[str, list[object]]]:
         "(?,?,?,?,?)",
         [[tenant, *row] for row in batch.audit],
     )
+    yield from cost_inserts(batch.costs, tenant)
+    if batch.costs_broken:
+        yield "DELETE FROM costs_built WHERE tenant = ?", [tenant]
+
+
+def cost_inserts(costs: Mapping[CostKey, bytes], tenant: int) -> Iterable[tuple[str, list[object]]]:
+    """Yield what writes running sums of cost; the checksum covers the key, so that a row cannot stand for another."""
+    yield from _inserts(
+        "INSERT OR REPLACE INTO costs (tenant, hour, workflow, task_class, model, payload, checksum) VALUES ",
+        "(?,?,?,?,?,?,?)",
+        [[tenant, *key, payload, checksum(repr(tuple(key)).encode() + payload)] for key, payload in costs.items()],
+    )
+
+
+def cost_of(row: sqlite3.Row) -> tuple[CostKey, bytes]:
+    """Return the running sums of the columns COST; raises StoreCorrupt."""
+    key, payload = CostKey(*row[:4]), row[4]
+    if not isinstance(payload, bytes) or checksum(repr(tuple(key)).encode() + payload) != row[5]:
+        raise StoreCorrupt(
+            f"the sums of cost of hour {key.hour}, task class {key.task_class} and model {key.model} do not match "
+            "their checksum; restore a backup"
+        )
+    return key, payload
 
 
 def _inserts(head: str, row: str, rows: list[list[object]]) -> Iterable[tuple[str, list[object]]]:

@@ -79,7 +79,24 @@ _V2 = (
     "CREATE TABLE server_secrets (name TEXT PRIMARY KEY, secret BLOB NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
+# What was spent, in running sums; a tenant without a row in costs_built has them made from its log at the next start.
+_V3 = (
+    """
+    CREATE TABLE costs (
+        tenant INTEGER NOT NULL,
+        hour INTEGER NOT NULL,
+        workflow TEXT NOT NULL,
+        task_class INTEGER NOT NULL,
+        model INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        checksum BLOB NOT NULL,
+        PRIMARY KEY (tenant, hour, workflow, task_class, model)
+    ) WITHOUT ROWID
+    """,
+    "CREATE TABLE costs_built (tenant INTEGER PRIMARY KEY)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3)
 TENANT_STRIDE = 1 << 40  # places in the log of a tenant
 SCHEMA_VERSION = len(MIGRATIONS)
 _MADE = re.compile(r"\s*CREATE TABLE (\w+)")

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,7 @@ from naiad.server.store.base import (
     CHANGES,
     AuditRow,
     Batch,
+    CostKey,
     DecisionFilter,
     EventRow,
     KeyRow,
@@ -32,9 +33,21 @@ from naiad.server.store.base import (
 )
 from naiad.server.store.files import explained, real_path, take_lock
 from naiad.server.store.inode import hold_file
-from naiad.server.store.rows import AUDIT, EVENT, REPLY, checksum, event_of, marks, statements
+from naiad.server.store.rows import (
+    AUDIT,
+    COST,
+    EVENT,
+    REPLY,
+    checksum,
+    cost_inserts,
+    cost_of,
+    event_of,
+    marks,
+    statements,
+)
 from naiad.server.store.schema import MIGRATIONS, SCHEMA_VERSION, TENANT_STRIDE, tables_of
 
+_KEYS = 5_000  # of running sums that are asked for at a time: four variables each
 _CHANGES = ", ".join(f"'{kind}'" for kind in CHANGES)  # as in the index, so that it is used
 
 
@@ -270,6 +283,45 @@ class SqliteStore:
             (self._tenant, first + after, limit),
         )
         return [row[0] - first for row in rows]
+
+    async def costs(self, keys: Iterable[CostKey]) -> dict[CostKey, bytes]:
+        """Return running sums."""
+        wanted = list(keys)
+        found: dict[CostKey, bytes] = {}
+        for start in range(0, len(wanted), _KEYS):
+            part = wanted[start : start + _KEYS]
+            rows = await self._rows(
+                f"SELECT {COST} FROM costs WHERE tenant = ? AND (hour, workflow, task_class, model) IN "  # noqa: S608
+                f"(VALUES {','.join(['(?,?,?,?)'] * len(part))})",
+                (self._tenant, *[value for key in part for value in key]),
+            )
+            found.update(map(cost_of, rows))
+        return found
+
+    async def list_costs(
+        self, from_hour: int, before_hour: int, after: CostKey | None, limit: int
+    ) -> Sequence[tuple[CostKey, bytes]]:
+        """Return running sums in the order of their keys."""
+        rows = await self._rows(
+            f"SELECT {COST} FROM costs WHERE tenant = ? AND hour < ? AND (hour, workflow, task_class, model) > "  # noqa: S608
+            "(?,?,?,?) ORDER BY hour, workflow, task_class, model LIMIT ?",
+            (self._tenant, before_hour, *(after or (from_hour, "", -1, -1)), limit),
+        )
+        return [cost_of(row) for row in rows]
+
+    async def costs_built(self) -> bool:
+        """Return whether the running sums are whole."""
+        return bool(await self._rows("SELECT 1 FROM costs_built WHERE tenant = ?", (self._tenant,)))
+
+    async def replace_costs(self, rows: Mapping[CostKey, bytes]) -> None:
+        """Replace the running sums, all or nothing."""
+        await self._write(
+            [
+                ("DELETE FROM costs WHERE tenant = ?", [self._tenant]),
+                *cost_inserts(rows, self._tenant),
+                ("INSERT OR REPLACE INTO costs_built (tenant) VALUES (?)", [self._tenant]),
+            ]
+        )
 
     async def save_snapshot(self, sequence: int, payload: bytes) -> None:
         """Keep a snapshot and the one before it."""

@@ -105,8 +105,10 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Peer]:
-    """Listen, and treat each connection by the script."""
+async def peer(
+    script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", patience_s: float = PATIENCE_S
+) -> AsyncIterator[Peer]:
+    """Listen, and treat each connection by the script; patience_s bounds the whole block."""
     found = Peer()
 
     class Recorded(Talk):
@@ -134,11 +136,13 @@ async def peer(script: Script, *, tls: ssl.SSLContext | None = None, host: str =
     server = await asyncio.start_server(talk, host, 0, ssl=tls, limit=1 << 20)
     found.port = server.sockets[0].getsockname()[1]
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             yield found
-            server.close()
+            for listening in server.sockets:  # no more is accepted; close() would leave what just was without its end
+                asyncio.get_running_loop().remove_reader(listening.fileno())
             for _ in range(10):  # what was accepted a moment ago gets its script
                 await asyncio.sleep(0)
+            server.close()
             if found.open:
                 await found.idle.wait()
     finally:
@@ -147,13 +151,13 @@ async def peer(script: Script, *, tls: ssl.SSLContext | None = None, host: str =
 
 
 @contextmanager
-def peer_elsewhere(script: Script) -> Iterator[Peer]:
+def peer_elsewhere(script: Script, *, patience_s: float = PATIENCE_S) -> Iterator[Peer]:
     """Listen as `peer` does, in an event loop and thread of its own, so that its tasks are not among the caller's."""
     ready: queue.SimpleQueue[tuple[Peer, asyncio.AbstractEventLoop, asyncio.Event]] = queue.SimpleQueue()
 
     async def run() -> None:
         done = asyncio.Event()
-        async with peer(script) as there:
+        async with peer(script, patience_s=patience_s) as there:
             ready.put((there, asyncio.get_running_loop(), done))
             await done.wait()
 

@@ -59,4 +59,5 @@ def description(name: str) -> Any:
             return json.load(text)
         import yaml
 
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+        found = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+        return json.loads(json.dumps(found, default=str))  # YAML's dates are no JSON values

@@ -85,7 +85,7 @@ def provider(*, whole: bytes, stream: bytes, busy: tuple[str, bytes], kind: str,
                     await talk.send(chunk(stream[start : start + 97]))
                 await talk.send(b"0\r\n\r\n")
             else:
-                await talk.send(response(whole))
+                await talk.send(response(whole, headers=["content-type: application/json"]))
 
     return script
 

@@ -356,3 +356,11 @@ def test_an_error_in_the_midst_of_a_stream(error: Any, kind: type[ProviderError]
         assert type(caught.value) is kind
         assert caught.value.status == status
         assert "SECRET" not in repr(caught.value)
+
+
+def test_an_event_of_the_type_error_is_one_whatever_its_form() -> None:
+    stream = (
+        chunks(text_chunk("x"), done=False) + b'event: error\ndata: {"type": "rate_limit_error", "message": "x"}\n\n'
+    )
+    with pytest.raises(RateLimited):
+        streamed(WIRE, stream)

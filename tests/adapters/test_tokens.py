@@ -8,12 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naiad.adapters.base import ImagePart, Message, Role, TextPart, ToolCallPart, ToolResultPart, user
+from naiad.adapters.base import (
+    ImagePart,
+    Message,
+    ResponseSchema,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    ToolSpec,
+    user,
+)
 from naiad.adapters.tokens import (
     DEFAULT_BYTES_PER_TOKEN,
     IMAGE_TOKENS,
     MESSAGE_TOKENS,
+    TOOL_TOKENS,
+    TOOLS_TOKENS,
     LearnedRatio,
+    estimate_offered,
     estimate_tokens,
     text_bytes,
 )
@@ -44,6 +57,20 @@ def test_images_and_tools_count_wherever_they_are() -> None:
     assert text_bytes([turn]) == len("look") + len("{}") + len("look") + len("cat")
     assert estimate_tokens([turn], 1.0) == 13 + MESSAGE_TOKENS + 2 * IMAGE_TOKENS
     assert estimate_tokens([turn], 1.0, image_tokens=0) == 13 + MESSAGE_TOKENS
+
+
+@given(st.lists(st.text(max_size=20), max_size=5), st.text(max_size=20), st.floats(0.1, 20))
+def test_what_is_offered_counts_with_the_stated_allowances(texts: list[str], schema: str, ratio: float) -> None:
+    tools = [ToolSpec("look", text, "{}") for text in texts]
+    n_bytes = sum(6 + len(text.encode()) for text in texts)
+    framed = TOOL_TOKENS * len(tools) + (TOOLS_TOKENS if tools else 0)
+    assert estimate_offered(tools, None, ratio) == math.ceil(n_bytes / ratio) + framed
+    shaped = estimate_offered(tools, ResponseSchema("answer", schema), ratio)
+    assert shaped == math.ceil((n_bytes + 6 + len(schema.encode())) / ratio) + framed + TOOL_TOKENS
+
+
+def test_who_offers_nothing_pays_nothing() -> None:
+    assert estimate_offered(()) == 0
 
 
 @pytest.mark.parametrize("ratio", [0.0, -1.0, math.nan, math.inf])

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from naiad.adapters.causes import Refused
 from naiad.adapters.dialling import PinnedResolver
-from naiad.adapters.endpoint import Caps, Patience
+from naiad.adapters.endpoint import Caps, Patience, segment
 from naiad.adapters.errors import (
     AdapterClosed,
     ConnectionFailed,
@@ -31,7 +31,7 @@ from naiad.adapters.errors import (
     Truncated,
 )
 from naiad.adapters.exchange import Reply
-from naiad.adapters.transport import Transport, segment
+from naiad.adapters.transport import Transport
 from tests.adapters.peer import (
     CHUNKED,
     KEY,

@@ -182,3 +182,25 @@ def test_one_rater_with_a_small_cap_raises_no_alarm_and_a_crowd_does() -> None:
     assert heard(1, 16.0) is None
     assert heard(40, 16.0) is not None
     assert heard(1, 512.0) is not None  # one who is trusted with so much may raise one
+
+
+def test_a_rater_is_doubted_for_what_is_recent_and_for_nothing_older() -> None:
+    """After 256 judgements of others it is as if a rater had never judged; one fewer, and the first still counts."""
+
+    def bets(early: int, between: int) -> WatchState:
+        detector = Detector(DriftSettings())
+        for n in range(40):
+            detector.see(*Judged(0, n, 0.8, 0.3, 0.9, 0.01, 0.09, early, 16.0))
+        for n in range(40, 40 + between):
+            detector.see(*Judged(0, n, 0.9, 1.0, 0.9, 0.01, 0.09))
+        for n in range(300, 310):
+            detector.see(*Judged(0, n, 0.2, 0.3, 0.9, 0.01, 0.09, 1, 16.0))
+        (state,) = detector.state()
+        return state
+
+    forgotten, stranger = bets(1, 256), bets(2, 256)
+    assert (forgotten.low, forgotten.high) == (stranger.low, stranger.high)
+    assert len(forgotten.recent) == 256
+    assert forgotten.recent[0][0] == 50  # the oldest went first
+    known, other = bets(1, 255), bets(2, 255)
+    assert known.low < other.low  # doubted, it bets less

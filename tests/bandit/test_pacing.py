@@ -93,6 +93,20 @@ def test_below_the_cheapest_the_cheapest_is_served_and_it_is_said() -> None:
     assert spend == pytest.approx(COST[0], rel=0.3)
 
 
+def test_in_debt_dear_calls_wait_and_the_price_decides_between_the_others() -> None:
+    """A call of a few budgets is never refused: what is owed is saved where it costs the least quality."""
+    world = World(7e-4, 1)
+    world.run(300)
+    pacer = world.pacer
+    pacer.bank = 0.0
+    before = pacer.solve(world.priced())
+    pacer.bank = -100.0 * pacer.budget
+    for cost in (COST, COST * 1.5):  # the third model costs 1.4 budgets, then 2.1
+        assert pacer.permitted(cost.tolist(), cost.tolist()) == [True, True, True, False]
+    after = pacer.solve(world.priced())
+    assert after > before > 0.0
+
+
 def test_a_debt_of_a_stretch_that_nothing_could_pay_is_forgiven_in_the_end() -> None:
     world = World(2e-4, 1, COST * 20)
     world.run(2_000)

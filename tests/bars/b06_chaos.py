@@ -43,7 +43,6 @@ from naiad.adapters.base import Request, user
 from naiad.adapters.endpoint import Caps, Endpoint, Patience, parse_url
 from naiad.bandit.statistics import Measure
 from naiad.server import providers
-from naiad.server.attempts import Task
 from naiad.server.breaker import State
 from naiad.server.completion import Completion
 from naiad.server.config import load
@@ -59,6 +58,7 @@ from naiad.server.records import ModelPut, ObjectiveSpec, PolicySet, Prices, Tas
 from naiad.server.routing import Routing
 from naiad.server.store.memory import MemoryStore
 from naiad.server.streaming import Began
+from naiad.server.walk import Task
 from tests.bars.b01_kill import upper_bound
 from tests.bars.chaotic import FAULTS, TEXT, Chaotic
 from tests.bars.mutants.impatience import MUTANTS, breakers_of, completer_of

@@ -6,7 +6,7 @@ Each history is a world of its own: engine, journal, inventory, routing and egre
 that record the canary of every prompt. Requests (completions with their fallbacks, and every other kind of call
 through the same choke point, also kinds that the server does not make yet) run while the rules are edited: zones,
 disabled models, defaults, policies, rollbacks. An oracle of its own judges every receipt. 0 forbidden receipts; after
-an edit is acknowledged 0 dispatches under an epoch before it.
+an edit is acknowledged 0 dispatches under an epoch before it. Answers that are kept and given again are judged alike.
 
 Zero failures in n histories bound the rate of failing ones by about 3/n. With --mutant the exit code is 0 only if the
 sabotage was caught, and the run ends there.
@@ -35,7 +35,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from naiad.adapters.base import Request, user
 from naiad.adapters.errors import ProviderError
-from naiad.server.completion import Completer, Task
+from naiad.server.cache import Cache
+from naiad.server.cache_settings import CacheSettings
+from naiad.server.completion import Completer
 from naiad.server.config import load
 from naiad.server.decision_id import Signer
 from naiad.server.egress import Kind, NotPermitted
@@ -48,6 +50,7 @@ from naiad.server.journal import Request as Call
 from naiad.server.records import DataClass, ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
 from naiad.server.routing import Routing
 from naiad.server.store.memory import MemoryStore
+from naiad.server.walk import Task
 from tests.bars.b01_kill import upper_bound
 from tests.bars.governed import CLASSES, KINDS, VENDORS, ZONES, Oracle, Provider, Rules, Said, Sent, edited, some_rules
 from tests.bars.mutants.holes_in_egress import HOLES, CarelessCompleter, HoledEgress
@@ -55,6 +58,7 @@ from tests.bars.mutants.holes_in_egress import HOLES, CarelessCompleter, HoledEg
 TOGETHER = 100  # histories at a time
 _PATIENCE_S = 120.0  # of a history; it takes some ten milliseconds of work
 _BELIEF = load(None).belief
+_KEPT = CacheSettings({"t0": 3_600.0, "t1": 3_600.0})
 _PRICES = Prices(input=1_000, output=1_000)
 
 
@@ -91,13 +95,13 @@ class History:
         self.inventory = Inventory(self.journal, engine, self.now)
         adapters = {vendor: Provider(self.oracle, self.rng, vendor) for vendor in VENDORS}
         self.egress = HoledEgress(engine.catalog, engine.eligibility, adapters, mutant)
-        self.oracle.egress = self.egress
         completer = (CarelessCompleter if mutant == "skip_fallback" else Completer)(
             engine, self.journal, self.egress, self.now
         )
         self.routing = Routing(
             engine, self.journal, self.inventory, completer, now_ms=self.now, monotonic=time.monotonic,
             uniform=self.rng.random,
+            cache=Cache(engine, self.egress, _KEPT, b"secret of the bar", time.monotonic),
         )  # fmt: skip
 
     def now(self) -> int:
@@ -126,10 +130,11 @@ class History:
             rng.choice(("", *CLASSES)), rng.choice(("t0", "t1")), rng.choice(("", "flow")),
             rng.choice(("", "", *CLASSES, "retired")),
             frozenset(rng.sample(names, 2)) if rng.random() < 0.1 else frozenset(),
+            (f"{rng.choice(VENDORS)}/*", rng.choice(names)) if rng.random() < 0.2 else (),
         )  # fmt: skip
         query = Query(
             said.task_class, workflow=said.workflow, data_class=said.request, caller_data_class=said.caller,
-            session=rng.choice(("", "session")), needs=Needs(10, 10, allowed=said.allowed),
+            session=rng.choice(("", "session")), needs=Needs(10, 10, allowed=said.allowed, key_models=said.key),
         )  # fmt: skip
         sent = self.oracle.sent[canary] = Sent(said)
         request = Request("unset", (user(canary),))
@@ -138,6 +143,7 @@ class History:
             sent.decided_under = self.oracle.possible()
             if rng.random() < 0.5:
                 await self._complete(query, request)
+                await self._complete_again(query, request)
                 return
             decision = await self.routing.decide(query)
         except NaiadError as error:
@@ -168,6 +174,21 @@ class History:
                 self.oracle.counts[f"refused {result.reason}"] += 1
             elif isinstance(result, Exception):
                 raise result
+
+    async def _complete_again(self, query: Query, request: Request) -> None:
+        """Ask the same again, after whatever happened meanwhile, also as somebody whose data is stricter."""
+        sent = self.oracle.sent[request.last_user_text]
+        for _ in range(self.rng.randint(0, 3)):
+            await self._pause()
+            caller = self.rng.choice((sent.said.caller, *CLASSES))
+            sent.said = sent.said._replace(caller=caller)
+            sent.decided_under = self.oracle.possible()
+            asked = replace_struct(query, caller_data_class=caller)
+            task = Task(query.needs, request, max_attempts=4)
+            # nothing is awaited between a kept answer and its judgement
+            done = await self.routing.complete(asked, task, Call("RouterService/Complete"), timeout_s=_PATIENCE_S)
+            if done.age_s is not None:
+                self.oracle.quoted(request.last_user_text, done.model.name)
 
     async def _streamed(self, query: Query, task: Task, call: Call, *, timeout_s: float) -> Any:
         """Complete as StreamComplete does, and read to the end."""
@@ -280,7 +301,8 @@ class Bar:
         asked = {k.value for k in KINDS}
         stopped = asked - {"primary", "fallback"}
         return sorted(
-            {f"received {k}" for k in asked if not self.counts[f"received {k}"]}
+            {"quoted" for _ in range(not self.counts["quoted"])}
+            | {f"received {k}" for k in asked if not self.counts[f"received {k}"]}
             | {f"stopped {k}" for k in stopped if not self.counts[f"stopped {k}"]}
         )
 

@@ -39,10 +39,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from naiad.adapters import addresses, dialling, endpoint
 from naiad.adapters.causes import Refused
-from naiad.adapters.endpoint import Endpoint, EndpointError, Patience, parse_url
+from naiad.adapters.endpoint import Endpoint, EndpointError, Patience, parse_url, segment
 from naiad.adapters.errors import EgressRefused, ProviderError
 from naiad.adapters.secret import Secret
-from naiad.adapters.transport import Transport, segment
+from naiad.adapters.transport import Transport
 from tests.bars.b01_kill import upper_bound
 from tests.bars.hostile import cases
 

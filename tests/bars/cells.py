@@ -28,6 +28,7 @@ _ROLES = {
         AdminService: CreateBudget GetBudget ListBudgets UpdateBudget DeleteBudget VerifyLog
         """,
     Role.ADMIN: """
+        CatalogService: ListProviderModels
         AdminService: CreateKey ListKeys RotateKey RevokeKey RevokeSource ListAuditEvents VerifyAudit CreateBackup
         """,
 }
@@ -42,12 +43,12 @@ ROLE_OF = {
 _OK = ("OK", "")
 _FINE = """
     Decide Complete StreamComplete ListModels ListTaskClasses ListArms ListDecisions WatchArms ListKeys ListAuditEvents
-    VerifyAudit ListBudgets
+    VerifyAudit ListBudgets GetCostReport
     """
 _LACKING = """
     ReportOutcome ReportFeedback RetractFeedback GetDecision GetModel GetTaskClass CreateModel UpdateModel DeleteModel
     CreateTaskClass UpdateTaskClass DeleteTaskClass RotateKey RevokeKey
-    CreateBudget GetBudget UpdateBudget DeleteBudget
+    CreateBudget GetBudget UpdateBudget DeleteBudget ListProviderModels
     """
 _ANSWERS = {
     **dict.fromkeys(_FINE.split(), _OK),

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from naiad.adapters.base import Answer, Finished, FinishReason, Request, StreamEvent, TextPart, Usage
+from naiad.adapters.departure import checking, depart
 from naiad.adapters.errors import AuthenticationFailed, Overloaded, ProviderError, ServerError
-from naiad.server.egress import Egress, Kind
+from naiad.server.egress import Departure, Kind
 
 KINDS = tuple(Kind)
 ZONES = ("on_prem", "private_cloud", "region:eu", "region:us")
@@ -52,6 +53,7 @@ class Said(NamedTuple):
     workflow: str
     caller: str
     allowed: frozenset[str]
+    key: tuple[str, ...] = ()  # models that the key permits: names, and "vendor/*"
 
 
 def matches(entry: str, name: str, zones: frozenset[str]) -> bool:
@@ -65,6 +67,8 @@ def may_see(rules: Rules, said: Said, name: str) -> bool:
     if place is None or not place.usable or (rules.listed and name not in rules.listed):
         return False
     if said.allowed and name not in said.allowed:
+        return False
+    if said.key and name not in said.key and name.split("/")[0] + "/*" not in said.key:
         return False
     if not rules.classes:
         return True
@@ -96,7 +100,6 @@ class Oracle:
         self.sent: dict[str, Sent] = {}
         self.forbidden: list[str] = []
         self.counts: Counter[str] = Counter()
-        self.egress: Egress | None = None
         self.edited = asyncio.Event()
         self.over = False  # no more edits will come
 
@@ -122,9 +125,9 @@ class Oracle:
     def received(self, canary: str, name: str) -> None:
         """Judge what a provider was just sent."""
         sent = self.sent[canary]
-        kind, epoch = "?", -1
-        if self.egress is not None and (wire := self.egress.on_wire()):
-            kind, epoch = wire[-1].kind.value, wire[-1].epoch
+        kind, epoch, departure = "?", -1, checking()
+        if isinstance(departure, Departure):
+            kind, epoch = departure.dispatch.kind.value, departure.dispatch.epoch
         self.counts[f"received {kind}"] += 1
         if not any(may_see(rules, sent.said, name) for rules in self.possible()):
             self.forbidden.append(f"{kind}: {name} was sent {canary} ({sent.said}), which the rules forbid")
@@ -133,9 +136,16 @@ class Oracle:
         if epoch < self.epoch:
             self.forbidden.append(f"{kind}: {name} was sent {canary} under epoch {epoch}; {self.epoch} is acknowledged")
 
+    def quoted(self, canary: str, name: str) -> None:
+        """Judge an answer of a model that was kept, and was just given again."""
+        said = self.sent[canary].said
+        self.counts["quoted"] += 1
+        if not any(may_see(rules, said, name) for rules in self.possible()):
+            self.forbidden.append(f"quoted: {name} to {canary} ({said}), which the rules forbid")
+
 
 class Provider:
-    """A provider that tells the oracle of every prompt that it is sent, and fails now and then."""
+    """A provider that connects, at times slowly, tells the oracle of every prompt that it is sent, and may fail."""
 
     def __init__(self, oracle: Oracle, rng: random.Random, provider: str) -> None:
         self.provider = provider
@@ -146,7 +156,10 @@ class Provider:
         return f"Provider({self.provider!r})"
 
     async def complete(self, request: Request, *, timeout_s: float) -> Answer:
-        """Answer or fail."""
+        """Connect, and answer or fail."""
+        if self._rng.random() < 0.3:
+            await asyncio.sleep(self._rng.choice((0.0, 0.003)))  # an edit may be acknowledged meanwhile
+            depart()
         self._oracle.received(request.last_user_text, request.model)
         for _ in range(self._rng.choice((0, 0, 1, 3))):
             await asyncio.sleep(0)

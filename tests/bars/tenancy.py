@@ -10,6 +10,7 @@ import grpc
 Headers = tuple[tuple[str, str], ...]
 OURS = "b10.ours"  # names that only the first tenant uses
 MODEL = "echo/ours"
+_ASKED: dict[str, dict[str, Any]] = {"InsightService/GetCostReport": {"group_by": [1, 2]}}  # so that a list has pages
 
 
 def leaks(api: Any, ours: Headers, theirs: Headers) -> list[str]:
@@ -25,22 +26,31 @@ def leaks(api: Any, ours: Headers, theirs: Headers) -> list[str]:
 def _leaks(api: Any, ours: Headers, theirs: Headers) -> Iterator[str]:
     prices = {"input_nano_usd_per_million_tokens": 1, "output_nano_usd_per_million_tokens": 1}
     made = [
-        api.call("RouterService/Decide", ours, task_class=OURS, session_id="s", workflow=OURS, request_id=f"d{i}")
+        api.call(
+            "RouterService/Decide",
+            ours,
+            task_class=OURS if i else f"{OURS}.0",
+            session_id="s",
+            workflow=OURS,
+            request_id=f"d{i}",
+        )
         for i in range(3)
     ]
     decision = made[0].decision_id
     given = api.call("FeedbackService/ReportFeedback", ours, decision_id=decision, score=1.0, source=1)
+    for one in made[:2]:  # in two task classes, so that a report of costs has pages
+        api.call("FeedbackService/ReportOutcome", ours, decision_id=one.decision_id, cost_nano_usd=1_000)
     api.call("CatalogService/CreateModel", ours, model={"name": MODEL, "prices": prices}, request_id="m")
     key = api.call("AdminService/CreateKey", ours, name="ours", role=1, request_id="k").key.key_id
     budget = {"limit_nano_usd": 10**12, "period": 5, "workflow": OURS}
     for name in (OURS, f"{OURS}.2"):
         api.call("AdminService/CreateBudget", ours, budget=budget | {"budget_id": name}, request_id=f"b-{name}")
     tokens = {
-        method: api.call(method, ours, page_size=1).next_page_token
+        method: api.call(method, ours, page_size=1, **_ASKED.get(method, {})).next_page_token
         for method in (
             "CatalogService/ListModels", "CatalogService/ListTaskClasses", "InsightService/ListArms",
             "InsightService/ListDecisions", "AdminService/ListKeys", "AdminService/ListAuditEvents",
-            "AdminService/ListBudgets",
+            "AdminService/ListBudgets", "InsightService/GetCostReport",
         )
     }  # fmt: skip
     watch = api.open("InsightService/WatchArms", ours)
@@ -60,6 +70,8 @@ def _leaks(api: Any, ours: Headers, theirs: Headers) -> Iterator[str]:
         ("CatalogService/DeleteTaskClass", {"name": OURS}, ("NOT_FOUND", "UNKNOWN_TASK_CLASS")),
         ("InsightService/ListArms", {"task_class": OURS}, ("NOT_FOUND", "UNKNOWN_TASK_CLASS")),
         ("InsightService/ListDecisions", {"task_class": OURS}, ("NOT_FOUND", "UNKNOWN_TASK_CLASS")),
+        ("InsightService/GetCostReport", {"task_class": OURS}, ("NOT_FOUND", "UNKNOWN_TASK_CLASS")),
+        ("InsightService/GetCostReport", {"baseline_model": MODEL}, ("NOT_FOUND", "UNKNOWN_MODEL")),
         ("InsightService/WatchArms", {"task_class": OURS}, ("NOT_FOUND", "UNKNOWN_TASK_CLASS")),
         ("InsightService/WatchArms", {"cursor": cursor}, ("INVALID_ARGUMENT", "CURSOR_INVALID")),
         ("AdminService/RotateKey", {"key_id": key}, ("NOT_FOUND", "UNKNOWN_KEY")),
@@ -75,7 +87,7 @@ def _leaks(api: Any, ours: Headers, theirs: Headers) -> Iterator[str]:
     for method, token in tokens.items():
         if not token:
             yield f"{method} gave no page token, so it could not be tried"
-        ended = api.end_of(method, theirs, page_size=1, page_token=token)
+        ended = api.end_of(method, theirs, page_size=1, page_token=token, **_ASKED.get(method, {}))
         if ended != ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID"):
             yield f"{method} took another tenant's page token: {ended}"
 
@@ -85,6 +97,12 @@ def _leaks(api: Any, ours: Headers, theirs: Headers) -> Iterator[str]:
         ("InsightService/ListArms", {}, lambda r: [(a.task_class, a.model) for a in r.arms]),
         ("InsightService/ListDecisions", {}, lambda r: [(d.decision_id, d.task_class) for d in r.decisions]),
         ("InsightService/ListDecisions", {"workflow": OURS}, lambda r: [d.workflow for d in r.decisions]),
+        (
+            "InsightService/GetCostReport",
+            _ASKED["InsightService/GetCostReport"],
+            lambda r: [(row.workflow, row.task_class) for row in r.rows],
+        ),
+        ("InsightService/GetCostReport", {"workflow": OURS}, lambda r: [OURS] * r.total.decisions),
         ("AdminService/ListKeys", {"include_ended": True}, lambda r: [k.key_id for k in r.keys]),
         ("AdminService/ListAuditEvents", {}, lambda r: [e.resource for e in r.events]),
         ("AdminService/ListBudgets", {}, lambda r: [b.budget_id for b in r.budgets]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from benchmarks.routing import features, figures, money, newcomers, plots
 from benchmarks.routing import frontier as frontiers
+from benchmarks.routing import peers as peers_module
 from benchmarks.routing.__main__ import main
 from benchmarks.routing.baselines import BASELINES
 from benchmarks.routing.budgets import CUT_MODEL, cut_and_restored, held
@@ -21,7 +23,7 @@ from benchmarks.routing.figures import QUALITY_ONLY, gap_closed, saving
 from benchmarks.routing.outcomes import DataMissing, Floats, Outcomes, load
 from benchmarks.routing.plan import Arena, Plan
 from benchmarks.routing.prices import list_priced
-from benchmarks.routing.references import Point, class_means, hull, regret, static_mix
+from benchmarks.routing.references import Point, class_means, hull, offline, regret, static_mix
 from benchmarks.routing.replay import EngineRouter, stream
 
 
@@ -132,6 +134,21 @@ def test_the_hull_of_fixed_models() -> None:
     assert hull(points) == [Point(0.5, 1.0), Point(0.9, 3.0)]
     assert static_mix(points, 2.0) == pytest.approx(0.7)
     assert static_mix(points, 0.1) == 0.5
+
+
+def test_a_router_made_offline_is_as_good_as_what_it_is_shown(folder: Path) -> None:
+    """Shown everything it is the best of each class within what it may cost; shown nothing it takes any model."""
+    one = load(folder, "made_up", "all")
+    first, second = one.rows(np.arange(150)), one.rows(np.arange(150, len(one.task_class)))
+    best = means(one).argmax(axis=1)[second.task_class]
+    rows = np.arange(len(best))
+    whole = np.ones(first.quality.shape, dtype=np.bool_)
+    assert offline(first, second, whole, 1.0) == pytest.approx(second.quality[rows, best].mean())
+    half = 0.5 * float(second.cost[rows, best].mean())
+    within = offline(first, second, whole, half)
+    assert second.quality.mean(axis=0).min() < within < second.quality[rows, best].mean()
+    assert offline(first, second, ~whole, 1.0) <= second.quality.mean(axis=0).max()
+    assert offline(first, second, whole, 0.0) == -np.inf
 
 
 def test_money_is_billed_so_that_the_engine_maximises_the_utility(folder: Path) -> None:
@@ -262,3 +279,41 @@ def test_features_pay_where_the_text_tells_the_score_and_not_where_it_does_not(f
     assert found["told"][1]["all"]["quality"]["mean"] < -0.02
     assert found["blind"][1]["all"]["quality"]["mean"] > -0.005
     assert (found["told"][0]["pass"], found["blind"][0]["pass"]) == (False, True)
+
+
+def test_texts_stay_with_their_prompts(folder: Path) -> None:
+    """Through a cut and a shuffle; a set without texts has none."""
+    assert load(folder, "made_up", "all").texts == ()
+    names = [f"prompt {i}" for i in range(300)]
+    with gzip.open(folder / "made_up" / "prompts.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps({"prompt": name if i else None}) + "\n" for i, name in enumerate(names))
+    with np.load(folder / "made_up" / "matrix.npz") as matrix:
+        classes = matrix["task_class"]
+    whole = load(folder, "made_up", "all", priced=False)
+    assert whole.texts == ("", *names[1:])
+    one = stream(whole, 3, 50)
+    assert len(set(one.texts)) == len(one.texts) == 50
+    assert [classes[int(text.split()[1])] if text else classes[0] for text in one.texts] == one.task_class.tolist()
+
+
+def test_peers_get_texts_of_the_very_stream_and_only_those_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that runs the peers, stood in for by one that shows what it was given."""
+    fake = tmp_path / "fake.py"
+    fake.write_text(
+        "import json, sys\nimport numpy as np\n"
+        "given = np.load(sys.argv[1], allow_pickle=False)\n"
+        "texts = json.loads(given['texts'].tobytes()) if given['texts'].size else []\n"
+        "names = json.loads(str(given['peers']))\n"
+        "np.savez(sys.argv[2], **{name: np.array([len(text) for text in texts]) for name in names})\n"
+    )
+    monkeypatch.setattr(peers_module, "_MAIN", fake)
+    one = load(folder, "made_up", "all")
+    assert peers_module.peers(None, one, one.quality, 0) == {}
+    found = peers_module.peers(Path(sys.executable), one, one.quality, 0, ["x"])
+    assert found["x"].tolist() == []
+    told = replace(one, texts=tuple("äb" * (i % 5) for i in range(len(one.task_class))))
+    found = peers_module.peers(Path(sys.executable), told, told.quality, 0, ["x", "y"])
+    assert set(found) == {"x", "y"}
+    assert found["y"].tolist() == [len(text) for text in told.texts]

@@ -268,6 +268,17 @@ def _get_decision(fake: FakeNaiad, request: Any) -> insight_api.GetDecisionRespo
     return reply
 
 
+def _get_cost_report(fake: FakeNaiad, request: Any) -> insight_api.GetCostReportResponse:
+    reply = insight_api.GetCostReportResponse(next_page_token="more")
+    reply.rows.add(task_class="t", cost_nano_usd=7, input_nano_usd=9, adjustment_nano_usd=-2)
+    reply.total.cost_nano_usd = 1_250_000
+    reply.total.mean_score = 0.0
+    reply.saving.baseline_model = "acme/large"
+    reply.saving.lower_nano_usd = -5
+    reply.start_time.seconds = 1_700_000_000
+    return reply
+
+
 REPLIES: dict[str, Callable[[FakeNaiad, Any], Message]] = {
     "Decide": _decide,
     "Complete": _complete,
@@ -277,6 +288,9 @@ REPLIES: dict[str, Callable[[FakeNaiad, Any], Message]] = {
     "CreateModel": lambda fake, r: catalog_api.CreateModelResponse(model=r.model),
     "GetModel": lambda fake, r: catalog_api.GetModelResponse(model=fake.models[r.name]),
     "ListModels": _list_models,
+    "ListProviderModels": lambda fake, r: catalog_api.ListProviderModelsResponse(
+        models=[catalog_pb2.ProviderModel(name="m", context_window=5, capabilities=[2])]  # type: ignore[list-item]
+    ),
     "UpdateModel": lambda fake, r: catalog_api.UpdateModelResponse(model=r.model),
     "DeleteModel": lambda fake, r: catalog_api.DeleteModelResponse(),
     "CreateTaskClass": lambda fake, r: catalog_api.CreateTaskClassResponse(task_class=r.task_class),
@@ -291,6 +305,7 @@ REPLIES: dict[str, Callable[[FakeNaiad, Any], Message]] = {
     "ListDecisions": lambda fake, r: insight_api.ListDecisionsResponse(
         decisions=[insight_pb2.DecisionSummary(decision_id="d1", cost_nano_usd=0)]
     ),
+    "GetCostReport": _get_cost_report,
 }
 
 

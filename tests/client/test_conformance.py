@@ -217,6 +217,33 @@ async def test_insight(naiad: Face, fake: FakeNaiad) -> None:
         await naiad.list("list_decisions", end_time=datetime(2026, 1, 1))
 
 
+async def test_a_provider_s_models(naiad: Face, fake: FakeNaiad) -> None:
+    (model,) = await naiad.call("list_provider_models", "openai")
+    assert (model.name, model.context_window, model.max_output_tokens) == ("m", 5, None)
+    assert (model.capabilities, model.retire_time, model.prices) == (("tools",), None, None)
+    assert fake.requests("ListProviderModels")[0].endpoint_profile == "openai"
+
+
+async def test_a_cost_report(naiad: Face, fake: FakeNaiad) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    found = await naiad.call("cost_report", group_by=["task_class", "day"], start_time=start, page_token="t")
+    (row,) = found.rows
+    assert (row.task_class, row.workflow, row.cost_nano_usd, row.adjustment_nano_usd) == ("t", "", 7, -2)
+    assert (row.mean_score, row.period_start_time) == (None, None)
+    assert (found.total.cost_nano_usd.usd, found.total.mean_score) == (0.00125, 0.0)
+    assert (found.saving.baseline_model, found.saving.lower_nano_usd) == ("acme/large", -5)
+    assert found.saving.quality_difference is None
+    assert (found.start_time, found.end_time) == (datetime.fromtimestamp(1_700_000_000, UTC), None)
+    assert found.next_page_token == "more"
+    sent = fake.requests("GetCostReport")[0]
+    assert (list(sent.group_by), sent.page_size, sent.page_token) == ([2, 5], 1_000, "t")
+    assert (sent.start_time.seconds, sent.HasField("end_time")) == (int(start.timestamp()), False)
+    with pytest.raises(ValueError, match="group_by is 'year'; it must be one of: workflow"):
+        await naiad.call("cost_report", group_by=["year"])
+    with pytest.raises(ValueError, match="without a time zone"):
+        await naiad.call("cost_report", end_time=datetime(2026, 1, 1))
+
+
 async def test_the_key_and_the_user_agent_go_with_every_call(naiad: Face, fake: FakeNaiad) -> None:
     await naiad.call("get_model", "acme/small")
     metadata = fake.seen[0].metadata

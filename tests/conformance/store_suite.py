@@ -20,6 +20,7 @@ from naiad.server.store.base import (
     CHANGES,
     AuditRow,
     Batch,
+    CostKey,
     DecisionFilter,
     EventRow,
     KeyRow,
@@ -154,6 +155,65 @@ class StoreSuite(ABC):
         told = [i + 1 for i, kind in enumerate(kinds) if kind in CHANGES]
         assert list(await store.changes(0, 100)) == told
         assert list(await store.changes(told[1], 3)) == told[2:5]
+
+    # -- running sums of cost --------------------------------------------------------------------------------------
+
+    async def test_costs_are_replaced_row_by_row(self, store: Store) -> None:
+        one, two = CostKey(5, "w", 1, 2), CostKey(5, "été'; --", 1, 2)
+        await store.commit(Batch([event(1)], costs={one: b"1", two: b"2"}))
+        await store.commit(Batch(costs={one: b"3"}))
+        assert await store.costs([one, two, CostKey(6, "w", 1, 2)]) == {one: b"3", two: b"2"}
+        assert await store.costs([]) == {}
+
+    async def test_costs_are_listed_in_the_order_of_their_keys(self, store: Store) -> None:
+        keys = [CostKey(h, w, c, m) for h in (3, 4, 5, 6) for w in ("", "a", "b") for c in (0, 1) for m in (0, 7)]
+        await store.commit(Batch(costs={key: b"%d" % i for i, key in reversed(list(enumerate(keys)))}))
+        wanted = [(key, b"%d" % i) for i, key in enumerate(keys) if 4 <= key.hour < 6]
+        assert list(await store.list_costs(4, 6, None, 1_000)) == wanted
+        for step in (1, 5, 24):
+            seen: list[tuple[CostKey, bytes]] = []
+            while page := await store.list_costs(4, 6, seen[-1][0] if seen else None, step):
+                assert len(page) <= step
+                seen.extend(page)
+            assert seen == wanted
+        assert list(await store.list_costs(7, 4, None, 10)) == []
+
+    async def test_a_refused_batch_moves_no_cost(self, store: Store) -> None:
+        key = CostKey(1, "", 0, 0)
+        await store.commit(Batch([event(1)], costs={key: b"old"}))
+        await store.replace_costs({key: b"old"})
+        with pytest.raises(self.refusals):
+            await store.commit(Batch([event(1)], costs={key: b"new"}, costs_broken=True))
+        assert await store.costs([key]) == {key: b"old"}
+        assert await store.costs_built()
+
+    async def test_costs_are_whole_from_a_replacement_until_one_is_broken(self, store: Store) -> None:
+        key = CostKey(1, "", 0, 0)
+        assert not await store.costs_built()
+        await store.commit(Batch(costs={key: b"old", key._replace(hour=2): b"gone"}))
+        assert not await store.costs_built()
+        await store.replace_costs({key: b"new"})
+        assert await store.costs_built()
+        assert list(await store.list_costs(0, 9, None, 9)) == [(key, b"new")]
+        await store.commit(Batch(costs={key: b"newer"}))
+        assert await store.costs_built()
+        await store.commit(Batch([event(1)], costs={key: b"bad"}, costs_broken=True))
+        assert not await store.costs_built()
+
+    async def test_many_costs_at_once(self, store: Store) -> None:
+        keys = [CostKey(i, f"w{i % 7}", i % 5, i) for i in range(12_000)]
+        await store.commit(Batch(costs={key: b"%d" % i for i, key in enumerate(keys)}))
+        assert await store.costs(keys) == {key: b"%d" % i for i, key in enumerate(keys)}
+
+    async def test_tenants_share_no_cost(self, store: Store) -> None:
+        key = CostKey(1, "w", 0, 0)
+        for which, one in enumerate([store, store.of(1)]):
+            await one.commit(Batch(costs={key: b"%d" % which}))
+        await store.of(1).replace_costs({key: b"9"})
+        assert await store.costs([key]) == {key: b"0"}
+        assert await store.of(1).costs([key]) == {key: b"9"}
+        assert (await store.costs_built(), await store.of(1).costs_built()) == (False, True)
+        assert list(await store.of(2).list_costs(0, 9, None, 9)) == []
 
     # -- commit ----------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,12 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[governance.pii]": sections.PiiSection,
     "[[data_classes]]": sections.DataClassSection,
     "[[models]]": sections.ModelSection,
+    "[models.ensemble]": sections.EnsembleSection,
+    "[models.cascade]": sections.CascadeSection,
+    "[models.cascade.check]": sections.CheckSection,
     "[[task_classes]]": sections.TaskClassSection,
+    "[cache]": sections.CacheSection,
+    "[sessions]": sections.SessionsSection,
     "[task_classes.objective]": sections.ObjectiveSection,
     "[[workflows]]": sections.WorkflowSection,
     "[workflows.objective]": sections.ObjectiveSection,
@@ -237,14 +242,17 @@ async def test_the_health_probe_runs() -> None:
 # -- configuration -----------------------------------------------------------------------------------------------------
 
 
+_NESTED = ("objective", "ensemble", "cascade", "check")  # tables of an entry of a list
+
+
 def keys(data: dict[str, Any], where: str = "") -> set[str]:
     """Return the keys of a TOML document with their sections, as the headings name them."""
     found: set[str] = set()
     for key, value in data.items():
-        if isinstance(value, dict) and (not where or key in ("pii", "objective", "trust", "influence", "tls")):
+        if isinstance(value, dict) and (not where or key in ("pii", "trust", "influence", "tls", *_NESTED)):
             name = "[endpoints.NAME]" if key == "endpoints" else f"[{key}]"
             name = f"{where[:-1]}.{key}]" if where in ("[learning]", "[governance]", "[server]") else name
-            name = f"[{where.strip('[]')}.objective]" if key == "objective" else name
+            name = f"[{where.strip('[]')}.{key}]" if key in _NESTED else name
             inner = value.values() if key == "endpoints" else [value]
             found |= {key_ for part in inner for key_ in keys(part, name)}
             found |= {f"{where} {key}"} if where else set()
@@ -262,7 +270,7 @@ def test_the_complete_example_is_complete_and_loads(tmp_path: Path, monkeypatch:
     path = tmp_path / "naiad.toml"
     path.write_text(example, encoding="utf-8")
     config = configuration.load(path)
-    assert [model.name for model in config.models] == ["acme/small", "acme/large"]
+    assert [model.name for model in config.models] == ["acme/small", "acme/large", "acme/judged", "acme/steps"]
     known = {f"{name} {field.name}" for name, kind in SECTIONS.items() for field in msgspec.structs.fields(kind)}
     optional = {
         f"[{table}.objective] {field.name}"
@@ -270,6 +278,7 @@ def test_the_complete_example_is_complete_and_loads(tmp_path: Path, monkeypatch:
         for field in msgspec.structs.fields(sections.ObjectiveSection)
     }
     optional |= {"[policy] primary", "[policy] fallbacks"}  # refused with another strategy
+    optional |= {"[models.cascade.check] json_schema", "[models.cascade.check] judge"}  # one check is enough
     optional |= {  # refused with the kinds that this version has
         f"[endpoints.NAME] {field.name}"
         for field in msgspec.structs.fields(sections.EndpointSection)

@@ -43,6 +43,17 @@ def failed(**fields: Any) -> tuple[str, dict[str, Any]]:
     return OUTCOME, {"decision_id": "$ID", "attempt_id": "f", "error": {"kind": 3} | fields}
 
 
+def ensemble(**fields: Any) -> tuple[str, dict[str, Any]]:
+    """Return the method and the fields of a request for an ensemble."""
+    made = {"members": ["echo/small", "echo/large"], "aggregation": 1} | fields
+    return CREATE, {"model": {"name": "team/ensemble", "ensemble": made}}
+
+
+def cascade(**check: Any) -> tuple[str, dict[str, Any]]:
+    """Return the method and the fields of a request for a cascade with this check."""
+    return CREATE, {"model": {"name": "t/c", "cascade": {"members": ["echo/small", "echo/large"], "check": check}}}
+
+
 # name: reason, method, fields. "$ID" stands for a genuine decision id.
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     # ids and names
@@ -146,7 +157,6 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "strategy_unknown": ("UNKNOWN_ENUM_VALUE", DECIDE, {"task_class": "e2e", "objective": {"strategy": 42}}),
     "capability_unknown": ("UNKNOWN_ENUM_VALUE", DECIDE, {"task_class": "e2e", "required_capabilities": [99]}),
     "error_kind_unknown": ("UNKNOWN_ENUM_VALUE", OUTCOME, {"decision_id": "$ID", "error": {"kind": 99}}),
-    "strategy_not_built": ("NOT_IMPLEMENTED", DECIDE, {"task_class": "e2e", "objective": {"strategy": 5}}),
     "priors_not_built": ("NOT_IMPLEMENTED", NEW_CLASS, {"task_class": {"name": "p", "priors": [{"mean": 0.5}]}}),
     # missing and contradictory fields
     "signal_missing": ("FIELD_REQUIRED", FEEDBACK, {"decision_id": "$ID", "source": 1}),
@@ -185,9 +195,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"task_class": {"name": "f", "features": [{"name": "x", "low": 1, "high": 1}]}},
     ),
     # objectives
-    "aggregation_unknown": ("UNKNOWN_ENUM_VALUE", *wanted(aggregation=9)),
-    "ensemble_of_one": ("NUMBER_OUT_OF_RANGE", *wanted(ensemble_size=1)),
-    "ensemble_too_large": ("NUMBER_OUT_OF_RANGE", *wanted(ensemble_size=17)),
+    "no_ensemble_there": ("NO_ELIGIBLE_MODEL", *wanted(strategy=5)),
+    "no_cascade_there": ("NO_ELIGIBLE_MODEL", *wanted(strategy=7)),
     "objective_model_malformed": ("INVALID_ID", *wanted(models=["small"])),
     "fallback_without_models": ("INVALID_COMBINATION", *wanted(strategy=6)),
     "class_fallback_without_models": (
@@ -207,8 +216,34 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "class_objective_model_unknown": (
         "UNKNOWN_MODEL", NEW_CLASS, {"task_class": {"name": "o", "default_objective": {"models": ["echo/none"]}}},
     ),
-    "class_objective_aggregation": (
-        "UNKNOWN_ENUM_VALUE", SET_CLASS, {"task_class": {"name": "e2e", "default_objective": {"aggregation": 9}}},
+    # models made of others
+    "aggregation_missing": ("UNKNOWN_ENUM_VALUE", *ensemble(aggregation=0)),
+    "aggregation_unknown": ("UNKNOWN_ENUM_VALUE", *ensemble(aggregation=9)),
+    "ensemble_of_one": ("INVALID_COMBINATION", *ensemble(members=["echo/small"])),
+    "ensemble_too_large": ("TOO_MANY_ITEMS", *ensemble(members=[f"echo/{i}" for i in range(17)])),
+    "ensemble_member_twice": ("INVALID_COMBINATION", *ensemble(members=["echo/small", "echo/small"])),
+    "ensemble_member_malformed": ("INVALID_ID", *ensemble(members=["echo/small", "large"])),
+    "ensemble_member_unknown": ("UNKNOWN_MODEL", *ensemble(members=["echo/small", "echo/none"])),
+    "ensemble_judge_missing": ("INVALID_COMBINATION", *ensemble(aggregation=2)),
+    "ensemble_judge_unknown": ("UNKNOWN_MODEL", *ensemble(aggregation=2, judge="echo/none")),
+    "ensemble_judge_without_use": ("INVALID_COMBINATION", *ensemble(judge="echo/small")),
+    "ensemble_agree_beyond": ("INVALID_COMBINATION", *ensemble(aggregation=3, agree=3)),
+    "cascade_check_missing": ("INVALID_COMBINATION", *cascade()),
+    "cascade_schema_malformed": ("INVALID_COMBINATION", *cascade(json_schema="{")),
+    "cascade_schema_elsewhere": ("INVALID_COMBINATION", *cascade(json_schema='{"$ref": "http://127.0.0.1:9/"}')),
+    "cascade_pattern_malformed": ("INVALID_COMBINATION", *cascade(pattern="(")),
+    "cascade_pattern_long": ("FIELD_TOO_LONG", *cascade(pattern="a" * 1_001)),
+    "cascade_threshold_above": ("NUMBER_OUT_OF_RANGE", *cascade(judge="echo/small", threshold=1.5)),
+    "composite_with_a_price": (
+        "INVALID_COMBINATION", CREATE, {"model": {
+            "name": "t/e", "prices": {"input_nano_usd_per_million_tokens": 1, "output_nano_usd_per_million_tokens": 1},
+            "ensemble": {"members": ["echo/small", "echo/large"], "aggregation": 1},
+        }},
+    ),
+    "a_model_becomes_a_composite": (
+        "INVALID_COMBINATION", UPDATE, {
+            "model": {"name": "echo/small", "ensemble": {"members": ["echo/small", "echo/large"], "aggregation": 1}},
+        },
     ),
     # outcomes
     "http_status_low": ("NUMBER_OUT_OF_RANGE", *failed(http_status=99)),

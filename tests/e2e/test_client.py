@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from naiad.client import Client
+from naiad.client import Client, Completed, Started, TextDelta
 from tests.e2e.live import Caller
 
 
@@ -51,3 +51,17 @@ def test_feedback_inside_a_block_is_of_the_model_that_is_recorded_later(client: 
         decision.model: 0.0,
         decision.ranking[1].model: pytest.approx(USER_TRUST),
     }
+
+
+def test_an_answer_is_streamed_and_judged(client: Client) -> None:
+    events = list(client.stream("Which river runs through Vienna?", task_class="block.stream", request_id="once"))
+    assert isinstance(events[0], Started)
+    last = events[-1]
+    assert isinstance(last, Completed)
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert text == last.completion.text == "[echo] Which river runs through Vienna?"
+    client.report_feedback(last.completion, 0.9)
+    assert sum(evidence(client, "block.stream").values()) == pytest.approx(USER_TRUST)
+    again = list(client.stream("Which river runs through Vienna?", task_class="block.stream", request_id="once"))
+    assert [type(event) for event in again] == [Started, TextDelta, Completed]
+    assert again[-1] == last

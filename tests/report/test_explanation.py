@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.console import Console
 from naiad.client import AttemptError, BudgetExplanation, NanoUsd, Objective, Preference, Reaction
 from naiad.server.report import print_explanation
 from naiad.server.report.explanation import asked, budget, choice, drawn_interval, explain, verdict
+from naiad.server.report.screen import nano_usd
 from tests.report.conftest import Running
 
 
@@ -42,6 +44,32 @@ def test_a_completed_decision_reads_as_a_story(running: Running, capsys: pytest.
     assert f"Attempt 1: {done.model} answered after" in text
     assert "The judge 'strict' said 0.875: it counts." in text
     assert "The score that counts is 0.875." in text
+
+
+def test_the_bill_of_an_attempt_stands_beside_its_estimate(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decision = running.client.decide("hello", task_class="billed", input_tokens=1_000, allowed_models=["echo/large"])
+    usage: dict[str, Any] = {"input_tokens": 1_000, "cached_input_tokens": 400, "output_tokens": 200}
+    running.client.report_outcome(decision, **usage)
+    seen = running.client.get_decision(decision).candidates[0].candidate
+    text = explained(running, decision.decision_id, capsys)
+    assert "reading 1,000 (400 from the cache) and writing 200 tokens." in text
+    assert (
+        "It cost $0.00325: $0.00075 for reading, $0.0005 for reading from the provider's cache, $0.002 for writing "
+        "(prices configuration)."
+    ) in text
+    estimate = f"{nano_usd(seen.cost_nano_usd)} ± {nano_usd(seen.cost_sd_nano_usd)} had been estimated."
+    assert estimate in text
+    other = running.client.decide("hello", task_class="billed", allowed_models=["echo/large"])
+    running.client.report_outcome(other, cost_nano_usd=12_000_000, **usage)
+    text = explained(running, other.decision_id, capsys)
+    assert "It cost $0.012 as billed; by the prices, $0.00075 for reading," in text
+    failed = running.client.decide("hello", task_class="billed", allowed_models=["echo/large"])
+    running.client.report_outcome(failed, error=AttemptError(kind="timeout"), cost_nano_usd=500)
+    text = explained(running, failed.decision_id, capsys)
+    assert "failed (timeout). It cost $0.0000005 as billed." in text
+    assert "had been estimated" not in text
 
 
 def test_the_draw_lies_in_the_part_of_the_model_chosen(running: Running) -> None:
@@ -119,6 +147,16 @@ def test_a_session_that_kept_its_model_was_no_draw(running: Running, capsys: pyt
     text = explained(running, again.decision_id, capsys)
     assert f"Nothing was drawn: the session's earlier model, {first.model}, was kept." in text
     assert "fell into" not in text
+
+
+def test_a_session_that_left_its_model_says_why(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    first = running.client.decide("hello", task_class="code.debug", session_id="s2")
+    other = next(c.model for c in first.ranking if c.model != first.model)
+    moved = running.client.decide("hello", task_class="code.debug", session_id="s2", allowed_models=[other])
+    text = explained(running, moved.decision_id, capsys)
+    assert f"The session left {first.model}, which may not be used for this request." in text
+    record = running.client.get_decision(moved.decision_id)
+    assert (record.session_moved_from, record.session_moved_reason, record.sticky) == (first.model, "ineligible", False)
 
 
 @pytest.mark.parametrize(

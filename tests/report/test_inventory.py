@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from naiad.server.config import parse
 from naiad.server.report import print_inventory
 from naiad.server.report.inventory import advise
+from naiad.server.sections import ConfigError
 from tests.report.conftest import MODELS, config_in
 
 
@@ -58,6 +60,16 @@ def test_hard_budgets_are_printed_with_what_they_count(tmp_path: Path, capsys: p
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.split()}
     assert rows["jobs"] == ["jobs", "12.5", "week", "nightly", "all"]
     assert rows["all"] == ["all", "100", "month", "all", "all"]
+
+
+def test_which_task_classes_are_cached_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_inventory(config_in(tmp_path))
+    assert "Answers are not cached: no task class sets cache_s." in capsys.readouterr().out
+    classes = [{"name": "faq", "cache_s": 600}, {"name": "code"}, {"name": "docs", "cache_s": 1.5}]
+    print_inventory(config_in(tmp_path, task_classes=classes, cache={"entries": 500, "mib": 8}))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Answers are cached in memory for identical requests: faq for 600 s, docs for 1.5 s;" in text
+    assert "at most 500 answers and 8 MiB for each tenant." in text
 
 
 def test_budgets_are_printed_with_their_level(capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,3 +154,25 @@ def test_data_classes_are_printed_with_the_models_that_each_permits(capsys: pyte
     assert [line for line in said if "no model that can be chosen is permitted to data class 'secret'" in line]
     print_inventory(parse({"models": models}, "test.toml"))
     assert "data_class is recorded and not enforced" in capsys.readouterr().out
+
+
+def test_a_model_that_is_retired_soon_is_told_of() -> None:
+    models = [
+        {
+            "name": "echo/soon",
+            "retire_date": "2026-12-11",
+            "input_usd_per_million": 1,
+            "output_usd_per_million": 1,
+        },
+        {
+            "name": "echo/late",
+            "retire_date": "2027-12-11",
+            "input_usd_per_million": 1,
+            "output_usd_per_million": 1,
+        },
+    ]
+    config = parse({"models": models}, "test.toml")
+    told = [line for line in advise(config, datetime(2026, 11, 28, tzinfo=UTC)) if "retired" in line]
+    with pytest.raises(ConfigError, match=r"retire_date is 'soon'; give a day as 2026-12-11"):
+        parse({"models": [{"name": "echo/a", "retire_date": "soon"}]}, "test.toml")
+    assert told == ["echo/soon is retired by its provider on 2026-12-11, in 13 days: have another in its place"]

@@ -10,7 +10,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PROTO = ROOT / "proto/naiad/v1/error_reason.proto"
 _VALUE = re.compile(r"ERROR_REASON_([A-Z_]+) = (\d+);")
 # Keys that the text allows to be missing: a bound that does not exist, and the half that does not apply.
-_OPTIONAL = {"NUMBER_OUT_OF_RANGE": {"minimum", "maximum"}, "NOT_IMPLEMENTED": {"method", "field"}}
+_OPTIONAL = {
+    "NUMBER_OUT_OF_RANGE": {"minimum", "maximum"},
+    "NOT_IMPLEMENTED": {"method", "field"},
+    "RATE_LIMITED": {"left", "needed"},
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naiad.server.audit import MOST_COUNTED, MOST_WRITTEN, WINDOW_S, Act, Auditor, Trail, entry_of, is_refusal
+from naiad.server.audit import Act, Trail, entry_of, is_refusal
 from naiad.server.audit_check import Checked, check
+from naiad.server.auditor import (
+    MOST_ADDRESSES,
+    MOST_COUNTED,
+    MOST_OF_ADDRESS,
+    MOST_WRITTEN,
+    PEER,
+    WINDOW_S,
+    Auditor,
+    address_of,
+)
 from naiad.server.folding import fold
 from naiad.server.journal import Request
 from naiad.server.records import BudgetPut
@@ -172,6 +182,54 @@ async def test_refusals_are_bounded_and_their_number_is_kept() -> None:
     auditor.flush()
     assert kept.acts[-1].succeeded
     assert sum(int(act.facts.get("refused", 1)) for act in kept.acts) == 10_002
+
+
+def stranger(address: str) -> Act:
+    return msgspec.structs.replace(REFUSED, key="", reason="UNAUTHENTICATED", facts={PEER: address})
+
+
+async def test_strangers_take_no_key_s_place_in_the_trail_and_no_address_that_of_another() -> None:
+    kept = Witness()
+    auditor = Auditor(kept, lambda: 0.0)
+    for _ in range(10_000):
+        auditor.audit(stranger("192.0.2.1"))
+    assert len(kept.acts) == MOST_OF_ADDRESS
+    auditor.audit(stranger("192.0.2.2"))
+    assert kept.acts[-1].facts == {PEER: "192.0.2.2"}
+    for _ in range(MOST_WRITTEN):
+        auditor.audit(REFUSED)
+    assert kept.acts[-MOST_WRITTEN:] == [REFUSED] * MOST_WRITTEN
+    auditor.flush()
+    told = [act.facts for act in kept.acts if "summary" in act.facts]
+    assert told == [{"refused": str(10_000 - MOST_OF_ADDRESS), "summary": "true", PEER: "192.0.2.1"}]
+
+
+async def test_a_flood_from_everywhere_is_bounded_and_its_number_is_kept() -> None:
+    clock, kept = [0.0], Witness()
+    auditor = Auditor(kept, lambda: clock[0])
+    for _ in range(2):
+        for i in range(20_000):
+            auditor.audit(stranger(f"10.0.{i % 5_000 >> 8}.{i % 256}"))
+        clock[0] += WINDOW_S
+        assert len(auditor._strangers._written) <= MOST_ADDRESSES + 1
+    auditor.flush()
+    assert len(kept.acts) <= 2 * (MOST_WRITTEN + MOST_COUNTED + 1)
+    assert sum(int(act.facts.get("refused", 1)) for act in kept.acts) == 40_000
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:192.0.2.7:50123", "192.0.2.7"),
+        ("ipv6:%5B2001:db8:1:2:3::7%5D:50123", "2001:db8:1:2::/64"),
+        ("ipv6:[::ffff:192.0.2.7]:1", "192.0.2.7"),
+        ("unix:", "unknown"),
+        ("unix:/tmp/x:1", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_an_address_is_that_of_the_peer(peer: str, address: str) -> None:
+    assert address_of(peer) == address
 
 
 def test_the_chain_is_sha256_over_the_digest_before_and_the_json() -> None:

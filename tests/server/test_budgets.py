@@ -33,6 +33,7 @@ from naiad.server.records import (
     decode,
     encode,
 )
+from naiad.server.sessions import Turn
 from naiad.v1 import decision_pb2
 from tests.server.builders import engine, judge, model, policy, query
 
@@ -246,7 +247,7 @@ def test_a_request_may_not_bring_a_budget() -> None:
 def test_a_session_leaves_a_model_that_cannot_be_paid_any_more() -> None:
     world = World(budgeted(2e-5))
     world.run(100)
-    world.engine._remember("s", 2)
+    world.engine.sessions.take("s", Turn(2, world.engine.last_uid + 1, 1, 0))
     record = world.decide(session="s")
     assert not record.sticky
     assert record.model != 2

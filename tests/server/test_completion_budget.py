@@ -12,7 +12,7 @@ from naiad.adapters.base import Request
 from naiad.adapters.errors import Overloaded, Timeout, TimeoutKind
 from naiad.server.app import Server
 from naiad.server.records import Outcome, OutcomeReported, Released, Reserved, decode
-from naiad.v1 import admin_pb2, admin_service_pb2, router_service_pb2
+from naiad.v1 import admin_pb2, admin_service_pb2, decision_pb2, router_service_pb2
 from naiad.v1.admin_service_pb2_grpc import AdminServiceStub
 from naiad.v1.router_service_pb2_grpc import RouterServiceStub
 from tests.adapters.scripted import Fail, Reply, Step, reply
@@ -106,6 +106,44 @@ async def test_without_a_bound_the_call_gets_the_one_that_was_held(running: Star
         await now.complete()
         bounds = [r.max_output_tokens for adapter in now.adapters.values() for r in adapter.calls]
         assert sorted(bounds, key=str) == [4_096, None]
+
+
+GENERATIONS: dict[str, dict[str, Any]] = {
+    "tools": {"tools": [{"name": "look", "description": "x" * 4_000, "parameters_json_schema": "{}"}]},
+    "parameters": {"tools": [{"name": "look", "parameters_json_schema": f'{{"title": "{"x" * 4_000}"}}'}]},
+    "schema": {"response_json_schema": f'{{"title": "{"x" * 4_000}"}}'},
+}
+
+
+@pytest.mark.parametrize("offered", GENERATIONS)
+async def test_tools_and_schemas_are_held_for_and_must_fit_the_window(
+    running: Start,  # noqa: F811
+    offered: str,
+) -> None:
+    able = {"capabilities": ["tools", "json_schema"]}
+    small = able | {"context_window": 1_110}
+    generation = GENERATIONS[offered]
+    async with running([reply("yes")], [reply("yes")], models=(able, small)) as now:
+        await budget(now, 1_600_000)
+        made = await now.complete(max_output_tokens=100, generation=generation)
+        assert made.model == "a/m"
+        (excluded,) = made.excluded
+        assert (excluded.model, excluded.reason) == ("b/m", decision_pb2.EXCLUSION_REASON_CONTEXT_WINDOW)
+        (held,) = [e.hold for e in await logged(now.server) if isinstance(e, Reserved)]
+        assert held.nano_usd >= 1_100_000, "1,000 tokens of schema and 100 of output, at a dollar a million"
+        counted = await now.complete(max_output_tokens=100, generation=generation, input_tokens=5)
+        assert len(counted.ranking) == 2, "what the caller has counted holds"
+        await budget_left_below(now, 500_000)
+        refusal = await now.refused(max_output_tokens=100, generation=generation)
+        assert refusal.reason == "BUDGET_EXHAUSTED"
+        assert (await now.complete(max_output_tokens=100)).model
+
+
+async def budget_left_below(now: Running, left: int) -> None:
+    """Lower the budget's limit so that so much is left."""
+    spent, reserved = await standing(now)
+    wanted = admin_pb2.Budget(budget_id="b", limit_nano_usd=spent + reserved + left)
+    await AdminServiceStub(now.channel).UpdateBudget(admin_service_pb2.UpdateBudgetRequest(budget=wanted))
 
 
 async def test_a_caller_who_leaves_pays_what_the_provider_may_bill(running: Start) -> None:  # noqa: F811

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from naiad.adapters.replay_records import ReplayDataMissing
 from naiad.server import config, providers
 from naiad.server.address import split_address
+from naiad.server.bounds import plain
 from naiad.server.config import Config, load, parse
 from naiad.server.objective_section import objective
 from naiad.server.records import ObjectiveSpec
@@ -377,6 +379,47 @@ def test_budgets_are_read() -> None:
 )
 def test_budgets_that_cannot_be_are_refused(budgets: list[dict[str, Any]], words: str) -> None:
     refused({"task_classes": [{"name": "code"}], "budgets": budgets}, words)
+
+
+def test_what_is_cached_is_read() -> None:
+    assert parse(WHOLE, "my.toml").cache.seconds == {}
+    found = parse(changed("task_classes.0.cache_s", 60) | {"cache": {"entries": 7, "mib": 2}}, "my.toml").cache
+    assert (found.seconds, found.entries, found.size_bytes) == ({"code.debug": 60.0}, 7, 2 << 20)
+
+
+def test_what_is_remembered_of_sessions_is_read() -> None:
+    found = parse(WHOLE | {"sessions": {"entries": 7, "idle_s": 2, "prompt_cache_s": 0}}, "my.toml").sessions
+    assert (found.entries, found.idle_ms, found.prompt_cache_ms) == (7, 2_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"sessions": {"entries": 0}}, "sessions.entries is 0; it must be from 1 to 10000000"),
+        ({"sessions": {"idle_s": 0.5}}, "sessions.idle_s is 0.5; it must be from 1 to 31536000"),
+        ({"sessions": {"prompt_cache_s": -1.0}}, "sessions.prompt_cache_s is -1; it must be from 0 to 86400"),
+        ({"cache": {"entries": 0}}, "cache.entries is 0; it must be from 1 to 10000000"),
+        ({"cache": {"mib": 70_000}}, "cache.mib is 70000; it must be from 1 to 65536"),
+        ({"cache": {"mb": 1}}, "unknown key 'cache.mb'; did you mean 'mib'?"),
+        *(
+            (
+                {"task_classes": [{"name": "t", "cache_s": value}]},
+                f"task_classes[0] ('t').cache_s is {plain(value)}; it must be from 1 to 604800",
+            )
+            for value in (-1.0, 0.5, 1e9, math.inf, math.nan)
+        ),
+        (
+            {
+                "task_classes": [{"name": "t", "cache_s": 60.0, "data_class": "secret"}],
+                "data_classes": [{"name": "secret", "allow": ["any"], "no_store": True}],
+            },
+            "task_classes[0] ('t').cache_s is 60, but nothing of data class 'secret' is kept (no_store)",
+        ),
+    ],
+    ids=str,
+)
+def test_caches_and_sessions_that_cannot_be_are_refused(sections: dict[str, Any], words: str) -> None:
+    refused(WHOLE | sections, words)
 
 
 # -- a primary and its fallbacks ---------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ CASES: dict[str, tuple[Reason | None, ModelPut, Needs, frozenset[str]]] = {
     "not in the policy": (Reason.POLICY, model(0), NEEDS, frozenset({"echo/other"})),
     "in the policy": (None, model(0), NEEDS, frozenset({"echo/m0"})),
     "not allowed": (Reason.NOT_ALLOWED, model(0), NEEDS._replace(allowed=frozenset({"echo/m1"})), NONE),
+    "not of the key": (Reason.KEY, model(0), NEEDS._replace(key_models=("echo/m1", "acme/*")), NONE),
+    "of the key's pattern": (None, model(0), NEEDS._replace(key_models=("acme/*", "*/m0")), NONE),
     "no price": (Reason.NO_PRICE, model(0, prices=None), NEEDS, NONE),
     "no endpoint": (Reason.NO_ENDPOINT, model(0, endpoint="acme"), NEEDS, NONE),
     "empty endpoint": (Reason.NO_ENDPOINT, model(0, endpoint=""), NEEDS, NONE),
@@ -88,6 +90,8 @@ needs_ = st.builds(
     explicit_output=st.booleans(),
     allowed=st.frozensets(st.sampled_from(["echo/m0", "echo/m1"])),
     capabilities=st.frozensets(st.integers(1, 3), max_size=2),
+    text_bytes=st.integers(0, 8_000),
+    ratios=st.dictionaries(st.integers(0, 3), st.floats(0.5, 16.0)),
 )
 
 

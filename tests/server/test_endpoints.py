@@ -15,6 +15,9 @@ import trustme
 from naiad.adapters.base import Request, user
 from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.errors import EgressRefused
+from naiad.adapters.pricing import price_of
+from naiad.adapters.profiles import PROFILES
+from naiad.adapters.starters import STARTERS
 from naiad.adapters.transport import Transport
 from naiad.server import app, providers
 from naiad.server.config import Config, parse
@@ -214,3 +217,49 @@ def test_headers_are_sent_with_every_request_and_never_shown(monkeypatch: pytest
 def test_headers_and_versions_that_cannot_be(keys: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         endpoint(**keys)
+
+
+# -- keys in the environment -------------------------------------------------------------------------------------------
+
+
+def test_a_vendors_key_in_the_environment_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor's endpoint is there, and without [[models]] a few of its models in place of the recorded ones."""
+    before = parse({}, "my.toml")
+    assert before.networks == {}
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    found = parse({}, "my.toml")
+    assert found.networks["openai"].place.url == "https://api.openai.com/v1"
+    assert found.networks["openai"].key is not None
+    assert {m.endpoint for m in found.models} == {"openai"}
+    assert found.usable == list(found.models), "each has a price"
+    prices = [m.prices.output for m in found.models if m.prices is not None]
+    assert prices == sorted(prices)
+    assert KEY not in repr(found)
+    own = parse(
+        {"models": [{"name": "openai/my-tuned", "input_usd_per_million": 1.0, "output_usd_per_million": 1.0}]}, "t"
+    )
+    assert [m.name for m in own.usable] == ["openai/my-tuned"], "written models need no [endpoints.openai]"
+
+
+def test_what_the_file_says_of_an_endpoint_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("MINE", "sk-mine-0123456789")
+    found = parse({"endpoints": {"openai": {"kind": "openai", "api_key_env": "MINE"}}}, "my.toml").networks["openai"]
+    assert found.key is not None
+    assert found.key.reveal() == "sk-mine-0123456789"
+    monkeypatch.setenv("OPENAI_API_KEY", "  ")
+    assert parse({}, "my.toml").networks == {}, "an empty one is none"
+
+
+def test_the_demo_s_server_gets_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("ELSE", "here")
+    environment = providers.without_keys()
+    assert "OPENAI_API_KEY" not in environment
+    assert environment["ELSE"] == "here"
+
+
+@pytest.mark.parametrize("kind", sorted(STARTERS.keys() & PROFILES.keys()))
+def test_the_first_models_of_a_vendor_are_in_the_price_list(kind: str) -> None:
+    for name in STARTERS[kind].names:
+        assert price_of(PROFILES[kind].listed_as, name) is not None, name

@@ -56,6 +56,9 @@ class Context:
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return self.metadata
 
+    def peer(self) -> str:
+        return "ipv4:192.0.2.7:50123"
+
     def time_remaining(self) -> float | None:
         return self._left_s
 
@@ -412,6 +415,33 @@ async def test_who_calls_is_asked_before_anything_else() -> None:
     assert (servicer.calls, here.guard.in_flight, looked) == (0, 0, [b""])
 
 
+async def test_a_flood_of_strangers_takes_nobody_s_place() -> None:
+    """Their refusals are still on their way out when somebody with a key calls."""
+    here = await doors(Limits(concurrent_calls=1, concurrent_streams=1))
+    servicer = Servicer()
+    guarded: Any = here.guard.protect(servicer, "RouterService", ["Decide"])
+    watch: Any = here.guard.protect(Streamer(endless=False), "InsightService", ["WatchArms"])
+    gone = asyncio.Event()
+
+    class Slow(Context):
+        async def abort(self, code: grpc.StatusCode, message: str, trailing: Any) -> None:
+            await gone.wait()
+            await super().abort(code, message, trailing)
+
+    flood = [asyncio.ensure_future(guarded.Decide(REQUEST, Slow())) for _ in range(600)]
+    flood += [asyncio.ensure_future(watch.WatchArms(WATCH, Slow())) for _ in range(600)]
+    await asyncio.sleep(0)
+    assert (here.guard.in_flight, here.guard.streams) == (0, 0)
+    assert await guarded.Decide(REQUEST, here.context("client")) == "answered"
+    context = here.context("reviewer")
+    await watch.WatchArms(WATCH, context)
+    assert context.replies
+    gone.set()
+    refusals = await asyncio.gather(*flood, return_exceptions=True)
+    assert {getattr(refusal, "reason", "") for refusal in refusals} == {"UNAUTHENTICATED"}
+    assert (here.guard.in_flight, here.guard.streams, servicer.calls) == (0, 0, 1)
+
+
 async def test_refusals_for_want_of_rights_are_told_with_their_tenant_and_key() -> None:
     here = await doors()
     servicer: Any = here.guard.protect(Servicer(), "RouterService", ["Decide"], {1: Servicer()})
@@ -428,9 +458,11 @@ async def test_refusals_for_want_of_rights_are_told_with_their_tenant_and_key() 
     with pytest.raises(Aborted):
         await admin.CreateBackup(REQUEST, here.context("admin"))  # may, and is told that it is not built
     await servicer.Decide(REQUEST, here.context("other"))
+    nobody = {"peer": "192.0.2.7"}
     assert here.told == [
-        (None, Act(action="naiad.v1.RouterService/Decide", reason="UNAUTHENTICATED", succeeded=False)),
-        (None, Act(action="naiad.v1.InsightService/WatchArms", reason="UNAUTHENTICATED", succeeded=False)),
+        (None, Act(action="naiad.v1.RouterService/Decide", reason="UNAUTHENTICATED", succeeded=False, facts=nobody)),
+        (None, Act(action="naiad.v1.InsightService/WatchArms", reason="UNAUTHENTICATED", succeeded=False,
+                   facts=nobody)),
         (0, Act(action="naiad.v1.AdminService/CreateBackup", reason="PERMISSION_DENIED", key=here.ids["client"],
                 succeeded=False)),
     ]  # fmt: skip

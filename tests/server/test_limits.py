@@ -147,7 +147,7 @@ def test_one_who_asks_for_a_newcomer_alone_gets_it() -> None:
     assert record.models == [2]
 
 
-@pytest.mark.parametrize("strategy", [s for s in Strategy if s != Strategy.FALLBACK])
+@pytest.mark.parametrize("strategy", [s for s in Strategy if s.value < Strategy.ENSEMBLE])
 def test_the_cap_holds_under_every_strategy_that_explores_and_under_a_budget(strategy: Strategy) -> None:
     for budget in (None, 1e-3):
         objective = ObjectiveSpec(strategy=int(strategy), margin=0.0, quality_floor=0.45, usd_per_request=budget)
@@ -305,6 +305,8 @@ def test_no_order_of_calls_bills_and_prices_spends_more_below_the_floor_than_the
 def test_a_session_leaves_a_model_below_the_floor_when_the_allowance_cannot_pay_for_another_turn() -> None:
     for seed in range(50):
         world = floored(allowance_nano_usd=2 * TOKENS * 1_000, allowance=1.0)
+        for _ in range(20):
+            world.judge(1, 0.73)  # so that it may well reach the floor: sessions leave what hardly does
         world.rng = random.Random(seed)
         if world.decide(session="s").model == 1:
             break

@@ -11,6 +11,7 @@ from naiad.bandit.statistics import Measure, Observation, Statistics, to_fixed
 from naiad.server.catalog import Catalog
 from naiad.server.prediction import Predictor
 from naiad.server.records import ModelPut, Prices
+from naiad.server.steps import Steps
 
 amounts, prices = st.integers(0, 10**6), st.integers(0, 10**9)
 
@@ -26,7 +27,7 @@ def predictor(price: Prices, *, limit: int | None = None, scores: tuple[float, .
     for score in scores:
         statistics.add(Observation(0, 0, Measure.QUALITY, 1, 0, to_fixed(score)))
     belief.refresh(statistics, statistics.groups())
-    return Predictor(belief, catalog)
+    return Predictor(belief, catalog, Steps())
 
 
 @given(amounts, prices, prices, st.integers(0, 10**9))
@@ -72,7 +73,7 @@ def test_what_was_prepared_follows_every_change(change: Measure | None) -> None:
             ModelPut(model=model, name=f"p/m{model}", upstream_model="m", prices=Prices(input=9, output=9))
         )
     belief.resize(statistics, 2)
-    models, kept = [0, 1], Predictor(belief, catalog)
+    models, kept = [0, 1], Predictor(belief, catalog, Steps())
     before = kept.predict(0, models, 100, 100)
     if change is None:
         catalog.put_model(ModelPut(model=1, name="p/m1", upstream_model="m", prices=Prices(input=8 * 10**6, output=9)))
@@ -80,5 +81,5 @@ def test_what_was_prepared_follows_every_change(change: Measure | None) -> None:
         statistics.add(Observation(0, 1, change, 1, 0, to_fixed(0.9)))
         belief.refresh(statistics, statistics.groups())
     after = kept.predict(0, models, 100, 100)
-    assert after == Predictor(belief, catalog).predict(0, models, 100, 100)
+    assert after == Predictor(belief, catalog, Steps()).predict(0, models, 100, 100)
     assert after != before

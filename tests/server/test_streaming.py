@@ -11,9 +11,9 @@ import pytest
 
 from naiad.adapters.base import Answer, FinishReason, Request, TextDelta, TextPart, ToolCallDelta, ToolCallPart, Usage
 from naiad.adapters.errors import MalformedAnswer, Overloaded, Timeout, TimeoutKind, Truncated
-from naiad.server.attempts import ReaderStalled
 from naiad.server.records import OutcomeReported, Reserved
 from naiad.server.streaming import ROOM, Pipe
+from naiad.server.walk import ReaderStalled
 from naiad.v1 import error_pb2, router_service_pb2
 from naiad.v1.router_service_pb2_grpc import RouterServiceStub
 from tests.adapters.scripted import Fail, Reply, Scripted, Step, reply

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from naiad.adapters.errors import ProviderError
-from naiad.server.attempts import Attempts, Walk
+from naiad.server.attempts import Attempts
 from naiad.server.breakers import Breakers, Leave
 from naiad.server.completion import Completer
+from naiad.server.walk import Walk
 
 MUTANTS = ("no_total_timeout", "no_breaker")
 

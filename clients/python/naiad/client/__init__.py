@@ -52,7 +52,18 @@ from __future__ import annotations
 from naiad.client.aio import AsyncAttemptScope, AsyncBoundDecision, AsyncClient, Deciding
 from naiad.client.blocking import AttemptScope, BoundDecision, Client
 from naiad.client.calls import Timeouts
-from naiad.client.catalog import FeatureSpec, Model, Prices, QualityPrior, TaskClass
+from naiad.client.catalog import (
+    Cascade,
+    Check,
+    Ensemble,
+    FeatureSpec,
+    Model,
+    Prices,
+    ProviderModel,
+    QualityPrior,
+    TaskClass,
+)
+from naiad.client.costs import CostReport, CostRow, Saving
 from naiad.client.errors import (
     Aborted,
     AlreadyExists,
@@ -125,17 +136,22 @@ __all__ = [
     "Cancelled",
     "Candidate",
     "CandidateExplanation",
+    "Cascade",
+    "Check",
     "Client",
     "Completed",
     "Completion",
     "Conversation",
     "Cost",
+    "CostReport",
+    "CostRow",
     "DeadlineExceeded",
     "Deciding",
     "Decision",
     "DecisionRecord",
     "DecisionSummary",
     "Drift",
+    "Ensemble",
     "ErrorReason",
     "Exclusion",
     "FailedPrecondition",
@@ -161,6 +177,7 @@ __all__ = [
     "PermissionDenied",
     "Preference",
     "Prices",
+    "ProviderModel",
     "QualityPrior",
     "Reaction",
     "RemovedArm",
@@ -169,6 +186,7 @@ __all__ = [
     "Retraction",
     "RetryPolicy",
     "RotatedKey",
+    "Saving",
     "Started",
     "StreamEvent",
     "TaskClass",

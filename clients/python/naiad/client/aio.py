@@ -107,6 +107,7 @@ class AsyncClient(ClientBase):
     create_model = _method(catalog.create_model)
     get_model = _method(catalog.get_model)
     list_models = _listing(catalog.list_models)
+    list_provider_models = _method(catalog.list_provider_models)
     update_model = _method(catalog.update_model)
     delete_model = _method(catalog.delete_model)
     create_task_class = _method(catalog.create_task_class)
@@ -118,6 +119,7 @@ class AsyncClient(ClientBase):
     watch_arms = _watching(insight.watch_arms)
     get_decision = _method(insight.get_decision)
     list_decisions = _listing(insight.list_decisions)
+    cost_report = _method(insight.cost_report)
     create_key, rotate_key = _method(keys.create_key), _method(keys.rotate_key)
     revoke_key, list_keys = _method(keys.revoke_key), _listing(keys.list_keys)
 

@@ -39,8 +39,39 @@ class Prices:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """Members that are asked side by side."""
+
+    members: tuple[str, ...]
+    aggregation: str  # "majority", "judge" or "first_agreement"
+    judge: str = ""  # model that picks the answer, with "judge"
+    agree: int = 0  # how many must agree, with "first_agreement"; 0 takes 2
+    raw: catalog_pb2.Ensemble = field(default_factory=catalog_pb2.Ensemble, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What an answer of a cascade must pass; exactly one of the first three is given."""
+
+    json_schema: str | None = None
+    pattern: str | None = None  # regular expression in RE2's language
+    judge: str | None = None  # model that is asked for a score
+    threshold: float | None = None  # the least score that passes; None takes 0.5
+    raw: catalog_pb2.Check = field(default_factory=catalog_pb2.Check, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cascade:
+    """Members that are asked in turn, until a check accepts an answer."""
+
+    members: tuple[str, ...]
+    check: Check
+    raw: catalog_pb2.Cascade = field(default_factory=catalog_pb2.Cascade, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model of the inventory. The last four fields are set by the server."""
+    """One model of the inventory. `provider`, `revision`, `origin` and the times are set by the server."""
 
     name: str = field(kw_only=False)  # "provider/model"
     provider: str = ""  # set by the server
@@ -58,7 +89,22 @@ class Model:
     origin: str = ""
     create_time: datetime | None = None
     update_time: datetime | None = None
+    ensemble: Ensemble | None = None  # what it is made of, if it is made of others
+    cascade: Cascade | None = None
     raw: catalog_pb2.Model = field(default_factory=catalog_pb2.Model, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderModel:
+    """One model as its provider lists it; what the provider does not say is None or empty."""
+
+    name: str = field(kw_only=False)  # as the provider knows it: a Model's upstream_model
+    context_window: int | None = None  # tokens
+    max_output_tokens: int | None = None
+    capabilities: tuple[str, ...] = ()
+    retire_time: datetime | None = None
+    prices: Prices | None = None  # by the server's price list
+    raw: catalog_pb2.ProviderModel = field(default_factory=catalog_pb2.ProviderModel, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +159,8 @@ class ModelChanges(TypedDict, total=False):
     disabled: bool
     labels: Mapping[str, str]
     retire_time: datetime | None
+    ensemble: Ensemble
+    cascade: Cascade
 
 
 class TaskClassChanges(TypedDict, total=False):

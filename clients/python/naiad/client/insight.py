@@ -179,6 +179,9 @@ class DecisionRecord:
     excluded: tuple[Exclusion, ...]
     model_ordinal: int
     sticky: bool
+    session_moved_from: str
+    session_moved_reason: str  # "ineligible", "better", "allowance"
+    session_saving_nano_usd: NanoUsd
     create_time: datetime | None
     decide_duration_s: float | None
     sequence: int

@@ -20,6 +20,7 @@ class Key:
     requests_per_minute: int | None  # None takes the server's configuration
     concurrent_calls: int | None
     tokens_per_minute: int | None
+    data_class: str  # that its requests have at least; "" says nothing
     create_time: datetime | None
     expire_time: datetime | None  # None: never
     revoke_time: datetime | None

@@ -23,15 +23,13 @@ class Objective:
     """
 
     strategy: str = field(default="", kw_only=False)
-    usd_per_quality: float | None = None  # USD for one unit of quality (0 to 1); balanced
-    usd_per_second: float | None = None  # USD for one second of waiting; balanced
-    quality_floor: float | None = None  # 0 to 1; cost_optimized, latency_optimized, cascade
+    usd_per_quality: float | None = None  # USD for one unit of quality (0 to 1); balanced, ensemble, cascade
+    usd_per_second: float | None = None  # USD for one second of waiting; balanced, ensemble, cascade
+    quality_floor: float | None = None  # 0 to 1; cost_optimized, latency_optimized
     confidence: float | None = None  # how probable the floor must be, above 0 and below 1
     margin: float | None = None  # difference of quality that is a tie; quality_first
     usd_per_request: float | None = None  # mean spend to hold, USD; for task classes, not for single requests
-    models: tuple[str, ...] = ()  # in order; fallback, cascade
-    ensemble_size: int | None = None
-    aggregation: str = ""  # "majority", "judge", "first_agreement"
+    models: tuple[str, ...] = ()  # in order; fallback
     raw: objective_pb2.Objective = field(default_factory=objective_pb2.Objective, repr=False, compare=False)
 
 
@@ -39,7 +37,7 @@ def to_objective(objective: str | Objective) -> objective_pb2.Objective:
     """Return an objective of the API from the name of a strategy or an Objective.
 
     Raises:
-        ValueError: there is no such strategy or aggregation.
+        ValueError: there is no such strategy.
     """
     if isinstance(objective, str):
         objective = Objective(objective)

@@ -28,6 +28,11 @@ class Decision:
         default_factory=router_service_pb2.DecideResponse, repr=False, compare=False
     )
 
+    @property
+    def sticky(self) -> bool:
+        """Whether the session's earlier model was kept: then the decision did not explore."""
+        return _told("sticky_session", self.notices)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
@@ -53,6 +58,16 @@ class Completion:
     )
 
     @property
+    def sticky(self) -> bool:
+        """Whether the session's earlier model was kept: then the decision did not explore."""
+        return _told("sticky_session", self.notices)
+
+    @property
+    def cached(self) -> bool:
+        """Whether the answer was made for an earlier, identical request: then nothing was called or billed."""
+        return _told("cached_answer", self.notices)
+
+    @property
     def text(self) -> str:
         """The text of the answer."""
         return text_of(self.answer)
@@ -62,6 +77,10 @@ class Completion:
         """The calls of tools that the model asks for, in its order."""
         parts = (part for part in self.answer.parts if part.WhichOneof("content") == "tool_call")
         return tuple(read(ToolCall, part.tool_call) for part in parts)
+
+
+def _told(code: str, notices: tuple[Notice, ...]) -> bool:
+    return any(notice.code == code for notice in notices)
 
 
 @dataclass(frozen=True, kw_only=True)

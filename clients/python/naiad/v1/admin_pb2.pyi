@@ -37,7 +37,7 @@ BUDGET_PERIOD_MONTH: BudgetPeriod
 BUDGET_PERIOD_ONCE: BudgetPeriod
 
 class ApiKey(_message.Message):
-    __slots__ = ("key_id", "name", "role", "tenant", "allowed_models", "requests_per_minute", "tokens_per_minute", "create_time", "expire_time", "revoke_time", "last_use_time", "concurrent_calls", "rotate_time")
+    __slots__ = ("key_id", "name", "role", "tenant", "allowed_models", "requests_per_minute", "tokens_per_minute", "create_time", "expire_time", "revoke_time", "last_use_time", "concurrent_calls", "rotate_time", "data_class")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,7 @@ class ApiKey(_message.Message):
     LAST_USE_TIME_FIELD_NUMBER: _ClassVar[int]
     CONCURRENT_CALLS_FIELD_NUMBER: _ClassVar[int]
     ROTATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DATA_CLASS_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     name: str
     role: KeyRole
@@ -64,7 +65,8 @@ class ApiKey(_message.Message):
     last_use_time: _timestamp_pb2.Timestamp
     concurrent_calls: int
     rotate_time: _timestamp_pb2.Timestamp
-    def __init__(self, key_id: _Optional[str] = ..., name: _Optional[str] = ..., role: _Optional[_Union[KeyRole, str]] = ..., tenant: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., revoke_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., last_use_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., concurrent_calls: _Optional[int] = ..., rotate_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
+    data_class: str
+    def __init__(self, key_id: _Optional[str] = ..., name: _Optional[str] = ..., role: _Optional[_Union[KeyRole, str]] = ..., tenant: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., revoke_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., last_use_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., concurrent_calls: _Optional[int] = ..., rotate_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., data_class: _Optional[str] = ...) -> None: ...
 
 class Budget(_message.Message):
     __slots__ = ("budget_id", "name", "workflow", "task_class", "key_id", "limit_nano_usd", "period", "paced", "spent_nano_usd", "reserved_nano_usd", "reset_time", "revision", "create_time", "update_time")

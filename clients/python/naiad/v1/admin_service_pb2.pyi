@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateKeyRequest(_message.Message):
-    __slots__ = ("name", "role", "allowed_models", "requests_per_minute", "tokens_per_minute", "expire_time", "request_id", "concurrent_calls")
+    __slots__ = ("name", "role", "allowed_models", "requests_per_minute", "tokens_per_minute", "expire_time", "request_id", "concurrent_calls", "data_class")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_MODELS_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,7 @@ class CreateKeyRequest(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CONCURRENT_CALLS_FIELD_NUMBER: _ClassVar[int]
+    DATA_CLASS_FIELD_NUMBER: _ClassVar[int]
     name: str
     role: _admin_pb2.KeyRole
     allowed_models: _containers.RepeatedScalarFieldContainer[str]
@@ -29,7 +30,8 @@ class CreateKeyRequest(_message.Message):
     expire_time: _timestamp_pb2.Timestamp
     request_id: str
     concurrent_calls: int
-    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[_admin_pb2.KeyRole, str]] = ..., allowed_models: _Optional[_Iterable[str]] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., request_id: _Optional[str] = ..., concurrent_calls: _Optional[int] = ...) -> None: ...
+    data_class: str
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[_admin_pb2.KeyRole, str]] = ..., allowed_models: _Optional[_Iterable[str]] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., request_id: _Optional[str] = ..., concurrent_calls: _Optional[int] = ..., data_class: _Optional[str] = ...) -> None: ...
 
 class CreateKeyResponse(_message.Message):
     __slots__ = ("key", "secret")

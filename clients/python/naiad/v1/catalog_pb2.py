@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from naiad.v1 import objective_pb2 as naiad_dot_v1_dot_objective__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16naiad/v1/catalog.proto\x12\x08naiad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18naiad/v1/objective.proto\"\xc7\x03\n\x06Prices\x12.\n!input_nano_usd_per_million_tokens\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12/\n\"output_nano_usd_per_million_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x35\n(cached_input_nano_usd_per_million_tokens\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x34\n\'cache_write_nano_usd_per_million_tokens\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1d\n\x10request_nano_usd\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x15\n\rprice_version\x18\x06 \x01(\tB$\n\"_input_nano_usd_per_million_tokensB%\n#_output_nano_usd_per_million_tokensB+\n)_cached_input_nano_usd_per_million_tokensB*\n(_cache_write_nano_usd_per_million_tokensB\x13\n\x11_request_nano_usd\"\xd5\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eupstream_model\x18\x03 \x01(\t\x12\x18\n\x10\x65ndpoint_profile\x18\x04 \x01(\t\x12 \n\x06prices\x18\x05 \x01(\x0b\x32\x10.naiad.v1.Prices\x12\x1b\n\x0e\x63ontext_window\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x1e\n\x11max_output_tokens\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12*\n\x0c\x63\x61pabilities\x18\x08 \x03(\x0e\x32\x14.naiad.v1.Capability\x12\x11\n\tdata_zone\x18\t \x01(\t\x12\x10\n\x08\x64isabled\x18\n \x01(\x08\x12+\n\x06labels\x18\x0b \x03(\x0b\x32\x1b.naiad.v1.Model.LabelsEntry\x12/\n\x0bretire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\r \x01(\x03\x12 \n\x06origin\x18\x0e \x01(\x0e\x32\x10.naiad.v1.Origin\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x11\n\x0f_context_windowB\x14\n\x12_max_output_tokens\"K\n\x0b\x46\x65\x61tureSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\"K\n\x0cQualityPrior\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04mean\x18\x02 \x01(\x01\x12\x1e\n\x16\x65\x66\x66\x65\x63tive_observations\x18\x03 \x01(\x01\"\xc1\x03\n\tTaskClass\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12.\n\x11\x64\x65\x66\x61ult_objective\x18\x03 \x01(\x0b\x32\x13.naiad.v1.Objective\x12&\n\x06priors\x18\x04 \x03(\x0b\x32\x16.naiad.v1.QualityPrior\x12\'\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32\x15.naiad.v1.FeatureSpec\x12\x1a\n\x12\x64\x65\x66\x61ult_data_class\x18\x06 \x01(\t\x12/\n\x06labels\x18\x07 \x03(\x0b\x32\x1f.naiad.v1.TaskClass.LabelsEntry\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12 \n\x06origin\x18\t \x01(\x0e\x32\x10.naiad.v1.Origin\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xc3\x01\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41PABILITY_VISION\x10\x01\x12\x14\n\x10\x43\x41PABILITY_TOOLS\x10\x02\x12\x1a\n\x16\x43\x41PABILITY_JSON_SCHEMA\x10\x03\x12\x18\n\x14\x43\x41PABILITY_STREAMING\x10\x04\x12\x18\n\x14\x43\x41PABILITY_REASONING\x10\x05\x12\x1c\n\x18\x43\x41PABILITY_SYSTEM_PROMPT\x10\x06*`\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14ORIGIN_CONFIGURATION\x10\x01\x12\x0e\n\nORIGIN_API\x10\x02\x12\x14\n\x10ORIGIN_FIRST_USE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16naiad/v1/catalog.proto\x12\x08naiad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18naiad/v1/objective.proto\"\xc7\x03\n\x06Prices\x12.\n!input_nano_usd_per_million_tokens\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12/\n\"output_nano_usd_per_million_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x35\n(cached_input_nano_usd_per_million_tokens\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x34\n\'cache_write_nano_usd_per_million_tokens\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1d\n\x10request_nano_usd\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x15\n\rprice_version\x18\x06 \x01(\tB$\n\"_input_nano_usd_per_million_tokensB%\n#_output_nano_usd_per_million_tokensB+\n)_cached_input_nano_usd_per_million_tokensB*\n(_cache_write_nano_usd_per_million_tokensB\x13\n\x11_request_nano_usd\"e\n\x08\x45nsemble\x12\x0f\n\x07members\x18\x01 \x03(\t\x12*\n\x0b\x61ggregation\x18\x02 \x01(\x0e\x32\x15.naiad.v1.Aggregation\x12\r\n\x05judge\x18\x03 \x01(\t\x12\r\n\x05\x61gree\x18\x04 \x01(\x05\":\n\x07\x43\x61scade\x12\x0f\n\x07members\x18\x01 \x03(\t\x12\x1e\n\x05\x63heck\x18\x02 \x01(\x0b\x32\x0f.naiad.v1.Check\"p\n\x05\x43heck\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x11\n\x07pattern\x18\x02 \x01(\tH\x00\x12\x0f\n\x05judge\x18\x03 \x01(\tH\x00\x12\x16\n\tthreshold\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04kindB\x0c\n\n_threshold\"\xb2\x05\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eupstream_model\x18\x03 \x01(\t\x12\x18\n\x10\x65ndpoint_profile\x18\x04 \x01(\t\x12 \n\x06prices\x18\x05 \x01(\x0b\x32\x10.naiad.v1.Prices\x12\x1b\n\x0e\x63ontext_window\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x1e\n\x11max_output_tokens\x18\x07 \x01(\x03H\x02\x88\x01\x01\x12*\n\x0c\x63\x61pabilities\x18\x08 \x03(\x0e\x32\x14.naiad.v1.Capability\x12\x11\n\tdata_zone\x18\t \x01(\t\x12\x10\n\x08\x64isabled\x18\n \x01(\x08\x12+\n\x06labels\x18\x0b \x03(\x0b\x32\x1b.naiad.v1.Model.LabelsEntry\x12/\n\x0bretire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\r \x01(\x03\x12 \n\x06origin\x18\x0e \x01(\x0e\x32\x10.naiad.v1.Origin\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x08\x65nsemble\x18\x11 \x01(\x0b\x32\x12.naiad.v1.EnsembleH\x00\x12$\n\x07\x63\x61scade\x18\x12 \x01(\x0b\x32\x11.naiad.v1.CascadeH\x00\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b\x63ompositionB\x11\n\x0f_context_windowB\x14\n\x12_max_output_tokens\"\x82\x02\n\rProviderModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1b\n\x0e\x63ontext_window\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x1e\n\x11max_output_tokens\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12*\n\x0c\x63\x61pabilities\x18\x04 \x03(\x0e\x32\x14.naiad.v1.Capability\x12/\n\x0bretire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x06prices\x18\x06 \x01(\x0b\x32\x10.naiad.v1.PricesB\x11\n\x0f_context_windowB\x14\n\x12_max_output_tokens\"K\n\x0b\x46\x65\x61tureSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\"K\n\x0cQualityPrior\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04mean\x18\x02 \x01(\x01\x12\x1e\n\x16\x65\x66\x66\x65\x63tive_observations\x18\x03 \x01(\x01\"\xc1\x03\n\tTaskClass\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12.\n\x11\x64\x65\x66\x61ult_objective\x18\x03 \x01(\x0b\x32\x13.naiad.v1.Objective\x12&\n\x06priors\x18\x04 \x03(\x0b\x32\x16.naiad.v1.QualityPrior\x12\'\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32\x15.naiad.v1.FeatureSpec\x12\x1a\n\x12\x64\x65\x66\x61ult_data_class\x18\x06 \x01(\t\x12/\n\x06labels\x18\x07 \x03(\x0b\x32\x1f.naiad.v1.TaskClass.LabelsEntry\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12 \n\x06origin\x18\t \x01(\x0e\x32\x10.naiad.v1.Origin\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xc3\x01\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41PABILITY_VISION\x10\x01\x12\x14\n\x10\x43\x41PABILITY_TOOLS\x10\x02\x12\x1a\n\x16\x43\x41PABILITY_JSON_SCHEMA\x10\x03\x12\x18\n\x14\x43\x41PABILITY_STREAMING\x10\x04\x12\x18\n\x14\x43\x41PABILITY_REASONING\x10\x05\x12\x1c\n\x18\x43\x41PABILITY_SYSTEM_PROMPT\x10\x06*`\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14ORIGIN_CONFIGURATION\x10\x01\x12\x0e\n\nORIGIN_API\x10\x02\x12\x14\n\x10ORIGIN_FIRST_USE\x10\x03*|\n\x0b\x41ggregation\x12\x1b\n\x17\x41GGREGATION_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41GGREGATION_MAJORITY\x10\x01\x12\x15\n\x11\x41GGREGATION_JUDGE\x10\x02\x12\x1f\n\x1b\x41GGREGATION_FIRST_AGREEMENT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,22 +37,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODEL_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_TASKCLASS_LABELSENTRY']._loaded_options = None
   _globals['_TASKCLASS_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CAPABILITY']._serialized_start=1760
-  _globals['_CAPABILITY']._serialized_end=1955
-  _globals['_ORIGIN']._serialized_start=1957
-  _globals['_ORIGIN']._serialized_end=2053
+  _globals['_CAPABILITY']._serialized_start=2391
+  _globals['_CAPABILITY']._serialized_end=2586
+  _globals['_ORIGIN']._serialized_start=2588
+  _globals['_ORIGIN']._serialized_end=2684
+  _globals['_AGGREGATION']._serialized_start=2686
+  _globals['_AGGREGATION']._serialized_end=2810
   _globals['_PRICES']._serialized_start=96
   _globals['_PRICES']._serialized_end=551
-  _globals['_MODEL']._serialized_start=554
-  _globals['_MODEL']._serialized_end=1151
-  _globals['_MODEL_LABELSENTRY']._serialized_start=1065
-  _globals['_MODEL_LABELSENTRY']._serialized_end=1110
-  _globals['_FEATURESPEC']._serialized_start=1153
-  _globals['_FEATURESPEC']._serialized_end=1228
-  _globals['_QUALITYPRIOR']._serialized_start=1230
-  _globals['_QUALITYPRIOR']._serialized_end=1305
-  _globals['_TASKCLASS']._serialized_start=1308
-  _globals['_TASKCLASS']._serialized_end=1757
-  _globals['_TASKCLASS_LABELSENTRY']._serialized_start=1065
-  _globals['_TASKCLASS_LABELSENTRY']._serialized_end=1110
+  _globals['_ENSEMBLE']._serialized_start=553
+  _globals['_ENSEMBLE']._serialized_end=654
+  _globals['_CASCADE']._serialized_start=656
+  _globals['_CASCADE']._serialized_end=714
+  _globals['_CHECK']._serialized_start=716
+  _globals['_CHECK']._serialized_end=828
+  _globals['_MODEL']._serialized_start=831
+  _globals['_MODEL']._serialized_end=1521
+  _globals['_MODEL_LABELSENTRY']._serialized_start=1420
+  _globals['_MODEL_LABELSENTRY']._serialized_end=1465
+  _globals['_PROVIDERMODEL']._serialized_start=1524
+  _globals['_PROVIDERMODEL']._serialized_end=1782
+  _globals['_FEATURESPEC']._serialized_start=1784
+  _globals['_FEATURESPEC']._serialized_end=1859
+  _globals['_QUALITYPRIOR']._serialized_start=1861
+  _globals['_QUALITYPRIOR']._serialized_end=1936
+  _globals['_TASKCLASS']._serialized_start=1939
+  _globals['_TASKCLASS']._serialized_end=2388
+  _globals['_TASKCLASS_LABELSENTRY']._serialized_start=1420
+  _globals['_TASKCLASS_LABELSENTRY']._serialized_end=1465
 # @@protoc_insertion_point(module_scope)

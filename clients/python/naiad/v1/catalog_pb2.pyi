@@ -25,6 +25,13 @@ class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ORIGIN_CONFIGURATION: _ClassVar[Origin]
     ORIGIN_API: _ClassVar[Origin]
     ORIGIN_FIRST_USE: _ClassVar[Origin]
+
+class Aggregation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AGGREGATION_UNSPECIFIED: _ClassVar[Aggregation]
+    AGGREGATION_MAJORITY: _ClassVar[Aggregation]
+    AGGREGATION_JUDGE: _ClassVar[Aggregation]
+    AGGREGATION_FIRST_AGREEMENT: _ClassVar[Aggregation]
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_VISION: Capability
 CAPABILITY_TOOLS: Capability
@@ -36,6 +43,10 @@ ORIGIN_UNSPECIFIED: Origin
 ORIGIN_CONFIGURATION: Origin
 ORIGIN_API: Origin
 ORIGIN_FIRST_USE: Origin
+AGGREGATION_UNSPECIFIED: Aggregation
+AGGREGATION_MAJORITY: Aggregation
+AGGREGATION_JUDGE: Aggregation
+AGGREGATION_FIRST_AGREEMENT: Aggregation
 
 class Prices(_message.Message):
     __slots__ = ("input_nano_usd_per_million_tokens", "output_nano_usd_per_million_tokens", "cached_input_nano_usd_per_million_tokens", "cache_write_nano_usd_per_million_tokens", "request_nano_usd", "price_version")
@@ -53,8 +64,40 @@ class Prices(_message.Message):
     price_version: str
     def __init__(self, input_nano_usd_per_million_tokens: _Optional[int] = ..., output_nano_usd_per_million_tokens: _Optional[int] = ..., cached_input_nano_usd_per_million_tokens: _Optional[int] = ..., cache_write_nano_usd_per_million_tokens: _Optional[int] = ..., request_nano_usd: _Optional[int] = ..., price_version: _Optional[str] = ...) -> None: ...
 
+class Ensemble(_message.Message):
+    __slots__ = ("members", "aggregation", "judge", "agree")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    AGGREGATION_FIELD_NUMBER: _ClassVar[int]
+    JUDGE_FIELD_NUMBER: _ClassVar[int]
+    AGREE_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedScalarFieldContainer[str]
+    aggregation: Aggregation
+    judge: str
+    agree: int
+    def __init__(self, members: _Optional[_Iterable[str]] = ..., aggregation: _Optional[_Union[Aggregation, str]] = ..., judge: _Optional[str] = ..., agree: _Optional[int] = ...) -> None: ...
+
+class Cascade(_message.Message):
+    __slots__ = ("members", "check")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedScalarFieldContainer[str]
+    check: Check
+    def __init__(self, members: _Optional[_Iterable[str]] = ..., check: _Optional[_Union[Check, _Mapping[str, object]]] = ...) -> None: ...
+
+class Check(_message.Message):
+    __slots__ = ("json_schema", "pattern", "judge", "threshold")
+    JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    JUDGE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    json_schema: str
+    pattern: str
+    judge: str
+    threshold: float
+    def __init__(self, json_schema: _Optional[str] = ..., pattern: _Optional[str] = ..., judge: _Optional[str] = ..., threshold: _Optional[float] = ...) -> None: ...
+
 class Model(_message.Message):
-    __slots__ = ("name", "provider", "upstream_model", "endpoint_profile", "prices", "context_window", "max_output_tokens", "capabilities", "data_zone", "disabled", "labels", "retire_time", "revision", "origin", "create_time", "update_time")
+    __slots__ = ("name", "provider", "upstream_model", "endpoint_profile", "prices", "context_window", "max_output_tokens", "capabilities", "data_zone", "disabled", "labels", "retire_time", "revision", "origin", "create_time", "update_time", "ensemble", "cascade")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +121,8 @@ class Model(_message.Message):
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ENSEMBLE_FIELD_NUMBER: _ClassVar[int]
+    CASCADE_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: str
     upstream_model: str
@@ -94,7 +139,25 @@ class Model(_message.Message):
     origin: Origin
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., endpoint_profile: _Optional[str] = ..., prices: _Optional[_Union[Prices, _Mapping[str, object]]] = ..., context_window: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., data_zone: _Optional[str] = ..., disabled: bool = ..., labels: _Optional[_Mapping[str, str]] = ..., retire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., revision: _Optional[int] = ..., origin: _Optional[_Union[Origin, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
+    ensemble: Ensemble
+    cascade: Cascade
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., endpoint_profile: _Optional[str] = ..., prices: _Optional[_Union[Prices, _Mapping[str, object]]] = ..., context_window: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., data_zone: _Optional[str] = ..., disabled: bool = ..., labels: _Optional[_Mapping[str, str]] = ..., retire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., revision: _Optional[int] = ..., origin: _Optional[_Union[Origin, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., ensemble: _Optional[_Union[Ensemble, _Mapping[str, object]]] = ..., cascade: _Optional[_Union[Cascade, _Mapping[str, object]]] = ...) -> None: ...
+
+class ProviderModel(_message.Message):
+    __slots__ = ("name", "context_window", "max_output_tokens", "capabilities", "retire_time", "prices")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    MAX_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    RETIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    context_window: int
+    max_output_tokens: int
+    capabilities: _containers.RepeatedScalarFieldContainer[Capability]
+    retire_time: _timestamp_pb2.Timestamp
+    prices: Prices
+    def __init__(self, name: _Optional[str] = ..., context_window: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., retire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., prices: _Optional[_Union[Prices, _Mapping[str, object]]] = ...) -> None: ...
 
 class FeatureSpec(_message.Message):
     __slots__ = ("name", "description", "low", "high")

@@ -52,6 +52,18 @@ class ListModelsResponse(_message.Message):
     next_page_token: str
     def __init__(self, models: _Optional[_Iterable[_Union[_catalog_pb2.Model, _Mapping[str, object]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class ListProviderModelsRequest(_message.Message):
+    __slots__ = ("endpoint_profile",)
+    ENDPOINT_PROFILE_FIELD_NUMBER: _ClassVar[int]
+    endpoint_profile: str
+    def __init__(self, endpoint_profile: _Optional[str] = ...) -> None: ...
+
+class ListProviderModelsResponse(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[_catalog_pb2.ProviderModel]
+    def __init__(self, models: _Optional[_Iterable[_Union[_catalog_pb2.ProviderModel, _Mapping[str, object]]]] = ...) -> None: ...
+
 class UpdateModelRequest(_message.Message):
     __slots__ = ("model", "update_mask", "request_id")
     MODEL_FIELD_NUMBER: _ClassVar[int]

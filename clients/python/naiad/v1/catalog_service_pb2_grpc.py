@@ -60,6 +60,11 @@ class CatalogServiceStub(object):
                 request_serializer=naiad_dot_v1_dot_catalog__service__pb2.DeleteModelRequest.SerializeToString,
                 response_deserializer=naiad_dot_v1_dot_catalog__service__pb2.DeleteModelResponse.FromString,
                 _registered_method=True)
+        self.ListProviderModels = channel.unary_unary(
+                '/naiad.v1.CatalogService/ListProviderModels',
+                request_serializer=naiad_dot_v1_dot_catalog__service__pb2.ListProviderModelsRequest.SerializeToString,
+                response_deserializer=naiad_dot_v1_dot_catalog__service__pb2.ListProviderModelsResponse.FromString,
+                _registered_method=True)
         self.CreateTaskClass = channel.unary_unary(
                 '/naiad.v1.CatalogService/CreateTaskClass',
                 request_serializer=naiad_dot_v1_dot_catalog__service__pb2.CreateTaskClassRequest.SerializeToString,
@@ -121,6 +126,14 @@ class CatalogServiceServicer(object):
 
     def DeleteModel(self, request, context):
         """Removes a model from use. Its history stays, and a model created again under the name continues it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProviderModels(self, request, context):
+        """Asks the provider behind an endpoint for its own list of models. Nothing changes, and nothing of a prompt leaves: only
+        the endpoint's credential goes with the question.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,6 +202,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.DeleteModel,
                     request_deserializer=naiad_dot_v1_dot_catalog__service__pb2.DeleteModelRequest.FromString,
                     response_serializer=naiad_dot_v1_dot_catalog__service__pb2.DeleteModelResponse.SerializeToString,
+            ),
+            'ListProviderModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProviderModels,
+                    request_deserializer=naiad_dot_v1_dot_catalog__service__pb2.ListProviderModelsRequest.FromString,
+                    response_serializer=naiad_dot_v1_dot_catalog__service__pb2.ListProviderModelsResponse.SerializeToString,
             ),
             'CreateTaskClass': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTaskClass,
@@ -352,6 +370,33 @@ class CatalogService(object):
             '/naiad.v1.CatalogService/DeleteModel',
             naiad_dot_v1_dot_catalog__service__pb2.DeleteModelRequest.SerializeToString,
             naiad_dot_v1_dot_catalog__service__pb2.DeleteModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProviderModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/naiad.v1.CatalogService/ListProviderModels',
+            naiad_dot_v1_dot_catalog__service__pb2.ListProviderModelsRequest.SerializeToString,
+            naiad_dot_v1_dot_catalog__service__pb2.ListProviderModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,

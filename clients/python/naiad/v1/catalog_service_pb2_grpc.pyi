@@ -43,6 +43,10 @@ class CatalogServiceStub:
     """Changes a model. A changed price moves the next decision at once."""
     DeleteModel: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteModelRequest, _catalog_service_pb2.DeleteModelResponse]
     """Removes a model from use. Its history stays, and a model created again under the name continues it."""
+    ListProviderModels: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListProviderModelsRequest, _catalog_service_pb2.ListProviderModelsResponse]
+    """Asks the provider behind an endpoint for its own list of models. Nothing changes, and nothing of a prompt leaves: only
+    the endpoint's credential goes with the question.
+    """
     CreateTaskClass: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateTaskClassRequest, _catalog_service_pb2.CreateTaskClassResponse]
     """Adds a task class."""
     GetTaskClass: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetTaskClassRequest, _catalog_service_pb2.GetTaskClassResponse]
@@ -71,6 +75,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Changes a model. A changed price moves the next decision at once."""
     DeleteModel: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteModelRequest, _catalog_service_pb2.DeleteModelResponse]  # type: ignore[assignment]
     """Removes a model from use. Its history stays, and a model created again under the name continues it."""
+    ListProviderModels: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListProviderModelsRequest, _catalog_service_pb2.ListProviderModelsResponse]  # type: ignore[assignment]
+    """Asks the provider behind an endpoint for its own list of models. Nothing changes, and nothing of a prompt leaves: only
+    the endpoint's credential goes with the question.
+    """
     CreateTaskClass: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateTaskClassRequest, _catalog_service_pb2.CreateTaskClassResponse]  # type: ignore[assignment]
     """Adds a task class."""
     GetTaskClass: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetTaskClassRequest, _catalog_service_pb2.GetTaskClassResponse]  # type: ignore[assignment]
@@ -121,6 +129,15 @@ class CatalogServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.DeleteModelResponse, _abc.Awaitable[_catalog_service_pb2.DeleteModelResponse]]:
         """Removes a model from use. Its history stays, and a model created again under the name continues it."""
+
+    def ListProviderModels(
+        self,
+        request: _catalog_service_pb2.ListProviderModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.ListProviderModelsResponse, _abc.Awaitable[_catalog_service_pb2.ListProviderModelsResponse]]:
+        """Asks the provider behind an endpoint for its own list of models. Nothing changes, and nothing of a prompt leaves: only
+        the endpoint's credential goes with the question.
+        """
 
     def CreateTaskClass(
         self,

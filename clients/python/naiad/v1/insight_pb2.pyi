@@ -179,7 +179,7 @@ class BudgetExplanation(_message.Message):
     def __init__(self, scope: _Optional[str] = ..., usd_per_request: _Optional[float] = ..., quality_per_usd: _Optional[float] = ..., bank_nano_usd: _Optional[int] = ..., below_cheapest: bool = ...) -> None: ...
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "task_class", "task_class_inference", "workflow", "session_id", "data_class", "policy_version", "objective", "features", "input_tokens", "max_output_tokens", "model", "propensity", "uniform_draw", "candidates", "ranking", "excluded", "model_ordinal", "sticky", "create_time", "decide_duration", "sequence", "attempts", "feedback", "effective_score", "price_version", "restored_from_id", "budget", "data_class_source", "policy_epoch", "no_store")
+    __slots__ = ("decision_id", "task_class", "task_class_inference", "workflow", "session_id", "data_class", "policy_version", "objective", "features", "input_tokens", "max_output_tokens", "model", "propensity", "uniform_draw", "candidates", "ranking", "excluded", "model_ordinal", "sticky", "create_time", "decide_duration", "sequence", "attempts", "feedback", "effective_score", "price_version", "restored_from_id", "budget", "data_class_source", "policy_epoch", "no_store", "session_moved_from", "session_moved_reason", "session_saving_nano_usd")
     class FeaturesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +218,9 @@ class DecisionRecord(_message.Message):
     DATA_CLASS_SOURCE_FIELD_NUMBER: _ClassVar[int]
     POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
     NO_STORE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_MOVED_FROM_FIELD_NUMBER: _ClassVar[int]
+    SESSION_MOVED_REASON_FIELD_NUMBER: _ClassVar[int]
+    SESSION_SAVING_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     task_class: str
     task_class_inference: TaskClassInference
@@ -249,7 +252,10 @@ class DecisionRecord(_message.Message):
     data_class_source: str
     policy_epoch: int
     no_store: bool
-    def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., task_class_inference: _Optional[_Union[TaskClassInference, _Mapping[str, object]]] = ..., workflow: _Optional[str] = ..., session_id: _Optional[str] = ..., data_class: _Optional[str] = ..., policy_version: _Optional[int] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., features: _Optional[_Mapping[str, float]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., uniform_draw: _Optional[float] = ..., candidates: _Optional[_Iterable[_Union[CandidateExplanation, _Mapping[str, object]]]] = ..., ranking: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[_decision_pb2.Exclusion, _Mapping[str, object]]]] = ..., model_ordinal: _Optional[int] = ..., sticky: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decide_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., sequence: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_decision_pb2.Attempt, _Mapping[str, object]]]] = ..., feedback: _Optional[_Iterable[_Union[_feedback_pb2.Feedback, _Mapping[str, object]]]] = ..., effective_score: _Optional[float] = ..., price_version: _Optional[str] = ..., restored_from_id: bool = ..., budget: _Optional[_Union[BudgetExplanation, _Mapping[str, object]]] = ..., data_class_source: _Optional[str] = ..., policy_epoch: _Optional[int] = ..., no_store: bool = ...) -> None: ...
+    session_moved_from: str
+    session_moved_reason: str
+    session_saving_nano_usd: int
+    def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., task_class_inference: _Optional[_Union[TaskClassInference, _Mapping[str, object]]] = ..., workflow: _Optional[str] = ..., session_id: _Optional[str] = ..., data_class: _Optional[str] = ..., policy_version: _Optional[int] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., features: _Optional[_Mapping[str, float]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., uniform_draw: _Optional[float] = ..., candidates: _Optional[_Iterable[_Union[CandidateExplanation, _Mapping[str, object]]]] = ..., ranking: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[_decision_pb2.Exclusion, _Mapping[str, object]]]] = ..., model_ordinal: _Optional[int] = ..., sticky: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decide_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., sequence: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_decision_pb2.Attempt, _Mapping[str, object]]]] = ..., feedback: _Optional[_Iterable[_Union[_feedback_pb2.Feedback, _Mapping[str, object]]]] = ..., effective_score: _Optional[float] = ..., price_version: _Optional[str] = ..., restored_from_id: bool = ..., budget: _Optional[_Union[BudgetExplanation, _Mapping[str, object]]] = ..., data_class_source: _Optional[str] = ..., policy_epoch: _Optional[int] = ..., no_store: bool = ..., session_moved_from: _Optional[str] = ..., session_moved_reason: _Optional[str] = ..., session_saving_nano_usd: _Optional[int] = ...) -> None: ...
 
 class DecisionSummary(_message.Message):
     __slots__ = ("decision_id", "task_class", "workflow", "model", "propensity", "policy_version", "create_time", "answered_by", "attempt_count", "cost_nano_usd", "effective_score", "sequence")
@@ -280,7 +286,7 @@ class DecisionSummary(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., workflow: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., policy_version: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., answered_by: _Optional[str] = ..., attempt_count: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., effective_score: _Optional[float] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class CostRow(_message.Message):
-    __slots__ = ("workflow", "task_class", "model", "period_start_time", "decisions", "attempts", "input_tokens", "output_tokens", "cost_nano_usd", "mean_score", "scores")
+    __slots__ = ("workflow", "task_class", "model", "period_start_time", "decisions", "attempts", "input_tokens", "output_tokens", "cost_nano_usd", "mean_score", "scores", "failed_attempts", "unpriced_attempts", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "input_nano_usd", "cached_input_nano_usd", "cache_write_nano_usd", "output_nano_usd", "request_nano_usd", "adjustment_nano_usd", "reasoning_nano_usd", "failed_nano_usd", "estimate_nano_usd", "estimated_nano_usd")
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     TASK_CLASS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -292,6 +298,21 @@ class CostRow(_message.Message):
     COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     MEAN_SCORE_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
+    FAILED_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    UNPRICED_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    CACHED_INPUT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    ADJUSTMENT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    REASONING_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    FAILED_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     workflow: str
     task_class: str
     model: str
@@ -303,10 +324,25 @@ class CostRow(_message.Message):
     cost_nano_usd: int
     mean_score: float
     scores: int
-    def __init__(self, workflow: _Optional[str] = ..., task_class: _Optional[str] = ..., model: _Optional[str] = ..., period_start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decisions: _Optional[int] = ..., attempts: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., mean_score: _Optional[float] = ..., scores: _Optional[int] = ...) -> None: ...
+    failed_attempts: int
+    unpriced_attempts: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    input_nano_usd: int
+    cached_input_nano_usd: int
+    cache_write_nano_usd: int
+    output_nano_usd: int
+    request_nano_usd: int
+    adjustment_nano_usd: int
+    reasoning_nano_usd: int
+    failed_nano_usd: int
+    estimate_nano_usd: int
+    estimated_nano_usd: int
+    def __init__(self, workflow: _Optional[str] = ..., task_class: _Optional[str] = ..., model: _Optional[str] = ..., period_start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decisions: _Optional[int] = ..., attempts: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., mean_score: _Optional[float] = ..., scores: _Optional[int] = ..., failed_attempts: _Optional[int] = ..., unpriced_attempts: _Optional[int] = ..., cached_input_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., input_nano_usd: _Optional[int] = ..., cached_input_nano_usd: _Optional[int] = ..., cache_write_nano_usd: _Optional[int] = ..., output_nano_usd: _Optional[int] = ..., request_nano_usd: _Optional[int] = ..., adjustment_nano_usd: _Optional[int] = ..., reasoning_nano_usd: _Optional[int] = ..., failed_nano_usd: _Optional[int] = ..., estimate_nano_usd: _Optional[int] = ..., estimated_nano_usd: _Optional[int] = ...) -> None: ...
 
 class Saving(_message.Message):
-    __slots__ = ("baseline_model", "baseline_cost_nano_usd", "saving_nano_usd", "lower_nano_usd", "upper_nano_usd", "quality_difference", "confidence")
+    __slots__ = ("baseline_model", "baseline_cost_nano_usd", "saving_nano_usd", "lower_nano_usd", "upper_nano_usd", "quality_difference", "confidence", "cost_nano_usd", "decisions", "left_out")
     BASELINE_MODEL_FIELD_NUMBER: _ClassVar[int]
     BASELINE_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     SAVING_NANO_USD_FIELD_NUMBER: _ClassVar[int]
@@ -314,6 +350,9 @@ class Saving(_message.Message):
     UPPER_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     QUALITY_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     baseline_model: str
     baseline_cost_nano_usd: int
     saving_nano_usd: int
@@ -321,7 +360,10 @@ class Saving(_message.Message):
     upper_nano_usd: int
     quality_difference: float
     confidence: float
-    def __init__(self, baseline_model: _Optional[str] = ..., baseline_cost_nano_usd: _Optional[int] = ..., saving_nano_usd: _Optional[int] = ..., lower_nano_usd: _Optional[int] = ..., upper_nano_usd: _Optional[int] = ..., quality_difference: _Optional[float] = ..., confidence: _Optional[float] = ...) -> None: ...
+    cost_nano_usd: int
+    decisions: int
+    left_out: int
+    def __init__(self, baseline_model: _Optional[str] = ..., baseline_cost_nano_usd: _Optional[int] = ..., saving_nano_usd: _Optional[int] = ..., lower_nano_usd: _Optional[int] = ..., upper_nano_usd: _Optional[int] = ..., quality_difference: _Optional[float] = ..., confidence: _Optional[float] = ..., cost_nano_usd: _Optional[int] = ..., decisions: _Optional[int] = ..., left_out: _Optional[int] = ...) -> None: ...
 
 class Alert(_message.Message):
     __slots__ = ("alert_id", "kind", "severity", "task_class", "model", "policy_version", "message", "observed", "expected", "rolled_back", "create_time", "resolve_time", "sequence")

@@ -122,7 +122,7 @@ class WatchDecisionsResponse(_message.Message):
     def __init__(self, decisions: _Optional[_Iterable[_Union[_insight_pb2.DecisionSummary, _Mapping[str, object]]]] = ..., cursor: _Optional[str] = ..., skipped: _Optional[int] = ...) -> None: ...
 
 class GetCostReportRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "start_time", "end_time", "group_by", "workflow", "task_class", "baseline_model")
+    __slots__ = ("page_size", "page_token", "start_time", "end_time", "group_by", "workflow", "task_class", "baseline_model", "model")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,7 @@ class GetCostReportRequest(_message.Message):
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     TASK_CLASS_FIELD_NUMBER: _ClassVar[int]
     BASELINE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     start_time: _timestamp_pb2.Timestamp
@@ -139,19 +140,24 @@ class GetCostReportRequest(_message.Message):
     workflow: str
     task_class: str
     baseline_model: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., group_by: _Optional[_Iterable[_Union[_insight_pb2.CostDimension, str]]] = ..., workflow: _Optional[str] = ..., task_class: _Optional[str] = ..., baseline_model: _Optional[str] = ...) -> None: ...
+    model: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., group_by: _Optional[_Iterable[_Union[_insight_pb2.CostDimension, str]]] = ..., workflow: _Optional[str] = ..., task_class: _Optional[str] = ..., baseline_model: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class GetCostReportResponse(_message.Message):
-    __slots__ = ("rows", "next_page_token", "total", "saving")
+    __slots__ = ("rows", "next_page_token", "total", "saving", "start_time", "end_time")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     SAVING_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
     rows: _containers.RepeatedCompositeFieldContainer[_insight_pb2.CostRow]
     next_page_token: str
     total: _insight_pb2.CostRow
     saving: _insight_pb2.Saving
-    def __init__(self, rows: _Optional[_Iterable[_Union[_insight_pb2.CostRow, _Mapping[str, object]]]] = ..., next_page_token: _Optional[str] = ..., total: _Optional[_Union[_insight_pb2.CostRow, _Mapping[str, object]]] = ..., saving: _Optional[_Union[_insight_pb2.Saving, _Mapping[str, object]]] = ...) -> None: ...
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, rows: _Optional[_Iterable[_Union[_insight_pb2.CostRow, _Mapping[str, object]]]] = ..., next_page_token: _Optional[str] = ..., total: _Optional[_Union[_insight_pb2.CostRow, _Mapping[str, object]]] = ..., saving: _Optional[_Union[_insight_pb2.Saving, _Mapping[str, object]]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
 
 class ListAlertsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "open_only", "task_class", "minimum_severity")

@@ -118,7 +118,8 @@ class InsightServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetCostReport(self, request, context):
-        """Sums up cost, and estimates what was saved.
+        """Sums up cost, and estimates what was saved. Whole hours are summed up: everything that belongs to a decision, its
+        attempts and scores, counts in the hour (UTC) in which the decision was made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,9 @@ class InsightServiceStub:
     WatchDecisions: _grpc.UnaryStreamMultiCallable[_insight_service_pb2.WatchDecisionsRequest, _insight_service_pb2.WatchDecisionsResponse]
     """Sends decisions as they are made."""
     GetCostReport: _grpc.UnaryUnaryMultiCallable[_insight_service_pb2.GetCostReportRequest, _insight_service_pb2.GetCostReportResponse]
-    """Sums up cost, and estimates what was saved."""
+    """Sums up cost, and estimates what was saved. Whole hours are summed up: everything that belongs to a decision, its
+    attempts and scores, counts in the hour (UTC) in which the decision was made.
+    """
     ListAlerts: _grpc.UnaryUnaryMultiCallable[_insight_service_pb2.ListAlertsRequest, _insight_service_pb2.ListAlertsResponse]
     """Lists alerts, the latest first."""
     WatchAlerts: _grpc.UnaryStreamMultiCallable[_insight_service_pb2.WatchAlertsRequest, _insight_service_pb2.WatchAlertsResponse]
@@ -70,7 +72,9 @@ class InsightServiceAsyncStub(InsightServiceStub):
     WatchDecisions: _aio.UnaryStreamMultiCallable[_insight_service_pb2.WatchDecisionsRequest, _insight_service_pb2.WatchDecisionsResponse]  # type: ignore[assignment]
     """Sends decisions as they are made."""
     GetCostReport: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.GetCostReportRequest, _insight_service_pb2.GetCostReportResponse]  # type: ignore[assignment]
-    """Sums up cost, and estimates what was saved."""
+    """Sums up cost, and estimates what was saved. Whole hours are summed up: everything that belongs to a decision, its
+    attempts and scores, counts in the hour (UTC) in which the decision was made.
+    """
     ListAlerts: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.ListAlertsRequest, _insight_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
     """Lists alerts, the latest first."""
     WatchAlerts: _aio.UnaryStreamMultiCallable[_insight_service_pb2.WatchAlertsRequest, _insight_service_pb2.WatchAlertsResponse]  # type: ignore[assignment]
@@ -121,7 +125,9 @@ class InsightServiceServicer:
         request: _insight_service_pb2.GetCostReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_insight_service_pb2.GetCostReportResponse, _abc.Awaitable[_insight_service_pb2.GetCostReportResponse]]:
-        """Sums up cost, and estimates what was saved."""
+        """Sums up cost, and estimates what was saved. Whole hours are summed up: everything that belongs to a decision, its
+        attempts and scores, counts in the hour (UTC) in which the decision was made.
+        """
 
     def ListAlerts(
         self,

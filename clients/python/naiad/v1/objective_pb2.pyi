@@ -17,13 +17,6 @@ class Strategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STRATEGY_ENSEMBLE: _ClassVar[Strategy]
     STRATEGY_FALLBACK: _ClassVar[Strategy]
     STRATEGY_CASCADE: _ClassVar[Strategy]
-
-class Aggregation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    AGGREGATION_UNSPECIFIED: _ClassVar[Aggregation]
-    AGGREGATION_MAJORITY: _ClassVar[Aggregation]
-    AGGREGATION_JUDGE: _ClassVar[Aggregation]
-    AGGREGATION_FIRST_AGREEMENT: _ClassVar[Aggregation]
 STRATEGY_UNSPECIFIED: Strategy
 STRATEGY_BALANCED: Strategy
 STRATEGY_COST_OPTIMIZED: Strategy
@@ -32,13 +25,9 @@ STRATEGY_LATENCY_OPTIMIZED: Strategy
 STRATEGY_ENSEMBLE: Strategy
 STRATEGY_FALLBACK: Strategy
 STRATEGY_CASCADE: Strategy
-AGGREGATION_UNSPECIFIED: Aggregation
-AGGREGATION_MAJORITY: Aggregation
-AGGREGATION_JUDGE: Aggregation
-AGGREGATION_FIRST_AGREEMENT: Aggregation
 
 class Objective(_message.Message):
-    __slots__ = ("strategy", "usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin", "models", "ensemble_size", "aggregation", "usd_per_request")
+    __slots__ = ("strategy", "usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin", "models", "usd_per_request")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     USD_PER_QUALITY_FIELD_NUMBER: _ClassVar[int]
     USD_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
@@ -46,8 +35,6 @@ class Objective(_message.Message):
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     MARGIN_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
-    ENSEMBLE_SIZE_FIELD_NUMBER: _ClassVar[int]
-    AGGREGATION_FIELD_NUMBER: _ClassVar[int]
     USD_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
     strategy: Strategy
     usd_per_quality: float
@@ -56,7 +43,5 @@ class Objective(_message.Message):
     confidence: float
     margin: float
     models: _containers.RepeatedScalarFieldContainer[str]
-    ensemble_size: int
-    aggregation: Aggregation
     usd_per_request: float
-    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., usd_per_quality: _Optional[float] = ..., usd_per_second: _Optional[float] = ..., quality_floor: _Optional[float] = ..., confidence: _Optional[float] = ..., margin: _Optional[float] = ..., models: _Optional[_Iterable[str]] = ..., ensemble_size: _Optional[int] = ..., aggregation: _Optional[_Union[Aggregation, str]] = ..., usd_per_request: _Optional[float] = ...) -> None: ...
+    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., usd_per_quality: _Optional[float] = ..., usd_per_second: _Optional[float] = ..., quality_floor: _Optional[float] = ..., confidence: _Optional[float] = ..., margin: _Optional[float] = ..., models: _Optional[_Iterable[str]] = ..., usd_per_request: _Optional[float] = ...) -> None: ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from naiad.client.calls import Call, Listing, Page, Timeouts, call, new_id
-from naiad.client.catalog import Model, ModelChanges, TaskClass, TaskClassChanges
+from naiad.client.catalog import Model, ModelChanges, ProviderModel, TaskClass, TaskClassChanges
 from naiad.client.convert import read, write
 from naiad.v1 import catalog_pb2
 from naiad.v1 import catalog_service_pb2 as api
@@ -37,6 +37,14 @@ def list_models(*, provider: str = "", page_size: int = 0, timeout_s: float | No
         return call("CatalogService/ListModels", request, api.ListModelsResponse, _models, _catalog_s, timeout_s)
 
     return Listing(page)
+
+
+def list_provider_models(endpoint_profile: str, *, timeout_s: float | None = None) -> Call[tuple[ProviderModel, ...]]:
+    """Ask the provider behind an endpoint for its own list of models; changes nothing."""
+    request = api.ListProviderModelsRequest(endpoint_profile=endpoint_profile)
+    return call(
+        "CatalogService/ListProviderModels", request, api.ListProviderModelsResponse, _listed, _insight_s, timeout_s
+    )
 
 
 def update_model(
@@ -175,3 +183,11 @@ def _id(request_id: str | None) -> str:
 
 def _catalog_s(timeouts: Timeouts) -> float:
     return timeouts.catalog_s
+
+
+def _listed(response: api.ListProviderModelsResponse) -> tuple[ProviderModel, ...]:
+    return tuple(read(ProviderModel, m) for m in response.models)
+
+
+def _insight_s(timeouts: Timeouts) -> float:
+    return timeouts.insight_s

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 from naiad.client.calls import Call, Listing, Page, Timeouts, call
 from naiad.client.convert import read, write
+from naiad.client.costs import CostReport
 from naiad.client.insight import Arm, ArmsUpdate, DecisionRecord, DecisionSummary
 from naiad.client.results import Completion, Decision
 from naiad.client.watching import Watch
@@ -98,8 +100,7 @@ def list_decisions(
         ValueError: a time has no time zone.
     """
     for name, time in (("start_time", start_time), ("end_time", end_time)):
-        if time is not None and time.tzinfo is None:
-            raise ValueError(f"{name} is {time.isoformat()}, without a time zone; give one, for example UTC")
+        _check_zone(name, time)
 
     def page(token: str) -> Call[Page[DecisionSummary]]:
         request = api.ListDecisionsRequest(
@@ -121,6 +122,60 @@ def list_decisions(
         )
 
     return Listing(page)
+
+
+def cost_report(
+    *,
+    group_by: Sequence[str] = (),
+    workflow: str = "",
+    task_class: str = "",
+    model: str = "",
+    baseline_model: str = "",
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    page_size: int = 1_000,
+    page_token: str = "",
+    timeout_s: float | None = None,
+) -> Call[CostReport]:
+    """Return what was spent, and what was saved against one model.
+
+    Args:
+        group_by: of "workflow", "task_class", "model", and "hour" or "day" (UTC); empty gives one row.
+        workflow: only this workflow; empty for all.
+        task_class: only this task class; empty for all.
+        model: only this model; empty for all. With it no saving is estimated.
+        baseline_model: to compare with; empty takes the best single model in hindsight.
+        start_time: from this hour on, with a time zone; None takes 30 days before the end.
+        end_time: up to this hour, with a time zone; None is now.
+        page_size: how many rows at most, up to 1,000.
+        page_token: `next_page_token` of the page before, with the same other arguments.
+        timeout_s: the time for the call; None takes the client's.
+
+    Raises:
+        NaiadError: the report was refused, or the server does not answer.
+        ValueError: a time has no time zone, or a dimension is none.
+    """
+    for name, time in (("start_time", start_time), ("end_time", end_time)):
+        _check_zone(name, time)
+    request = api.GetCostReportRequest(
+        page_size=page_size,
+        page_token=page_token,
+        workflow=workflow,
+        task_class=task_class,
+        model=model,
+        baseline_model=baseline_model,
+    )
+    write(None, request, {"start_time": start_time, "end_time": end_time, "group_by": tuple(group_by)})
+    return call("InsightService/GetCostReport", request, api.GetCostReportResponse, _costs, _insight_s, timeout_s)
+
+
+def _check_zone(name: str, time: datetime | None) -> None:
+    if time is not None and time.tzinfo is None:
+        raise ValueError(f"{name} is {time.isoformat()}, without a time zone; give one, for example UTC")
+
+
+def _costs(response: api.GetCostReportResponse) -> CostReport:
+    return read(CostReport, response)
 
 
 def _arms(response: api.ListArmsResponse) -> Page[Arm]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from naiad.client.calls import Call, Listing, Page, Timeouts, call, new_id
@@ -19,13 +20,26 @@ def create_key(
     role: str = "client",
     requests_per_minute: int | None = None,
     concurrent_calls: int | None = None,
+    tokens_per_minute: int | None = None,
+    allowed_models: Sequence[str] = (),
+    data_class: str = "",
     expire_time: datetime | None = None,
     request_id: str | None = None,
     timeout_s: float | None = None,
 ) -> Call[NewKey]:
-    """Make a key of one's own tenant. Its secret is in the result, and nowhere else."""
-    request = api.CreateKeyRequest(name=name, request_id=_id(request_id))
-    limits = {"requests_per_minute": requests_per_minute, "concurrent_calls": concurrent_calls}
+    """Make a key of one's own tenant. Its secret is in the result, and nowhere else.
+
+    allowed_models: names of models, or patterns with "*"; empty permits all. data_class: the least of its requests.
+    """
+    if isinstance(allowed_models, str):
+        raise TypeError("allowed_models is a sequence of names; give a list or tuple")
+    request = api.CreateKeyRequest(
+        name=name, request_id=_id(request_id), allowed_models=allowed_models, data_class=data_class
+    )
+    limits = {
+        "requests_per_minute": requests_per_minute, "concurrent_calls": concurrent_calls,
+        "tokens_per_minute": tokens_per_minute,
+    }  # fmt: skip
     write(None, request, {"role": role, "expire_time": expire_time, **limits})
     return call("AdminService/CreateKey", request, api.CreateKeyResponse, _new, _admin_s, timeout_s)
 

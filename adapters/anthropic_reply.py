@@ -1,0 +1,263 @@
+"""What Anthropic's Messages API answers, whole or as a stream of events, in the providers' common terms.
+
+Thinking and the blocks of tools that run at the provider are not shown; they are in the count of output tokens. Kinds
+of blocks, deltas and events that are not known are passed over, for the API's versions allow new ones.
+
+https://platform.claude.com/docs/en/build-with-claude/streaming
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from naiad.adapters.anthropic_failures import error_in
+from naiad.adapters.base import Answer, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.counting import counted, hidden_bytes
+from naiad.adapters.errors import MalformedAnswer, ProviderError
+from naiad.adapters.exchange import Asked, Reply, decoded
+from naiad.adapters.failures import request_id_of
+from naiad.adapters.sse import ServerEvent
+from naiad.adapters.streams import Growing
+from naiad.adapters.wire_format import Sending, made_up_id, sane_usage
+
+FINISHES: Mapping[str, FinishReason] = {
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "pause_turn": FinishReason.PAUSED,
+    "refusal": FinishReason.REFUSAL,
+}
+
+
+class _Thinking(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
+class Counted(msgspec.Struct):
+    """`usage`; None for what was not said. Its input leaves out what was read from and written to the cache."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    output_tokens_details: _Thinking | None = None
+
+    def usage(self) -> Usage | None:
+        """Return our count, whose input holds the cached; None where this one is incomplete or contradicts itself."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        read, written = self.cache_read_input_tokens or 0, self.cache_creation_input_tokens or 0
+        details = self.output_tokens_details
+        return sane_usage(
+            self.input_tokens + read + written,
+            self.output_tokens,
+            cached=read,
+            cache_write=written,
+            reasoning=(details.thinking_tokens or 0) if details else 0,
+        )
+
+    def updated(self, later: Counted) -> Counted:
+        """Return this count with what a later, cumulative one says."""
+        said = {name: value for name in later.__struct_fields__ if (value := getattr(later, name)) is not None}
+        return msgspec.structs.replace(self, **said)
+
+
+class _Message(msgspec.Struct):
+    type: str = "message"
+    model: str | None = None
+    content: list[msgspec.Raw] = []
+    stop_reason: str | None = None
+    usage: Counted | None = None
+
+
+class _Kind(msgspec.Struct):
+    type: str
+
+
+class _Text(msgspec.Struct):
+    text: str = ""
+
+
+class _Thought(msgspec.Struct):
+    thinking: str = ""
+
+
+class _Call(msgspec.Struct):
+    name: str
+    id: str = ""
+    input: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Arguments(msgspec.Struct):
+    partial_json: str = ""
+
+
+class _Stop(msgspec.Struct):
+    stop_reason: str | None = None
+
+
+class _Event(msgspec.Struct):
+    """The fields of every kind of event, each read where its kind is known."""
+
+    type: str
+    index: Any = None
+    message: msgspec.Raw = msgspec.Raw()
+    content_block: msgspec.Raw = msgspec.Raw()
+    delta: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block that began: text, a tool call, or one that is not shown."""
+
+    kind: str
+    call: int = 0  # number of the tool call among those of the answer
+    input: str = ""  # of a tool call, as it began
+    began: bool = False  # a piece of the arguments came
+
+
+def whole(reply: Reply, sending: Sending) -> Answer:
+    """Read a whole reply; raises ProviderError."""
+    asked = reply.asked
+    message: _Message = reply.json(_Message)
+    if message.type == "error":
+        raise error_in(reply.json().get("error"), asked)
+    if message.stop_reason is None:
+        raise asked.error(MalformedAnswer, "the reply gives no reason for its end", status=reply.status)
+    growing, hidden, calls = Growing(), 0, 0
+    for block in message.content:
+        kind = decoded(block, _Kind, asked).type
+        if kind == "text":
+            if text := decoded(block, _Text, asked).text:
+                growing.add(TextDelta(text))
+        elif kind == "tool_use":
+            growing.add(_called(decoded(block, _Call, asked), calls, sending, asked))
+            calls += 1
+        elif kind == "thinking":
+            hidden += hidden_bytes(decoded(block, _Thought, asked).thinking)
+    return _answer(message, message.usage or Counted(), growing.parts(), hidden, reply, sending)
+
+
+class EventReader:
+    """Reads the events of one streamed reply; headers: its own, lower-case names."""
+
+    def __init__(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> None:
+        self.done = False
+        self._asked = asked
+        self._sending = sending
+        self._reply = Reply(asked, 200, headers, b"")
+        self._message = _Message()
+        self._counted = Counted()
+        self._blocks: dict[int, _Block | None] = {}  # by index; None after its end
+        self._growing = Growing()
+        self._calls = 0
+        self._hidden = 0  # bytes of thinking
+
+    def feed(self, event: ServerEvent) -> Iterable[Delta]:
+        """Take an event and return what it adds to the answer; raises ProviderError, also for an error event."""
+        said: _Event = decoded(event.data, _Event, self._asked)
+        match said.type:
+            case "message_start":
+                self._message = decoded(said.message, _Message, self._asked)
+                self._counted = self._counted.updated(self._message.usage or Counted())
+            case "content_block_start":
+                return self._kept(self._begin(said))
+            case "content_block_delta":
+                return self._kept(self._piece(said))
+            case "content_block_stop":
+                return self._kept(self._end(said))
+            case "message_delta":
+                stop = decoded(said.delta, _Stop, self._asked).stop_reason
+                self._message.stop_reason = stop or self._message.stop_reason
+                if bytes(said.usage):
+                    self._counted = self._counted.updated(decoded(said.usage, Counted | None, self._asked) or Counted())
+            case "message_stop":
+                self.done = True
+            case "error":
+                raise error_in(said.error, self._asked)
+        return ()
+
+    def answer(self) -> Answer | None:
+        """Return the whole answer, None while no reason for its end was given."""
+        if self._message.stop_reason is None:
+            return None
+        return _answer(self._message, self._counted, self._growing.parts(), self._hidden, self._reply, self._sending)
+
+    def _begin(self, said: _Event) -> Delta | None:
+        if type(said.index) is not int or said.index in self._blocks:
+            raise self._malformed("a block of the stream begins twice or has no number")
+        kind = decoded(said.content_block, _Kind, self._asked).type
+        block = self._blocks[said.index] = _Block(kind)
+        if kind == "text":
+            return TextDelta(decoded(said.content_block, _Text, self._asked).text)
+        if kind != "tool_use":
+            return None
+        whole = _called(decoded(said.content_block, _Call, self._asked), self._calls, self._sending, self._asked)
+        block.call, block.input = self._calls, whole.arguments
+        self._calls += 1
+        return replace(whole, arguments="")
+
+    def _piece(self, said: _Event) -> Delta | None:
+        block = self._open(said)
+        match decoded(said.delta, _Kind, self._asked).type, block.kind:
+            case "text_delta", "text":
+                return TextDelta(decoded(said.delta, _Text, self._asked).text)
+            case "input_json_delta", "tool_use":
+                piece = decoded(said.delta, _Arguments, self._asked).partial_json
+                block.began = block.began or bool(piece)
+                return ToolCallDelta(block.call, arguments=piece) if piece else None
+            case ("text_delta", _) | ("input_json_delta", "text"):
+                raise self._malformed("a piece of the stream belongs to a block of another kind")
+            case "thinking_delta", _:
+                self._hidden += hidden_bytes(decoded(said.delta, _Thought, self._asked).thinking)
+        return None
+
+    def _end(self, said: _Event) -> Delta | None:
+        block = self._open(said)
+        self._blocks[said.index] = None
+        if block.kind == "tool_use" and not block.began:
+            return ToolCallDelta(block.call, arguments=block.input)
+        return None
+
+    def _open(self, said: _Event) -> _Block:
+        block = self._blocks.get(said.index) if type(said.index) is int else None
+        if block is None:
+            raise self._malformed("a piece of the stream belongs to a block that is not open")
+        return block
+
+    def _kept(self, delta: Delta | None) -> tuple[Delta, ...]:
+        if delta is None or delta == TextDelta(""):
+            return ()
+        self._growing.add(delta)
+        return (delta,)
+
+    def _malformed(self, message: str) -> ProviderError:
+        return self._asked.error(MalformedAnswer, message, status=200)
+
+
+def _called(call: _Call, number: int, sending: Sending, asked: Asked) -> ToolCallDelta:
+    decoded(call.input, dict[str, Any], asked)
+    name_id = call.id or made_up_id(sending.request.messages, number)
+    return ToolCallDelta(number, name_id, call.name, bytes(call.input).decode())
+
+
+def _answer(
+    message: _Message, said: Counted, parts: tuple[Part, ...], hidden: int, reply: Reply, sending: Sending
+) -> Answer:
+    usage, notices = counted(said.usage(), sending.request, parts, hidden)
+    return Answer(
+        parts=parts,
+        finish=FINISHES.get(message.stop_reason or "", FinishReason.OTHER),
+        usage=usage,
+        model=message.model or sending.request.model,
+        provider_request_id=request_id_of(reply),
+        notices=notices,
+    )

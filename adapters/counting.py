@@ -1,0 +1,29 @@
+"""How an answer is counted whose provider thinks unseen: by the provider, or by an estimate that is marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from naiad.adapters.base import Part, Request, Usage
+from naiad.adapters.tokens import tokens_of_bytes
+from naiad.adapters.wire_format import estimated_usage
+
+ESTIMATED = "The provider gave no count of tokens, or one that cannot be true; it is estimated from bytes."
+
+
+def hidden_bytes(text: str) -> int:
+    """Return how much a text that is not shown adds to an estimate."""
+    return len(text.encode("utf-8", "replace"))
+
+
+def counted(usage: Usage | None, request: Request, parts: Iterable[Part], hidden: int) -> tuple[Usage, tuple[str, ...]]:
+    """Return the provider's count, or an estimate and the notice that says so.
+
+    hidden: bytes of thinking that are not shown. A count without output for an answer that has some cannot be true.
+    """
+    parts = tuple(parts)
+    if usage is not None and (usage.output_tokens or not parts):
+        return usage, ()
+    guess, thought = estimated_usage(request, parts), tokens_of_bytes(hidden)
+    return replace(guess, output_tokens=guess.output_tokens + thought, reasoning_tokens=thought), (ESTIMATED,)

@@ -1,0 +1,214 @@
+"""What Gemini's generateContent answers: an answer whole or in pieces, each of which is a whole response.
+
+A prompt that was blocked has no candidates, an answer that was blocked a reason for its end: both are outcomes. Of the
+parts of an answer, texts and calls of the request's tools are taken over; what else there is (code that the provider
+ran, images) is counted in a notice. Thoughts are not shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from naiad.adapters.base import Answer, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.errors import AuthenticationFailed, MalformedAnswer, ProviderError
+from naiad.adapters.exchange import Asked, decoded
+from naiad.adapters.gemini_failure import GeminiError, error_in_stream
+from naiad.adapters.json_text import text_of_json
+from naiad.adapters.sse import ServerEvent
+from naiad.adapters.streams import Growing
+from naiad.adapters.wire_format import Sending, estimated_usage, made_up_id, sane_usage
+
+_FILTERED = frozenset({
+    "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "IMAGE_SAFETY",
+    "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "ESCALATION",
+})  # fmt: skip
+_UNEXPLAINED = frozenset({
+    "FINISH_REASON_UNSPECIFIED", "LANGUAGE", "OTHER", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",
+    "MISSING_THOUGHT_SIGNATURE", "NO_IMAGE", "IMAGE_OTHER",
+})  # fmt: skip
+_FAILED: dict[str, type[ProviderError]] = {  # what came so far is no answer; another model may do better
+    "MALFORMED_FUNCTION_CALL": MalformedAnswer,
+    "MALFORMED_RESPONSE": MalformedAnswer,
+    "PUP_LIMITED_DISABLED": AuthenticationFailed,  # Google has limited the account
+}
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class _Call(msgspec.Struct, frozen=True):
+    name: str
+    args: dict[str, Any] | None = None
+    id: str | None = None
+
+
+class _Part(msgspec.Struct, frozen=True, rename="camel"):
+    text: str | None = None
+    thought: bool | None = None
+    thought_signature: str | None = None
+    function_call: _Call | None = None
+    inline_data: Any = None
+    file_data: Any = None
+    executable_code: Any = None
+    code_execution_result: Any = None
+    tool_call: Any = None
+    tool_response: Any = None
+
+    @property
+    def kind(self) -> str:
+        """What it holds, in words, "" for nothing."""
+        if self.inline_data is not None or self.file_data is not None:
+            return "data"
+        if self.executable_code is not None or self.code_execution_result is not None:
+            return "code"
+        if self.tool_call is not None or self.tool_response is not None:
+            return "provider's tools"
+        return "" if self.text is not None or self.thought_signature is not None else "unknown kind"
+
+
+class _Content(msgspec.Struct, frozen=True):
+    parts: list[_Part] | None = None
+
+
+class _Candidate(msgspec.Struct, frozen=True, rename="camel"):
+    content: _Content | None = None
+    finish_reason: str | None = None
+
+
+class _Feedback(msgspec.Struct, frozen=True, rename="camel"):
+    block_reason: str | None = None
+
+
+class _Count(msgspec.Struct, frozen=True, rename="camel"):
+    prompt_token_count: int | None = None
+    cached_content_token_count: int | None = None
+    candidates_token_count: int | None = None
+    thoughts_token_count: int | None = None
+    tool_use_prompt_token_count: int | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The count as `Usage`: what the provider's tools put in is input, thoughts are output."""
+        if self.prompt_token_count is None:
+            return None
+        thoughts = self.thoughts_token_count or 0
+        return sane_usage(
+            self.prompt_token_count + (self.tool_use_prompt_token_count or 0),
+            (self.candidates_token_count or 0) + thoughts,
+            cached=self.cached_content_token_count or 0,
+            reasoning=thoughts,
+        )
+
+
+class Response(msgspec.Struct, frozen=True, rename="camel"):
+    """One response: the answer, or the next piece of it."""
+
+    candidates: list[_Candidate] | None = None
+    prompt_feedback: _Feedback | None = None
+    usage_metadata: _Count | None = None
+    model_version: str | None = None
+    response_id: str | None = None
+    error: GeminiError | None = None
+
+
+class Reading:
+    """Puts the responses of one answer together; a StreamReader."""
+
+    def __init__(self, asked: Asked, sending: Sending) -> None:
+        self.done = False
+        self._asked = asked
+        self._sending = sending
+        self._growing = Growing()
+        self._calls = 0
+        self._hidden: Counter[str] = Counter()
+        self._finish = ""  # the reason for the end, in the provider's words
+        self._blocked = False  # the prompt was
+        self._count: _Count | None = None
+        self._model = ""
+        self._id = ""
+
+    def feed(self, event: ServerEvent) -> list[Delta]:
+        """Take a response and return what it adds; raises ProviderError, also for one that is an error."""
+        return self.take(decoded(event.data, Response, self._asked))
+
+    def take(self, response: Response) -> list[Delta]:
+        """As `feed`, for one that is read already."""
+        if response.error is not None:
+            raise error_in_stream(response.error, self._asked)
+        self._count = response.usage_metadata or self._count
+        self._model = self._model or (response.model_version or "").removeprefix("models/")
+        self._id = self._id or response.response_id or ""
+        deltas: list[Delta] = []
+        for candidate in (response.candidates or [])[:1]:  # one was asked for
+            deltas += self._new(candidate)
+            self._finish = self._finish or candidate.finish_reason or ""
+        if (failed := _FAILED.get(self._finish)) is not None:
+            raise self._asked.error(failed, f"the provider ended the answer with {self._finish}", status=200)
+        if not response.candidates and response.prompt_feedback and response.prompt_feedback.block_reason:
+            self._blocked = True
+        for delta in deltas:
+            self._growing.add(delta)
+        ended = bool(self._finish) or self._blocked
+        self.done = ended and response.usage_metadata is not None
+        return deltas
+
+    def answer(self) -> Answer | None:
+        """Return the answer, None before a reason for its end came."""
+        if not self._finish and not self._blocked:
+            return None
+        parts = self._growing.parts()
+        usage = self._count.usage if self._count is not None else None
+        return Answer(
+            parts=parts,
+            finish=self._reason(),
+            usage=usage or estimated_usage(self._sending.request, parts),
+            model=self._model or self._asked.model,
+            provider_request_id=self._id if _ID.fullmatch(self._id) else "",
+            notices=tuple(self._notices(counted=usage is not None)),
+        )
+
+    def whole(self, response: Response) -> Answer:
+        """Return the answer of a response that is all there is; raises ProviderError."""
+        self.take(response)
+        answer = self.answer()
+        if answer is None:
+            raise self._asked.error(MalformedAnswer, "the reply has no reason for its end", status=200)
+        return answer
+
+    def _new(self, candidate: _Candidate) -> Iterator[Delta]:
+        for part in (candidate.content and candidate.content.parts) or ():
+            if part.thought:
+                continue
+            if part.function_call is not None:
+                call = part.function_call
+                index, self._calls = self._calls, self._calls + 1
+                id = call.id if _ID.fullmatch(call.id or "") else None
+                id = id or made_up_id(self._sending.request.messages, index)
+                yield ToolCallDelta(index, id, call.name, text_of_json(call.args or {}))
+            elif part.text:
+                yield TextDelta(part.text)
+            elif part.kind:
+                self._hidden[part.kind] += 1
+
+    def _reason(self) -> FinishReason:
+        match self._finish:
+            case "STOP":
+                return FinishReason.TOOL_CALLS if self._calls else FinishReason.STOP
+            case "MAX_TOKENS" | "CONTINUATION":
+                return FinishReason.LENGTH
+            case reason if reason in _FILTERED or self._blocked:
+                return FinishReason.CONTENT_FILTER
+            case _:
+                return FinishReason.OTHER
+
+    def _notices(self, *, counted: bool) -> Iterator[str]:
+        if self._reason() is FinishReason.OTHER:
+            name = self._finish if self._finish in _UNEXPLAINED else "a word that is not known here"
+            yield f"Gemini ended the answer with {name}."
+        for kind, count in sorted(self._hidden.items()):
+            yield f"Gemini's answer has parts that are not shown: {count} of {kind}."
+        if not counted:
+            yield "Gemini gave no count of tokens, or one that contradicts itself; it is estimated by bytes."

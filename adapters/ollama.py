@@ -1,0 +1,195 @@
+"""Ollama's own API: /api/chat, answered whole or in JSON lines.
+
+https://docs.ollama.com/api. It needs no key; one that is configured goes out as a bearer's, for a server behind a proxy
+that asks for it. What a prompt has beyond the model's `num_ctx`, Ollama cuts off without a word: set the context window
+of the inventory to what the server runs with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from naiad.adapters.base import Answer, Delta, FinishReason, Part, Request, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.errors import MalformedAnswer, ProviderError, ServerError
+from naiad.adapters.exchange import Asked, Reply, decoded
+from naiad.adapters.failures import failure_of
+from naiad.adapters.json_text import text_of_json
+from naiad.adapters.listing import ListedModel
+from naiad.adapters.ollama_request import body_of
+from naiad.adapters.secret import Secret
+from naiad.adapters.sse import ServerEvent
+from naiad.adapters.streams import Growing
+from naiad.adapters.wire_format import Framing, Listing, Sending, estimated_usage, made_up_id, sane_usage
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class _Function(msgspec.Struct, frozen=True):
+    name: str
+    arguments: dict[str, Any] | None = None
+
+
+class _Call(msgspec.Struct, frozen=True):
+    function: _Function
+    id: str | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    content: str | None = None
+    tool_calls: list[_Call] | None = None
+    images: list[Any] | None = None
+
+
+class _Chat(msgspec.Struct, frozen=True):
+    """One line: the answer, or the next piece of it."""
+
+    model: str | None = None
+    message: _Message | None = None
+    done: bool | None = None
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+    error: Any = None
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    name: str | None = None
+
+
+class _Page(msgspec.Struct, frozen=True):
+    models: list[_Entry] | None = None
+
+
+class Reading:
+    """Puts the lines of one answer together; a StreamReader."""
+
+    def __init__(self, asked: Asked, sending: Sending) -> None:
+        self.done = False
+        self._asked = asked
+        self._sending = sending
+        self._growing = Growing()
+        self._calls = 0
+        self._images = 0
+        self._last: _Chat | None = None
+
+    def feed(self, event: ServerEvent) -> list[Delta]:
+        """Take a line and return what it adds; raises ProviderError, also for one that is an error."""
+        return self.take(decoded(event.data, _Chat, self._asked))
+
+    def take(self, chat: _Chat) -> list[Delta]:
+        """As `feed`, for one that is read already."""
+        if chat.error is not None:
+            raise self._asked.error(ServerError, "an error came in place of the answer", status=200)
+        deltas = list(self._new(chat.message)) if chat.message is not None else []
+        for delta in deltas:
+            self._growing.add(delta)
+        if chat.done:
+            self.done, self._last = True, chat
+        return deltas
+
+    def answer(self) -> Answer | None:
+        """Return the answer, None before the line that says that it is done."""
+        if self._last is None:
+            return None
+        parts = self._growing.parts()
+        usage = self._usage(self._last, parts)
+        return Answer(
+            parts=parts,
+            finish=self._reason(self._last.done_reason),
+            usage=usage,
+            model=self._last.model or self._asked.model,
+            notices=tuple(self._notices(usage)),
+        )
+
+    def whole(self, chat: _Chat) -> Answer:
+        """Return the answer of a reply that is all there is; raises ProviderError."""
+        self.take(chat)
+        answer = self.answer()
+        if answer is None:
+            raise self._asked.error(MalformedAnswer, "the reply does not say that it is done", status=200)
+        return answer
+
+    def _new(self, message: _Message) -> Iterator[Delta]:
+        if message.content:
+            yield TextDelta(message.content)
+        for call in message.tool_calls or ():
+            index, self._calls = self._calls, self._calls + 1
+            id = call.id if _ID.fullmatch(call.id or "") else None
+            yield ToolCallDelta(
+                index,
+                id or made_up_id(self._sending.request.messages, index),
+                call.function.name,
+                text_of_json(call.function.arguments or {}),
+            )
+        self._images += len(message.images or ())
+
+    def _reason(self, reason: str | None) -> FinishReason:
+        match reason:
+            case "stop" | None:  # servers before 0.5 give none
+                return FinishReason.TOOL_CALLS if self._calls else FinishReason.STOP
+            case "length":
+                return FinishReason.LENGTH
+            case _:  # "load", "unload": nothing was asked
+                return FinishReason.OTHER
+
+    def _usage(self, last: _Chat, parts: tuple[Part, ...]) -> Usage:
+        """Return the count; a side that was not counted (a prompt that the server still knew) is estimated."""
+        guess = estimated_usage(self._sending.request, parts)
+        read, written = last.prompt_eval_count, last.eval_count
+        if read is not None and written is not None:
+            return sane_usage(read, written) or guess
+        known = sane_usage(
+            guess.input_tokens if read is None else read, guess.output_tokens if written is None else written
+        )
+        return guess if known is None else Usage(known.input_tokens, known.output_tokens, estimated=True)
+
+    def _notices(self, usage: Usage) -> Iterator[str]:
+        if self._images:
+            yield f"Ollama's answer has images, which are not shown: {self._images}."
+        if usage.estimated:
+            yield "Ollama did not count all tokens; the count is estimated by bytes."
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaNative:
+    """The wire format."""
+
+    @property
+    def framing(self) -> Framing:
+        """JSON lines."""
+        return Framing.LINES
+
+    def key_headers(self, key: Secret) -> Mapping[str, Secret]:
+        """Return the key as a bearer's."""
+        return {"authorization": key.prefixed("Bearer ")}
+
+    def sending(self, request: Request, asked: Asked, *, stream: bool) -> Sending:
+        """Put a request into words; raises UnsupportedContent."""
+        body, notices = body_of(request, asked, stream=stream)
+        return Sending(request=request, path="/api/chat", body=body, notices=notices)
+
+    def answer(self, reply: Reply, sending: Sending) -> Answer:
+        """Read a whole answer; raises ProviderError."""
+        return Reading(reply.asked, sending).whole(reply.json(_Chat))
+
+    def reader(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> Reading:
+        """Begin to read a stream."""
+        return Reading(asked, sending)
+
+    def failure(self, reply: Reply, *secrets: Secret, now: datetime) -> ProviderError:
+        """Return the error of a reply that is no success: its status says all, its body is a sentence."""
+        return failure_of(reply, *secrets, now=now)
+
+    def listing(self, page: str) -> Listing:
+        """Ask for the models that the server has."""
+        return Listing("/api/tags")
+
+    def listed(self, reply: Reply, page: str) -> tuple[Sequence[ListedModel], str]:
+        """Read their names; nothing more of use is said there, and there is one page."""
+        return [ListedModel(entry.name) for entry in reply.json(_Page).models or () if entry.name], ""

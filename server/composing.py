@@ -1,0 +1,276 @@
+"""Calling a model that is made of others: an ensemble side by side, a cascade in turn.
+
+Every call is an attempt of its own, made by `Attempts` under a permit for the parts alone: so it passes the rules, is
+held against the budgets and is recorded as any other. The answer is one more attempt, of the composite, without a cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+
+from naiad.adapters import errors as provider
+from naiad.adapters.base import Answer, FinishReason
+from naiad.adapters.base import Request as ProviderRequest
+from naiad.adapters.base import Usage as ProviderUsage
+from naiad.adapters.tokens import estimate_tokens
+from naiad.server import agreement, judging
+from naiad.server.attempt_error import kind_of
+from naiad.server.attempts import FINISH, Attempts, reader_stalled, usage_of
+from naiad.server.checks import checker_of
+from naiad.server.composites import Aggregation, quorum
+from naiad.server.decision_id import Ticket
+from naiad.server.egress import Kind
+from naiad.server.eligibility import Reason
+from naiad.server.engine import Decision, Engine
+from naiad.server.feedback import Feedback, Judgement
+from naiad.server.journal import Request
+from naiad.server.prediction import Predictor
+from naiad.server.records import Check, Composite, Cost, Exclusion, Outcome
+from naiad.server.walk import Made, ReaderStalled, Task, Walk, Whole
+
+_CHECK_SOURCE = 3
+_NOTHING = ProviderUsage(0, 0)
+_STANDS = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})  # answers that are whole
+
+
+class Composer:
+    """Calls composites; monotonic: seconds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        attempts: Attempts,
+        feedback: Feedback,
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        self._attempts = attempts
+        self._feedback = feedback
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+        self._predictor = Predictor(engine.belief, engine.catalog, engine.steps)  # apart: decisions ask for other lists
+
+    async def make(self, walk: Walk, position: int) -> Made | Exclusion:
+        """Call a composite of the ranking: an attempt with an answer or an error, or why it was not called."""
+        excluded = self._attempts.refusal(walk, position)
+        if excluded is not None:
+            return excluded
+        record = walk.decision.record
+        model = self._engine.catalog.models[record.models[position]]
+        composite = model.composite
+        assert composite is not None  # noqa: S101 - the caller looked
+        parts = self._parts(walk, model.model)
+        usable = [at for at in range(len(composite.members)) if self._refused(parts, at) is None]
+        if len(usable) < quorum(composite):
+            why = f"only {len(usable)} of its {len(composite.members)} members may be called now"
+            return Exclusion(model.model, Reason.UNAVAILABLE, why)
+        name = walk.names.take()
+        blank = Outcome(model=model.model, ordinal=record.ordinals[position], started_ms=self._now_ms())
+        walk.asking.began(walk, name, model)
+        began_s = self._monotonic()
+        try:
+            if self._engine.catalog.members[model.model].in_turn:
+                answer, error = await self._in_turn(parts, composite.check or Check(), usable)
+            else:
+                answer, error = await self._side_by_side(parts, composite, usable)
+        finally:
+            walk.made += parts.made
+            walk.parts += len(parts.made)
+            walk.spent += sum(outcome.cost.total for _, outcome in parts.made if outcome.cost)
+        latency_s = self._monotonic() - began_s
+        if answer is None:
+            assert error is not None  # noqa: S101 - one of the two is there
+            failed = msgspec.structs.replace(
+                blank, failed=True, error=kind_of(error), error_detail=type(error).__name__,
+                latency_s=latency_s, cost=Cost(),
+            )  # fmt: skip
+            return Made(name, failed, None, error, None)
+        try:
+            await walk.asking.pass_on(answer)
+        except ReaderStalled:
+            raise reader_stalled(walk.decision, name, model) from None
+        whole = replace(answer, usage=_sum(parts.made), latency_s=None)
+        outcome = msgspec.structs.replace(
+            blank, usage=usage_of(whole.usage), cost=Cost(), latency_s=latency_s, finish=FINISH.get(answer.finish, 0)
+        )
+        return Made(name, outcome, whole, None, None)
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _parts(self, walk: Walk, composite: int) -> Walk:
+        """Return a walk over the members and the judge of a composite, in their order, with its names and deadline."""
+        engine, record, permit = self._engine, walk.decision.record, walk.decision.permit
+        models = list(engine.catalog.members[composite].all)
+        seen = self._predictor.predict(record.task_class, models, record.input_tokens, record.max_output_tokens)
+        among = msgspec.structs.replace(
+            record, models=models, ordinals=[engine.next_ordinal(model) for model in models], cost=seen.cost,
+            latency=seen.latency, latency_sd=seen.latency_sd, quality=seen.quality,
+        )  # fmt: skip
+        permit = None if permit is None else engine.eligibility.part_permit(permit, composite)
+        decision = Decision(walk.decision.decision_id, among, permit)
+        return Walk(
+            decision, walk.task, Request(walk.request.method), walk.deadline_s, Whole(), spent=walk.spent,
+            names=walk.names,
+        )  # fmt: skip
+
+    def _refused(self, parts: Walk, at: int) -> Exclusion | None:
+        return self._attempts.refusal(parts, at)
+
+    async def _ask(self, parts: Walk, at: int, kind: Kind, task: Task | None = None) -> Made | None:
+        """Ask one part, and record how it ended; None where it may not be called. task: another than the walk's."""
+        own = replace(parts, task=task or parts.task, made=[], errors=[], passed_over=[])
+        try:
+            made = await self._attempts.make(own, at, kind)
+            if not isinstance(made, Made):
+                return None
+            own.made.append((made.name, made.outcome))
+            await self._attempts.record(own, made.name, made.outcome, None, made.hold)
+            return made
+        finally:
+            parts.made += own.made  # also of one that was cancelled
+
+    # -- side by side ----------------------------------------------------------------------------------------------
+
+    async def _side_by_side(
+        self, parts: Walk, composite: Composite, usable: list[int]
+    ) -> tuple[Answer | None, provider.ProviderError | None]:
+        """Ask all at once, until what they say is decided; the others are cancelled."""
+        asked = {asyncio.ensure_future(self._ask(parts, at, Kind.ENSEMBLE)): at for at in usable}
+        answers: dict[int, Answer] = {}
+        error: provider.ProviderError | None = None
+        waiting = set(asked)
+        try:
+            while waiting and not _enough(composite, answers, len(waiting)):
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in sorted(done, key=lambda task: asked[task]):
+                    made = task.result()
+                    if made is not None and made.answer is not None:
+                        answers[asked[task]] = made.answer
+                    elif made is not None:
+                        error = made.error
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        whole = {at: answer for at, answer in answers.items() if answer.finish in _STANDS} or answers
+        if not whole:
+            return None, error or _none_called()
+        return await self._aggregate(parts, composite, whole), None
+
+    async def _aggregate(self, parts: Walk, composite: Composite, answers: dict[int, Answer]) -> Answer:
+        quality = dict(enumerate(parts.decision.record.quality))
+        if composite.aggregation == Aggregation.JUDGE and len(agreement.groups(answers)) > 1:
+            return await self._picked(parts, composite, answers, quality)
+        return answers[agreement.most_said(answers, quality)]
+
+    async def _picked(
+        self, parts: Walk, composite: Composite, answers: dict[int, Answer], quality: dict[int, float]
+    ) -> Answer:
+        """Return the answer that the judge picks; where it picks none, the one that most gave, and say so."""
+        order = sorted(answers)
+        request = judging.which_is_best(
+            parts.task.request.messages, [answers[at].text for at in order], secrets.token_hex(8)
+        )
+        verdict = await self._ask(parts, len(composite.members), Kind.JUDGE, _judge_task(parts.task, request))
+        picked = None
+        if verdict is not None and verdict.answer is not None:
+            picked = judging.best_of(verdict.answer.text, len(order))
+        if picked is not None:
+            return answers[order[picked]]
+        answer = answers[agreement.most_said(answers, quality)]
+        return replace(answer, notices=(*answer.notices, f"{composite.judge} picked no answer; this is what most said"))
+
+    # -- in turn ---------------------------------------------------------------------------------------------------
+
+    async def _in_turn(
+        self, parts: Walk, check: Check, usable: list[int]
+    ) -> tuple[Answer | None, provider.ProviderError | None]:
+        """Ask one after the other, until a check accepts an answer; else return the last one there is."""
+        last: Answer | None = None
+        error: provider.ProviderError | None = None
+        for at in usable:
+            made = await self._ask(parts, at, Kind.CASCADE)
+            if made is None or made.answer is None:
+                error = error if made is None else made.error
+                if error is not None and not error.fallback_worthy:
+                    break
+                continue
+            last = made.answer
+            if await self._passes(parts, check, made, final=at == usable[-1]):
+                return last, None
+        return last, None if last is not None else error or _none_called()
+
+    async def _passes(self, parts: Walk, check: Check, made: Made, *, final: bool) -> bool:
+        """Return whether an answer passes, and record the verdict as feedback on its attempt.
+
+        A judge is not asked about the last answer, which is returned whatever it says.
+        """
+        answer = made.answer
+        assert answer is not None  # noqa: S101 - the caller looked
+        checker = checker_of(check)
+        if checker is not None:
+            score, rater = float(checker(answer.text)), "json_schema" if check.json_schema else "pattern"
+        elif final:
+            return True
+        else:
+            request = judging.how_good(parts.task.request.messages, answer.text, secrets.token_hex(8))
+            at = len(parts.decision.record.models) - 1
+            verdict = await self._ask(parts, at, Kind.JUDGE, _judge_task(parts.task, request))
+            found = judging.score_of(verdict.answer.text) if verdict is not None and verdict.answer else None
+            if found is None:
+                return False  # nothing is known: the next one is asked
+            score, rater = found, check.judge
+        passed = answer.finish in _STANDS and score >= (check.threshold if check.judge else 1.0)
+        await self._judge(parts, made, score, rater)
+        return passed
+
+    async def _judge(self, parts: Walk, made: Made, score: float, rater: str) -> None:
+        record = parts.decision.record
+        ticket = Ticket(
+            self._engine.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
+            record.at_ms, record.uid,
+        )  # fmt: skip
+        judgement = Judgement(attempt=made.name, source=_CHECK_SOURCE, rater=rater, value=score)
+        await self._feedback.report_feedback(ticket, parts.decision.decision_id, judgement, Request(""))
+
+
+def _enough(composite: Composite, answers: dict[int, Answer], waiting: int) -> bool:
+    """Return whether the answers that are there decide, whatever the others may say."""
+    if composite.aggregation == Aggregation.FIRST_AGREEMENT:
+        return any(len(members) >= composite.agree for members in agreement.groups(answers).values())
+    return composite.aggregation == Aggregation.MAJORITY and agreement.decided(answers, waiting)
+
+
+def _judge_task(task: Task, request: ProviderRequest) -> Task:
+    """Return the task of a judge, with the needs of its own request."""
+    needs = task.needs._replace(
+        input_tokens=estimate_tokens(request.messages), max_output_tokens=judging.JUDGE_TOKENS, explicit_output=True
+    )
+    return replace(task, needs=needs, request=request)
+
+
+def _sum(made: list[tuple[str, Outcome]]) -> ProviderUsage:
+    """Return what all attempts used together, as far as it is known."""
+    total = _NOTHING
+    for _, outcome in made:
+        usage = outcome.usage
+        total = ProviderUsage(
+            input_tokens=total.input_tokens + (usage.input_tokens or 0),
+            output_tokens=total.output_tokens + (usage.output_tokens or 0),
+            cached_input_tokens=total.cached_input_tokens + usage.cached_input_tokens,
+            cache_write_tokens=total.cache_write_tokens + usage.cache_write_tokens,
+            reasoning_tokens=total.reasoning_tokens + usage.reasoning_tokens,
+            estimated=total.estimated or usage.estimated,
+        )
+    return total
+
+
+def _none_called() -> provider.ProviderError:
+    """Return the error for a composite none of whose members could be called any more."""
+    return provider.ProviderError("no member could be called any more", provider="naiad", model="")

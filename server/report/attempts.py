@@ -1,0 +1,73 @@
+"""What became of a decision's attempts, in sentences: tokens, the bill with its parts, and beside it the estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from naiad.client import CandidateExplanation, DecisionRecord
+from naiad.client.values import Cost, Usage
+from naiad.server.report.screen import clean, nano_usd, number
+
+
+def candidate_of(record: DecisionRecord, model: str) -> CandidateExplanation | None:
+    """Return what was believed of a candidate, None for a model that was none."""
+    return next((one for one in record.candidates if one.candidate.model == model), None)
+
+
+def aftermath(record: DecisionRecord) -> Iterator[str]:
+    """Yield what the attempts came to."""
+    if not record.attempts:
+        yield "No outcome is known: the caller has not reported one."
+        return
+    for attempt in record.attempts:
+        took = f" after {number(attempt.latency_s)} s" if attempt.latency_s is not None else ""
+        cost = _cost(attempt.cost, None if attempt.error is not None else candidate_of(record, attempt.model))
+        if attempt.error is not None:
+            status = f", HTTP status {attempt.error.http_status}" if attempt.error.http_status else ""
+            detail = f": {clean(attempt.error.detail)}" if attempt.error.detail else ""
+            kind = attempt.error.kind.replace("_", " ") or "unknown"
+            called = f"Attempt {clean(attempt.attempt_id)}, {clean(attempt.model)}"
+            yield f"{called}, failed{took} ({kind}{status}{detail}).{cost}"
+            continue
+        tokens = _tokens(attempt.usage)
+        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{took}{tokens}.{cost}"
+
+
+def _cost(cost: Cost, expected: CandidateExplanation | None) -> str:
+    """Return what an attempt cost, of what that is made, and what had been estimated; nothing where nothing is known.
+
+    expected: None for an attempt whose bill is not to be compared.
+    """
+    if not cost.total_nano_usd and not cost.price_version and cost.billed_nano_usd is None:
+        return ""
+    parts = [
+        f"{nano_usd(amount)} for {what}"
+        for amount, what in (
+            (cost.input_nano_usd, "reading"),
+            (cost.cached_input_nano_usd, "reading from the provider's cache"),
+            (cost.cache_write_nano_usd, "writing into it"),
+            (cost.output_nano_usd, "writing"),
+            (cost.request_nano_usd, "the request"),
+        )
+        if amount
+    ]
+    made = f": {', '.join(parts)}" if parts and cost.billed_nano_usd is None else ""
+    if cost.billed_nano_usd is not None:
+        made = " as billed" + (f"; by the prices, {', '.join(parts)}" if parts else "")
+    version = f" (prices {clean(cost.price_version)})" if cost.price_version and parts else ""
+    seen = None if expected is None else expected.candidate
+    estimate = (
+        f" {nano_usd(seen.cost_nano_usd)} ± {nano_usd(seen.cost_sd_nano_usd)} had been estimated." if seen else ""
+    )
+    return f" It cost {nano_usd(cost.total_nano_usd)}{made}{version}.{estimate}"
+
+
+def _tokens(usage: Usage) -> str:
+    """Return what was read and written; nothing when no count is known, which the API shows as zeros."""
+    if not usage.input_tokens and not usage.output_tokens:
+        return ""
+    guess = " (estimated)" if usage.estimated else ""
+    cached, thought = usage.cached_input_tokens, usage.reasoning_tokens
+    read = f"{usage.input_tokens:,}" + (f" ({cached:,} from the cache)" if cached else "")
+    wrote = f"{usage.output_tokens:,}" + (f" ({thought:,} of reasoning)" if thought else "")
+    return f", reading {read} and writing {wrote} tokens{guess}"

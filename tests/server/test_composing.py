@@ -1,0 +1,330 @@
+"""Ensembles and cascades over scripted providers: who is asked, whose answer is taken, what is recorded and billed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+
+from naiad.adapters.errors import AdapterClosed, Overloaded, ProviderError
+from naiad.server import providers
+from naiad.server.app import Server
+from naiad.server.config import parse
+from naiad.v1 import catalog_service_pb2, feedback_pb2, feedback_service_pb2, insight_service_pb2, router_service_pb2
+from naiad.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from naiad.v1.feedback_service_pb2_grpc import FeedbackServiceStub
+from naiad.v1.insight_service_pb2_grpc import InsightServiceStub
+from naiad.v1.router_service_pb2_grpc import RouterServiceStub
+from tests.adapters.scripted import Fail, Scripted, Step, reply
+from tests.e2e.live import Refusal, refusal_of
+from tests.server.test_completion import until
+
+MESSAGES = [{"role": 2, "parts": [{"text": "What is the capital of France?"}]}]
+BUSY = Fail(Overloaded("busy", provider="a", model="m"))
+NEVER = reply("late", delay_s=3_600.0)
+
+
+def models(**composites: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return three models of providers, a judge, and these composites."""
+    plain: list[dict[str, Any]] = [
+        {"name": f"{p}/m", "endpoint": p, "input_usd_per_million": 1.0, "output_usd_per_million": 1.0} for p in "abcj"
+    ]
+    return [*plain, *({"name": f"team/{name}"} | made for name, made in composites.items())]
+
+
+@dataclass
+class Running:
+    """A server over scripted providers, and a channel to it."""
+
+    server: Server
+    channel: grpc.aio.Channel
+    adapters: dict[str, Scripted]
+
+    async def complete(self, model: str = "team/e", **fields: Any) -> router_service_pb2.CompleteResponse:
+        """Complete by one model; raises Refusal."""
+        request = router_service_pb2.CompleteRequest(
+            task_class="t", messages=MESSAGES, allowed_models=[model], **fields
+        )
+        try:
+            return await RouterServiceStub(self.channel).Complete(request, timeout=20.0)
+        except grpc.aio.AioRpcError as error:
+            raise refusal_of(error) from error
+
+    async def record(self, decision_id: str) -> Any:
+        """Return what is recorded of a decision."""
+        request = insight_service_pb2.GetDecisionRequest(decision_id=decision_id)
+        return (await InsightServiceStub(self.channel).GetDecision(request)).decision
+
+    async def arms(self) -> dict[str, Any]:
+        """Return the arms by model."""
+        request = insight_service_pb2.ListArmsRequest(task_class="t")
+        return {a.model: a for a in (await InsightServiceStub(self.channel).ListArms(request)).arms}
+
+    def called(self) -> str:
+        """Return which providers were called, one letter a call."""
+        return "".join(name * len(adapter.calls) for name, adapter in self.adapters.items())
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Return a function that starts a server with composites; scripts by provider, "no" where none is given."""
+
+    @asynccontextmanager
+    async def start(composites: dict[str, Any], /, config: Any = None, **scripts: list[Step]) -> AsyncIterator[Running]:
+        adapters = {p: Scripted(scripts.get(p, [reply("no")]), provider=p, loop=True) for p in "abcj"}
+        monkeypatch.setattr(providers, "build", lambda profiles: dict(adapters))
+        data = {
+            "server": {"listen": "127.0.0.1:0", "drain_s": 5.0}, "storage": {"path": ":memory:"},
+            "endpoints": {p: {"kind": "echo"} for p in "abcj"}, "models": models(**composites),
+        }  # fmt: skip
+        served = await Server.start(parse(data | (config or {}), "test"))
+        async with grpc.aio.insecure_channel(served.address) as channel:
+            try:
+                yield Running(served, channel, adapters)
+            finally:
+                await served.stop()
+
+    return start
+
+
+def ensemble(aggregation: str = "majority", **fields: Any) -> dict[str, Any]:
+    """Return an ensemble of three."""
+    return {"e": {"ensemble": {"members": ["a/m", "b/m", "c/m"], "aggregation": aggregation} | fields}}
+
+
+def cascade(**check: Any) -> dict[str, Any]:
+    """Return a cascade of three."""
+    return {"e": {"cascade": {"members": ["a/m", "b/m", "c/m"], "check": check}}}
+
+
+def text(response: router_service_pb2.CompleteResponse) -> str:
+    """Return the text of an answer."""
+    return "".join(part.text for part in response.answer.parts)
+
+
+# -- ensembles ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_answer_of_most_and_every_call_an_attempt(running: Start) -> None:
+    async with running(ensemble(), a=[reply("Lyon")], b=[reply("Paris")], c=[reply(" paris.", delay_s=0.01)]) as now:
+        answer = await now.complete()
+        assert text(answer) in ("Paris", " paris.")
+        assert answer.model == "team/e"
+        assert sorted(a.model for a in answer.attempts) == ["a/m", "b/m", "c/m", "team/e"]
+        last = answer.attempts[-1]
+        assert (last.attempt_id, last.model) == (answer.attempt_id, "team/e")
+        parts = [a for a in answer.attempts if a.model != "team/e"]
+        assert answer.cost.total_nano_usd == sum(a.cost.total_nano_usd for a in parts) > 0
+        assert answer.total_cost_nano_usd == answer.cost.total_nano_usd, "the answer itself is not billed again"
+        assert answer.usage.input_tokens == sum(a.usage.input_tokens for a in parts)
+        arms = await now.arms()
+        for member in ("a/m", "b/m", "c/m"):
+            assert arms[member].latency_s.effective_observations == 1, "each member's outcome is learned"
+        assert arms["team/e"].pulls == 1
+
+
+async def test_what_is_said_of_the_answer_is_said_of_the_ensemble(running: Start) -> None:
+    async with running(ensemble(), a=[reply("Paris")], b=[reply("Paris")], c=[reply("Paris")]) as now:
+        for _ in range(6):
+            answer = await now.complete()
+            feedback = feedback_service_pb2.ReportFeedbackRequest(
+                decision_id=answer.decision_id, source=feedback_pb2.FEEDBACK_SOURCE_HUMAN, score=1.0
+            )
+            await FeedbackServiceStub(now.channel).ReportFeedback(feedback)
+        after = await now.arms()
+        assert after["team/e"].quality.effective_observations > 0
+        assert after["a/m"].quality.effective_observations == 0, "nothing was said of the members"
+
+
+async def test_most_is_decided_before_the_last_has_answered_and_the_loser_is_cancelled(running: Start) -> None:
+    async with running(ensemble(), a=[reply("Paris")], b=[reply("Paris")], c=[NEVER]) as now:
+        answer = await now.complete()
+        assert text(answer) == "Paris"
+        assert now.adapters["c"].open_calls == 0
+        gone = [a for a in answer.attempts if a.HasField("error")]
+        assert [(a.model, a.error.detail) for a in gone] == [("c/m", "cancelled by the caller")]
+
+        async def recorded() -> bool:
+            return len((await now.record(answer.decision_id)).attempts) == 4
+
+        await until(recorded)
+
+
+async def test_the_first_that_agree(running: Start) -> None:
+    made = ensemble("first_agreement", agree=2)
+    async with running(made, a=[NEVER], b=[reply("Rome")], c=[reply("rome", delay_s=0.01)]) as now:
+        assert text(await now.complete()).lower() == "rome"
+        assert now.adapters["a"].open_calls == 0
+    async with running(made, a=[reply("x")], b=[reply("y")], c=[reply("z")]) as now:
+        assert text(await now.complete()) in "xyz", "nobody agrees: that of the one believed to be best"
+
+
+async def test_a_judge_picks(running: Start) -> None:
+    made = ensemble("judge", judge="j/m")
+    async with running(made, a=[reply("x")], b=[reply("y")], c=[reply("z")], j=[reply("The best is 2")]) as now:
+        answer = await now.complete()
+        assert text(answer) == "y"
+        (asked,) = now.adapters["j"].calls
+        assert "user: What is the capital of France?" in asked.last_user_text
+        assert all(f"answer {i}]\n{said}\n" in asked.last_user_text for i, said in enumerate("xyz", 1))
+        assert "j/m" in {a.model for a in answer.attempts}
+    async with running(made, a=[reply("x")], b=[reply("X")], c=[reply("x ")]) as now:
+        assert text(await now.complete()).strip().lower() == "x"
+        assert "j" not in now.called(), "where all say the same there is nothing to judge"
+
+
+@pytest.mark.parametrize("judge", [BUSY, reply("I cannot say"), reply("9")])
+async def test_without_a_verdict_most_decide_and_a_notice_says_so(running: Start, judge: Step) -> None:
+    made = ensemble("judge", judge="j/m")
+    async with running(made, a=[reply("x")], b=[reply("y")], c=[reply("y")], j=[judge]) as now:
+        answer = await now.complete()
+        assert text(answer) == "y"
+        assert any("picked no answer" in notice.message for notice in answer.notices)
+
+
+async def test_members_that_fail_are_missed_only_when_all_do(running: Start) -> None:
+    async with running(ensemble(), a=[BUSY], b=[BUSY], c=[reply("Paris")]) as now:
+        answer = await now.complete()
+        assert text(answer) == "Paris"
+        assert sum(a.HasField("error") for a in answer.attempts) == 2
+    async with running(ensemble(), a=[BUSY], b=[BUSY], c=[BUSY]) as now:
+        with pytest.raises(Refusal) as caught:
+            await now.complete()
+        assert caught.value.reason == "ALL_ATTEMPTS_FAILED"
+
+
+async def test_an_ensemble_that_fails_falls_back_to_the_next_of_the_ranking(running: Start) -> None:
+    async with running(ensemble(), a=[BUSY], b=[BUSY], c=[BUSY], j=[reply("from j")]) as now:
+        objective = {"strategy": 6, "models": ["team/e", "j/m"]}
+        request = router_service_pb2.CompleteRequest(task_class="t", messages=MESSAGES, objective=objective)
+        answer = await RouterServiceStub(now.channel).Complete(request, timeout=20.0)
+        assert (answer.model, text(answer)) == ("j/m", "from j")
+        assert [a.model for a in answer.attempts][-2:] == ["team/e", "j/m"]
+
+
+async def test_decide_leaves_them_out_and_says_why(running: Start) -> None:
+    async with running(ensemble()) as now:
+        answer = await RouterServiceStub(now.channel).Decide(router_service_pb2.DecideRequest(task_class="t"))
+        assert "team/e" not in {c.model for c in answer.ranking}
+        assert "only Complete" in next(e.detail for e in answer.excluded if e.model == "team/e")
+
+
+async def test_a_stream_gives_the_answer_in_the_end(running: Start) -> None:
+    async with running(ensemble(), a=[reply("It is Paris")], b=[reply("it is paris")], c=[reply("no")]) as now:
+        request = router_service_pb2.StreamCompleteRequest(task_class="t", messages=MESSAGES, allowed_models=["team/e"])
+        events = [event async for event in RouterServiceStub(now.channel).StreamComplete(request, timeout=20.0)]
+        assert events[0].started.model == "team/e"
+        streamed = "".join(event.text_delta.text for event in events if event.HasField("text_delta"))
+        assert streamed == text(events[-1].completed.response)
+        assert streamed.lower() == "it is paris"
+        assert events[-1].completed.response.attempt_id == events[0].started.attempt_id
+
+
+async def test_what_the_rules_forbid_is_not_asked(running: Start) -> None:
+    """Of an ensemble that may be used, a member in a forbidden zone is left out; the others answer."""
+    config = {"data_classes": [{"name": "private", "allow": ["a/m", "b/m"]}]}
+    async with running(ensemble(), config, a=[reply("Paris")], b=[reply("Paris")]) as now:
+        assert text(await now.complete(data_class="private")) == "Paris"
+        assert now.called() == "ab"
+    async with running(ensemble("judge", judge="j/m"), config, a=[reply("x")], b=[reply("y")]) as now:
+        with pytest.raises(Refusal) as caught:
+            await now.complete(data_class="private")
+        assert caught.value.reason == "NO_ELIGIBLE_MODEL"
+        assert "its judge j/m" in caught.value.message
+        assert now.called() == ""
+
+
+async def test_a_hard_budget_pays_for_all_members_or_for_none(running: Start) -> None:
+    """What all of them may cost must be left when it is decided; each call is held for itself."""
+    config = {"budgets": [{"id": "b", "limit_usd": 0.0002, "period": "once"}]}
+    async with running(ensemble(), config, a=[reply("x")], b=[reply("x")], c=[reply("y")]) as now:
+        answers = 0
+        for _ in range(8):
+            try:
+                await now.complete(max_output_tokens=20)
+                answers += 1
+            except Refusal as refused:
+                assert refused.reason == "BUDGET_EXHAUSTED"  # noqa: PT017 - or none at all
+        assert 0 < answers < 8
+        assert len(now.called()) == 3 * answers
+
+
+# -- cascades ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_cascade_stops_at_the_first_answer_that_passes(running: Start) -> None:
+    async with running(cascade(pattern="[0-9]"), a=[reply("no idea")], b=[reply("it is 42")], c=[NEVER]) as now:
+        answer = await now.complete()
+        assert text(answer) == "it is 42"
+        assert now.called() == "ab"
+        assert [a.model for a in answer.attempts] == ["a/m", "b/m", "team/e"]
+        arms = await now.arms()
+        assert arms["a/m"].quality.effective_observations > 0
+        assert arms["a/m"].quality.mean < arms["b/m"].quality.mean, "the check's verdict is feedback"
+        record = await now.record(answer.decision_id)
+        assert {(f.attempt_id, f.source, f.score) for f in record.feedback} == {
+            (answer.attempts[0].attempt_id, 3, 0.0), (answer.attempts[1].attempt_id, 3, 1.0),
+        }  # fmt: skip
+
+
+async def test_the_last_answer_is_returned_whatever_the_check_says(running: Start) -> None:
+    schema = '{"type": "object", "required": ["city"]}'
+    async with running(cascade(json_schema=schema), a=[BUSY], b=[reply("{}")], c=[reply("[1]")]) as now:
+        answer = await now.complete()
+        assert text(answer) == "[1]"
+        assert now.called() == "abc"
+    async with running(cascade(json_schema=schema), a=[reply('{"city": "Paris"}')]) as now:
+        assert text(await now.complete()) == '{"city": "Paris"}'
+        assert now.called() == "a"
+    async with running(cascade(pattern="x"), a=[reply("one")], b=[BUSY], c=[BUSY]) as now:
+        assert text(await now.complete()) == "one", "of those that answered, the last"
+
+
+async def test_a_judge_decides_on_going_on_and_is_not_asked_about_the_last(running: Start) -> None:
+    check = {"judge": "j/m", "threshold": 0.7}
+    async with running(cascade(**check), a=[reply("x")], b=[reply("y")], j=[reply("0.4"), reply("0.7")]) as now:
+        answer = await now.complete()
+        assert text(answer) == "y"
+        assert now.called() == "abjj"
+        assert {a.model for a in answer.attempts} == {"a/m", "b/m", "j/m", "team/e"}
+    async with running(cascade(**check), a=[reply("x")], b=[reply("y")], c=[reply("z")], j=[BUSY]) as now:
+        assert text(await now.complete()) == "z", "without a verdict it goes on"
+        assert now.called().replace("j", "") == "abc"
+
+
+async def test_what_no_other_model_can_mend_ends_it(running: Start) -> None:
+    class Hopeless(ProviderError):
+        fallback_worthy = False
+
+    closed = Fail(Hopeless("gone", provider="a", model="m"))
+    async with running(cascade(pattern="x"), a=[closed], b=[reply("x")]) as now:
+        with pytest.raises(Refusal):
+            await now.complete()
+        assert now.called() == "a"
+    assert not AdapterClosed.fallback_worthy
+
+
+# -- the catalogue -----------------------------------------------------------------------------------------------------
+
+
+async def test_they_are_kept_in_the_catalogue_as_given(running: Start) -> None:
+    async with running({}) as now:
+        stub = CatalogServiceStub(now.channel)
+        made = {"name": "team/c", "cascade": {"members": ["a/m", "b/m"], "check": {"judge": "j/m", "threshold": 0.9}}}
+        await stub.CreateModel(catalog_service_pb2.CreateModelRequest(model=made))
+        found = (await stub.GetModel(catalog_service_pb2.GetModelRequest(name="team/c"))).model
+        assert list(found.cascade.members) == ["a/m", "b/m"]
+        assert (found.cascade.check.judge, found.cascade.check.threshold) == ("j/m", 0.9)
+        assert (found.endpoint_profile, found.upstream_model) == ("", "")
+        changed = {"name": "team/c", "cascade": {"members": ["b/m", "c/m"], "check": {"pattern": "x"}}}
+        await stub.UpdateModel(catalog_service_pb2.UpdateModelRequest(model=changed))
+        found = (await stub.GetModel(catalog_service_pb2.GetModelRequest(name="team/c"))).model
+        assert list(found.cascade.members) == ["b/m", "c/m"]
+        assert found.cascade.check.pattern == "x"
