@@ -1,10 +1,11 @@
 """Many streams at a time through StreamComplete: what each takes of memory, and whether one ever stalls.
 
-    python -m benchmarks.streams [--streams N] [--tokens N] [--seconds S] [--json FILE]
+    python -m benchmarks.streams [--streams N] [--tokens N] [--seconds S] [--ramp S] [--json FILE]
 
 What is measured, and how
-- 1,000 calls of StreamComplete begin at once, over 16 connections. The provider (`pacing.py`, a process of its own on
-  the loopback) answers each with 200 pieces at a steady pace, spread over the seconds.
+- 1,000 calls of StreamComplete begin, evenly over the ramp, on 16 connections. The provider (`pacing.py`, a process of
+  its own on the loopback) answers each with 200 pieces at a steady pace, spread over the seconds. The ramp is shorter,
+  so that all are under way at a time; `raw.most_at_a_time` says so.
 - The server is `naiad serve` with its OpenAI-compatible adapter and SQLite on disk, on a core of its own; as many
   connections to the provider are allowed as there are streams.
 - Every stream must end with grpc-status 0, all its pieces in order, and the whole answer in its last message.
@@ -87,24 +88,30 @@ class Readers:
 
     def __init__(self, address: str, timeout_s: int) -> None:
         self._connections = [Connection(address, timeout_s=timeout_s) for _ in range(CONNECTIONS)]
+        self.most = 0  # streams under way at a time
 
-    def run(self, streams: int, seconds: float) -> list[One]:
-        """Begin so many streams at once and read them all; one that has not ended after `seconds` stays "none"."""
-        message = asked("stream")
+    def run(self, streams: int, seconds: float, ramp_s: float = 0.0) -> list[One]:
+        """Begin so many streams evenly over the ramp, and read them; one that does not end in time stays "none"."""
+        message, began = asked("stream"), perf_counter()
         found: list[One] = []
-        limit = perf_counter() + seconds
+        known: list[dict[int, One]] = [{} for _ in self._connections]
         with selectors.DefaultSelector() as selector:
-            for number, connection in enumerate(self._connections):
-                mine: dict[int, One] = {}
+            for connection, mine in zip(self._connections, known, strict=True):
                 connection.on_data = lambda stream, data, at_s, mine=mine: mine[stream].read(data, at_s)
-                for _ in range(number, streams, CONNECTIONS):
-                    one = One(perf_counter())
-                    mine[connection.send(STREAM, message)] = one
-                    found.append(one)
                 selector.register(connection, selectors.EVENT_READ, (connection, mine))
-                self._take(connection, mine)
-            while any(c.in_flight for c in self._connections) and perf_counter() < limit:
-                for key, _ in selector.select(1.0):
+            while perf_counter() - began < ramp_s + seconds:
+                at_s = perf_counter() - began
+                due = streams if at_s >= ramp_s else int(streams * at_s / ramp_s)
+                while len(found) < due:
+                    number = len(found) % CONNECTIONS
+                    one = One(perf_counter())
+                    known[number][self._connections[number].send(STREAM, message)] = one
+                    found.append(one)
+                    self._take(self._connections[number], known[number])
+                self.most = max(self.most, sum(c.in_flight for c in self._connections))
+                if len(found) == streams and not any(c.in_flight for c in self._connections):
+                    break
+                for key, _ in selector.select(0.005 if len(found) < streams else 1.0):
                     self._take(*key.data)
         return found
 
@@ -153,7 +160,7 @@ def peak_from_now(child: Child) -> bool:
 
 
 def measure(
-    folder: Path, cores: set[int], streams: int, tokens: int, seconds: float
+    folder: Path, cores: set[int], streams: int, tokens: int, seconds: float, ramp_s: float
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Run the streams; return figures and raw numbers."""
     provider = Child(
@@ -162,11 +169,11 @@ def measure(
     with running(provider):
         (folder / "naiad.toml").write_text(configuration(provider.address, streams), encoding="utf-8")
         with running(naiad(folder, cores, "--config", str(folder / "naiad.toml"))) as server:
-            readers = Readers(server.address, int(seconds + _PATIENCE_S))
+            readers = Readers(server.address, int(seconds + ramp_s + _PATIENCE_S))
             warm = readers.run(min(WARM, streams), seconds + _PATIENCE_S)
             before_mib, fresh, cpu_s = server.resident_mib(), peak_from_now(server), server.cpu_s()
             began = perf_counter()
-            found = readers.run(streams, seconds + _PATIENCE_S)
+            found = readers.run(streams, seconds + _PATIENCE_S, ramp_s)
             took_s, cpu_s = perf_counter() - began, server.cpu_s() - cpu_s
             peak_mib, after_mib = server.resident_mib("VmHWM"), server.resident_mib()
             readers.close()
@@ -190,13 +197,14 @@ def measure(
     for one in found:
         statuses[one.status] = statuses.get(one.status, 0) + 1
     raw: dict[str, Any] = {
-        "streams": streams, "tokens": tokens, "provider_s": seconds, "provider_late_ms": late_ms, "took_s": took_s,
+        "streams": streams, "tokens": tokens, "provider_s": seconds, "ramp_s": ramp_s,
+        "most_at_a_time": readers.most, "provider_late_ms": late_ms, "took_s": took_s,
         "server_cpu_s": cpu_s, "pieces_per_s": streams * tokens / took_s, "statuses": statuses,
         "resident_mib": {"before": before_mib, "peak": peak_mib, "after": after_mib, "peak_began_anew": fresh},
         "first_text_ms": {f"p{q:g}": quantile(first, q / 100) * 1e3 for q in (50, 90, 99, 100)},
         "stall_ms": {f"p{q:g}": quantile(stalls, q / 100) * 1e3 for q in (50, 90, 99, 100)},
     }  # fmt: skip
-    print(f"{streams} streams of {tokens} pieces: {took_s:.1f} s (the provider takes {seconds:g} s), ", end="")
+    print(f"{streams} streams of {tokens} pieces: {took_s:.1f} s (ramp {ramp_s:g}, provider {seconds:g} s), ", end="")
     print(f"{raw['pieces_per_s']:.0f} pieces a second, {cpu_s:.1f} s of the server's processor time")
     print(f"memory         {before_mib:.0f} MiB before, {peak_mib:.0f} at its peak, {after_mib:.0f} after")
     print("first text     " + "  ".join(f"{key} {item:.0f} ms" for key, item in raw["first_text_ms"].items()))
@@ -213,16 +221,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--streams", type=int, default=1_000, metavar="N", help="at a time, default 1000")
     parser.add_argument("--tokens", type=int, default=200, metavar="N", help="pieces of each, default 200")
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="that the provider takes, default 10")
+    parser.add_argument("--ramp", type=float, default=5.0, metavar="S", help="in which all streams begin, default 5")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="where to write the figures")
     options = parser.parse_args(arguments)
-    if not (1 <= options.streams <= 9_000 and options.tokens >= 1 and options.seconds > 0):
-        parser.error("--streams is from 1 to 9000, --tokens at least 1, --seconds more than 0")
+    if not (1 <= options.streams <= 9_000 and options.tokens >= 1 and options.seconds > 0 and options.ramp >= 0):
+        parser.error("--streams is from 1 to 9000, --tokens at least 1, --seconds more than 0, --ramp at least 0")
     need_files(options.streams)
     cores, rest = separate_cores()
     where = machine() | {"separate": not cores & rest}
     os.sched_setaffinity(0, rest)
     with tempfile.TemporaryDirectory(prefix="naiad-streams-") as name:
-        figures, raw = measure(Path(name), cores, options.streams, options.tokens, options.seconds)
+        figures, raw = measure(Path(name), cores, options.streams, options.tokens, options.seconds, options.ramp)
     packages = ("naiad", "grpcio", "protobuf", "msgspec", "aiohttp", "httpx", "httpx-aiohttp", "aiosqlite")
     return finish(figures, raw, where=where, packages=packages, path=options.json)
 

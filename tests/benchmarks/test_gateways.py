@@ -102,7 +102,7 @@ def test_the_provider_without_nginx(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_streams(tmp_path: Path) -> None:
-    arguments = ("--streams", "20", "--tokens", "10", "--seconds", "0.5")
+    arguments = ("--streams", "20", "--tokens", "10", "--seconds", "0.5", "--ramp", "0.1")
     _, content = benchmark("benchmarks.streams", *arguments, file=tmp_path / "streams.json")
     assert content.keys() == {"stream_kib", "stream_stall_ms", "streams_whole", "machine", "versions", "raw"}
     assert content["streams_whole"]["pass"], content["streams_whole"]
