@@ -25,9 +25,11 @@ import resource
 import selectors
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 if not __package__:  # run as a file: its folder is on the path instead of the repository
@@ -89,18 +91,25 @@ class Readers:
     def __init__(self, address: str, timeout_s: int) -> None:
         self._connections = [Connection(address, timeout_s=timeout_s) for _ in range(CONNECTIONS)]
         self.most = 0  # streams under way at a time
+        self.arrivals = 0  # of text, in the run
 
-    def run(self, streams: int, seconds: float, ramp_s: float = 0.0) -> list[One]:
+    def run(
+        self, streams: int, seconds: float, ramp_s: float = 0.0, each_second: Callable[[], None] = lambda: None
+    ) -> list[One]:
         """Begin so many streams evenly over the ramp, and read them; one that does not end in time stays "none"."""
         message, began = asked("stream"), perf_counter()
         found: list[One] = []
+        self.most = self.arrivals = seconds_seen = 0
         known: list[dict[int, One]] = [{} for _ in self._connections]
         with selectors.DefaultSelector() as selector:
             for connection, mine in zip(self._connections, known, strict=True):
-                connection.on_data = lambda stream, data, at_s, mine=mine: mine[stream].read(data, at_s)
+                connection.on_data = partial(self._read, mine)
                 selector.register(connection, selectors.EVENT_READ, (connection, mine))
             while perf_counter() - began < ramp_s + seconds:
                 at_s = perf_counter() - began
+                if at_s >= seconds_seen:
+                    seconds_seen = int(at_s) + 1
+                    each_second()
                 due = streams if at_s >= ramp_s else int(streams * at_s / ramp_s)
                 while len(found) < due:
                     number = len(found) % CONNECTIONS
@@ -114,6 +123,10 @@ class Readers:
                 for key, _ in selector.select(0.005 if len(found) < streams else 1.0):
                     self._take(*key.data)
         return found
+
+    def _read(self, mine: dict[int, One], stream: int, data: bytes, at_s: float) -> None:
+        self.arrivals += b" tok" in data
+        mine[stream].read(data, at_s)
 
     def _take(self, connection: Connection, mine: dict[int, One]) -> None:
         for reply in connection.receive(0.0):
@@ -172,8 +185,17 @@ def measure(
             readers = Readers(server.address, int(seconds + ramp_s + _PATIENCE_S))
             warm = readers.run(min(WARM, streams), seconds + _PATIENCE_S)
             before_mib, fresh, cpu_s = server.resident_mib(), peak_from_now(server), server.cpu_s()
+            course: list[dict[str, float]] = []
             began = perf_counter()
-            found = readers.run(streams, seconds + _PATIENCE_S, ramp_s)
+
+            def look() -> None:
+                course.append({
+                    "at_s": perf_counter() - began, "arrivals": readers.arrivals, "server_cpu_s": server.cpu_s(),
+                    "provider_cpu_s": provider.cpu_s(), "reader_cpu_s": process_time(),
+                    "resident_mib": server.resident_mib(),
+                })  # fmt: skip
+
+            found = readers.run(streams, seconds + _PATIENCE_S, ramp_s, look)
             took_s, cpu_s = perf_counter() - began, server.cpu_s() - cpu_s
             peak_mib, after_mib = server.resident_mib("VmHWM"), server.resident_mib()
             readers.close()
@@ -200,6 +222,7 @@ def measure(
         "streams": streams, "tokens": tokens, "provider_s": seconds, "ramp_s": ramp_s,
         "most_at_a_time": readers.most, "provider_late_ms": late_ms, "took_s": took_s,
         "server_cpu_s": cpu_s, "pieces_per_s": streams * tokens / took_s, "statuses": statuses,
+        "course": course,
         "resident_mib": {"before": before_mib, "peak": peak_mib, "after": after_mib, "peak_began_anew": fresh},
         "first_text_ms": {f"p{q:g}": quantile(first, q / 100) * 1e3 for q in (50, 90, 99, 100)},
         "stall_ms": {f"p{q:g}": quantile(stalls, q / 100) * 1e3 for q in (50, 90, 99, 100)},
