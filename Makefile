@@ -15,10 +15,10 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: help setup demo test lint format bars bench peers sdks llmock proto clean
+.PHONY: help setup demo test lint format bars bench peers gateway-peers sdks llmock proto clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## create or refresh .venv (done by itself when needed)
 
@@ -59,7 +59,7 @@ bars: $(READY) ## run the long checks tests/bars/b*.py (SEED=0, N=default of eac
 bench: $(READY) ## measure; figures go to build/bench/*.json
 	@mkdir -p $(BENCH)
 	@failed=(); \
-	for name in core serving guarded demo; do \
+	for name in core serving guarded gateway streams demo; do \
 	  echo "== benchmarks.$$name"; \
 	  $(BIN)/python -m benchmarks.$$name --json $(BENCH)/$$name.json </dev/null || failed+=("$$name"); \
 	done; \
@@ -70,6 +70,12 @@ peers: .venv-peers/.ready ## make .venv-peers, the peers of benchmarks.routing
 .venv-peers/.ready: benchmarks/routing/peers.txt
 	@$(or $(PYTHON),python3) -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-input -r $< </dev/null
+	@touch $@
+
+gateway-peers: .venv-gateway/.ready ## make .venv-gateway, the peers of benchmarks.gateway
+
+.venv-gateway/.ready: benchmarks/gateway_peers.txt benchmarks/gateway_peers.json scripts/gateway_peers.sh
+	@scripts/gateway_peers.sh
 	@touch $@
 
 sdks: .venv-sdks/.ready ## make .venv-sdks, the vendors' own clients that tests compare with

@@ -17,7 +17,7 @@ from naiad.adapters.failures import ERROR_BYTES
 from naiad.adapters.json_text import check_calls
 from naiad.adapters.limits import pause_s
 from naiad.adapters.listing import ListedModel
-from naiad.adapters.secret import Secret
+from naiad.adapters.secret import Secret, scrub
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import check_timeout, timed_out
 from naiad.adapters.transport import Transport
@@ -177,11 +177,19 @@ class Remote:
     def _with_facts(self, answer: Answer, sending: Sending, exchange: Exchange) -> Answer:
         """Return a whole answer with what the exchange tells; raises MalformedAnswer for broken calls."""
         check_calls(answer, exchange.asked)
+        key = self.out.endpoint.key
         return replace(
             answer,
+            model=shown(answer.model, key) or sending.request.model,
+            provider_request_id=shown(answer.provider_request_id, key),
             notices=(*sending.notices, *answer.notices),
             pause_s=pause_s(exchange.headers, self._clock()),
         )
+
+
+def shown(text: str, key: Secret | None) -> str:
+    """Return what a provider said of an answer, "" where it holds a part of the key: a provider may echo it."""
+    return "" if key is not None and scrub(text, key) != text else text
 
 
 async def _rest(events: AsyncIterator[ServerEvent]) -> None:

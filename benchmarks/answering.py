@@ -1,9 +1,18 @@
-"""A provider that answers every request with the same small chat completion, as fast as asyncio can."""
+"""A provider that answers every request with the same small chat completion, as fast as asyncio can.
+
+    python -m benchmarks.answering [FOLDER PORT]
+
+With a folder, it answers with the files `whole` (JSON) and `stream` (server-sent events) in it, by whether the path
+begins with /sse.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from functools import partial
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -13,13 +22,19 @@ BODY = json.dumps({
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "Paris. " * 20}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 100, "completion_tokens": 40, "total_tokens": 140},
 }).encode()  # fmt: skip
-REPLY = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: r-1\r\ncontent-length: %d\r\n\r\n" % len(BODY)
-) + BODY
+
+
+def reply(kind: str, body: bytes) -> bytes:
+    """Return a whole response."""
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nx-request-id: r-1\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 class Answering(asyncio.Protocol):
     """Reads requests of a known length, one after the other, and answers each."""
+
+    def __init__(self, whole: bytes, stream: bytes) -> None:
+        self._whole, self._stream = whole, stream
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -35,15 +50,20 @@ class Answering(asyncio.Protocol):
             if len(self._got) < end + 4 + length:
                 return
             self._got = self._got[end + 4 + length :]
-            self._transport.write(REPLY)
+            self._transport.write(self._stream if head.startswith(b"post /sse") else self._whole)
 
 
-async def main() -> None:
+async def main(folder: Path | None = None, port: int = 0) -> None:
     """Serve until killed."""
-    server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
+    whole = stream = reply("application/json", BODY)
+    if folder is not None:
+        whole = reply("application/json", (folder / "whole").read_bytes())
+        stream = reply("text/event-stream", (folder / "stream").read_bytes())
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(partial(Answering, whole, stream), "127.0.0.1", port)
     print(f"answering listening on 127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) > 2 else main())

@@ -1,6 +1,6 @@
 """A bare grpc.aio server that answers Decide and ReportFeedback with messages prepared beforehand: the yardstick.
 
-    python -m benchmarks.echo DECIDE_RESPONSE_FILE REPORT_FEEDBACK_RESPONSE_FILE
+    python -m benchmarks.echo DECIDE_RESPONSE_FILE REPORT_FEEDBACK_RESPONSE_FILE [COMPLETE_RESPONSE_FILE]
 
 It uses the generated servicers as any service does: requests are parsed, replies serialised, and nothing else happens.
 """
@@ -24,14 +24,20 @@ from naiad.v1 import (
 
 
 class Router(router_service_pb2_grpc.RouterServiceServicer):
-    """Answers every Decide with one message."""
+    """Answers every Decide with one message, and every Complete with another."""
 
-    def __init__(self, reply: router_service_pb2.DecideResponse) -> None:
-        self._reply = reply
+    def __init__(
+        self, reply: router_service_pb2.DecideResponse, completed: router_service_pb2.CompleteResponse
+    ) -> None:
+        self._reply, self._completed = reply, completed
 
     async def Decide(self, request: Any, context: Any) -> router_service_pb2.DecideResponse:
         """Answer."""
         return self._reply
+
+    async def Complete(self, request: Any, context: Any) -> router_service_pb2.CompleteResponse:
+        """Answer."""
+        return self._completed
 
 
 class Feedback(feedback_service_pb2_grpc.FeedbackServiceServicer):
@@ -45,14 +51,18 @@ class Feedback(feedback_service_pb2_grpc.FeedbackServiceServicer):
         return self._reply
 
 
-async def serve(decided: bytes, judged: bytes) -> None:
+async def serve(decided: bytes, judged: bytes, completed: bytes = b"") -> None:
     """Listen on a free port of the loopback, say which, and serve until SIGTERM."""
     pending = [
         (f"grpc.server.max_pending_requests{hard}", 100_000) for hard in ("", "_hard_limit")
     ]  # or it sheds calls
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *pending])
     router_service_pb2_grpc.add_RouterServiceServicer_to_server(
-        Router(router_service_pb2.DecideResponse.FromString(decided)), server
+        Router(
+            router_service_pb2.DecideResponse.FromString(decided),
+            router_service_pb2.CompleteResponse.FromString(completed),
+        ),
+        server,
     )
     feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server(
         Feedback(feedback_service_pb2.ReportFeedbackResponse.FromString(judged)), server
@@ -67,4 +77,4 @@ async def serve(decided: bytes, judged: bytes) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]).read_bytes()))
+    asyncio.run(serve(*(Path(name).read_bytes() for name in sys.argv[1:4])))

@@ -1,4 +1,4 @@
-"""A unary gRPC client made of prebuilt bytes, so that the load costs a fraction of what it asks for.
+"""A gRPC client made of prebuilt bytes, so that the load costs a fraction of what it asks for.
 
 Requests are HTTP/2 frames put together from constants. Replies are cut into frames and no further: the client sets the
 server's header table to size 0, so a trailer is the same bytes each time, decoded once and then looked up. Every
@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -21,6 +22,7 @@ _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 _LARGEST_WINDOW = (1 << 31) - 1
 _FIRST_WINDOW = 65_535
 _LARGEST_FRAME = 16_384
+STREAMING = frozenset({"RouterService/StreamComplete"})  # methods that answer with several messages
 
 
 class WireError(RuntimeError):
@@ -34,8 +36,9 @@ class Reply:
     stream: int
     method: str
     status: str
-    message: bytes
+    message: bytes  # the last one
     at_s: float  # perf_counter
+    messages: int = 1
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -48,7 +51,7 @@ def _text(value: bytes) -> bytes:
     return bytes((len(value),)) + value
 
 
-def _request_head(method: str, authority: str, key: str) -> bytes:
+def _request_head(method: str, authority: str, key: str, timeout_s: int) -> bytes:
     """Return the header block of a call, every field a literal or from the static table; key: "" sends none."""
     return b"".join(
         (
@@ -57,7 +60,7 @@ def _request_head(method: str, authority: str, key: str) -> bytes:
             b"\x01" + _text(authority.encode()),
             b"\x0f\x10" + _text(b"application/grpc"),  # content-type
             b"\x00" + _text(b"te") + _text(b"trailers"),
-            b"\x00" + _text(b"grpc-timeout") + _text(b"20S"),
+            b"\x00" + _text(b"grpc-timeout") + _text(b"%dS" % timeout_s),
             b"\x1f\x08" + _text(f"Bearer {key}".encode()) if key else b"",  # authorization, never indexed
         )
     )
@@ -105,16 +108,30 @@ def status_of(block: bytes) -> str:
     return "missing"
 
 
+def messages_of(body: bytes) -> list[bytes]:
+    """Return the messages of a call's data; empty if they are compressed or the last one is not whole."""
+    found, at = [], 0
+    while at < len(body):
+        end = at + 5 + int.from_bytes(body[at + 1 : at + 5], "big")
+        if body[at] or len(body) < at + 5 or end > len(body):
+            return []
+        found.append(body[at + 5 : end])
+        at = end
+    return found
+
+
 class Connection:
     """One plaintext HTTP/2 connection with any number of calls in flight; not for threads.
 
     `send` gathers, `receive` flushes and waits. `statuses` counts the replies by (method, status). key: an API key.
+    timeout_s: of each call, whole seconds.
     """
 
-    def __init__(self, address: str, key: str = "") -> None:
+    def __init__(self, address: str, key: str = "", *, timeout_s: int = 20) -> None:
         host, _, port = address.rpartition(":")
         self._authority = address
         self._key = key
+        self._timeout_s = timeout_s
         self._socket = socket.create_connection((host, int(port)), timeout=10.0)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         settings = struct.pack(">HIHI", 1, 0, 4, _LARGEST_WINDOW)  # header table size, initial window
@@ -125,10 +142,15 @@ class Connection:
         self._heads: dict[str, bytes] = {}
         self._known: dict[bytes, str] = {}
         self._open: dict[int, tuple[str, list[bytes]]] = {}
+        self.on_data: Callable[[int, bytes, float], None] | None = None  # stream, bytes of its messages, when read
         self._next = 1
         self._window = _FIRST_WINDOW  # what may still be sent
         self._credit = 0  # read and not yet given back
         self.statuses: Counter[tuple[str, str]] = Counter()
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for a selector."""
+        return self._socket.fileno()
 
     @property
     def in_flight(self) -> int:
@@ -142,7 +164,7 @@ class Connection:
             raise ValueError(f"a message has {len(message)} bytes; this client sends up to {_LARGEST_FRAME - 5}")
         head = self._heads.get(method)
         if head is None:
-            head = self._heads[method] = _request_head(method, self._authority, self._key)
+            head = self._heads[method] = _request_head(method, self._authority, self._key, self._timeout_s)
         stream, self._next = self._next, self._next + 2
         data = _frame(_DATA, _END_STREAM, stream, struct.pack(">BI", 0, len(message)) + message)
         self._held.append((size, _frame(_HEADERS, _END_HEADERS, stream, head) + data))
@@ -179,6 +201,8 @@ class Connection:
             if kind == _DATA:
                 self._credit += len(payload)
                 self._open[stream][1].append(payload)
+                if self.on_data is not None and payload:
+                    self.on_data(stream, payload, at_s)
             elif kind == _HEADERS:
                 if flags & (_PADDED | _PRIORITY) or not flags & _END_HEADERS:
                     raise WireError(f"a header frame has flags {flags:#x}; this client reads plain, whole ones")
@@ -205,11 +229,11 @@ class Connection:
 
     def _finished(self, stream: int, status: str, at_s: float) -> Reply:
         method, parts = self._open.pop(stream)
-        body = b"".join(parts)
-        if status == "0" and (len(body) < 5 or body[0] or int.from_bytes(body[1:5], "big") != len(body) - 5):
+        messages = messages_of(b"".join(parts))
+        if status == "0" and (not messages or (len(messages) > 1 and method not in STREAMING)):
             status = "malformed"
         self.statuses[method, status] += 1
-        return Reply(stream, method, status, body[5:], at_s)
+        return Reply(stream, method, status, messages[-1] if messages else b"", at_s, len(messages))
 
     def _control(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == _SETTINGS and not flags & _ACK:

@@ -15,7 +15,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from naiad.server import data_rules, snapshot
+from naiad.server import data_rules, snapshot, wakeups
 from naiad.server.address import CannotListen, address_of, check_free, is_loopback, split_address
 from naiad.server.audit import Act
 from naiad.server.config import Config
@@ -195,6 +195,7 @@ class Server:
             self.keys.writers[tenant] = domain.journal
             servicers[tenant] = await domain.prepare(self.keys)
         limits = self.config.limits
+        wakeups.take_all_at_once()
         server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", max(limits.large_message_mib, limits.message_mib) * MEBIBYTE),

@@ -6,10 +6,11 @@ log builds it up again from the decisions and bills that it sees, beliefs and st
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -178,6 +179,19 @@ class Budgets:
             short=pacer.short and pacer.requests > pacer.settings.eager,
         )  # fmt: skip
         return Steered(models, excluded + dear if dear else excluded, seen, serving, budget, pace)
+
+    def preview(self, level: Level, *asked: Any) -> Steered:
+        """Return what `steer` would, and count nothing."""
+        kept = self._scopes.get(level[:2])
+        try:
+            if kept is not None:
+                self._scopes[level[:2]] = copy.deepcopy(kept)
+            return self.steer(level, *asked)
+        finally:
+            if kept is None:
+                del self._scopes[level[:2]]
+            else:
+                self._scopes[level[:2]] = kept
 
     def _tempers(self, pacer: Pacer, models: list[int], exploration: Exploration) -> list[float]:
         return [exploration.temper + pacer.boost(self._calls(model)) for model in models]

@@ -202,7 +202,8 @@ class Eligibility:
     def part_permit(self, permit: Permit, composite: int) -> Permit:
         """Return the permit to call the parts of a composite for a request, and nothing else."""
         found = self._catalog.members.get(composite) if composite in permit.models else None
-        return msgspec.structs.replace(permit, models=frozenset(found.all if found else ()), via=composite)
+        models = frozenset(found.all if found else ())
+        return Permit(models, permit.epoch, permit.needs, permit.claims, permit.task_class, composite)
 
     def recheck(self, permit: Permit, model: int, *, at_present: bool = True) -> Exclusion | None:
         """Return why a model may not be called under a permit at this moment, None if it may.

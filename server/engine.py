@@ -18,7 +18,7 @@ from naiad.bandit.objective import Exploration, Objective, Pace, Predictions, Se
 from naiad.bandit.statistics import GroupKey, Statistics
 from naiad.bandit.staying import leaves_for
 from naiad.bandit.thompson import draw
-from naiad.server.budgets import Budgets
+from naiad.server.budgets import Budgets, Steered
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Ceilings, Shortage
 from naiad.server.composites import Kind
@@ -61,6 +61,7 @@ UID_TIME_SHIFT = 20  # unique numbers begin with the time, so that they grow and
 BEYOND_TEXT = frozenset({Capability.VISION, Capability.TOOLS, Capability.JSON_SCHEMA})  # tokens that text does not tell
 NO_OVERRIDE = ObjectiveSpec()
 _COMPOSED = {Strategy.ENSEMBLE: Kind.ENSEMBLE, Strategy.CASCADE: Kind.CASCADE}
+Steer = Callable[..., Steered]  # how a budget is held: `Budgets.steer`, or `Budgets.preview`
 _NOT_LISTED = "not among the objective's models"
 
 
@@ -167,6 +168,25 @@ class Engine:
 
         at_ms: wall time, for people and for the id; uniform: the random number in [0, 1) that makes the draw.
         """
+        record, permit, level = self._choose(query, at_ms, uniform, self.budgets.steer)
+        self._ordinals[record.model] = record.ordinal + 1
+        self.last_uid = record.uid
+        self.sessions.take(query.session, Turn(record.model, record.uid, at_ms, query.needs.input_tokens))
+        if self.ceilings.active and query.calls:
+            self._hold(query, record)
+        if level is not None:
+            self.budgets.decided(level, record)
+        if record.limits is not None:
+            self.spending.folded(record)
+        return Decision(self.decision_id(record), record, permit)
+
+    def preview(self, query: Query, *, at_ms: int, uniform: float) -> Decision:
+        """Return what `decide` would choose, and change nothing; raises as it does. The decision has no id."""
+        record, permit, _ = self._choose(query, at_ms, uniform, self.budgets.preview)
+        return Decision("", record, permit)
+
+    def _choose(self, query: Query, at_ms: int, uniform: float, steer: Steer) -> tuple[Decided, Permit, Level | None]:
+        """Weigh the models and draw one; nothing is changed but what `steer` changes."""
         catalog = self.catalog
         task_class, objective, level, order, claims, treated, needs, models, excluded = self.terms(query)
         if self.ceilings.active:
@@ -195,7 +215,7 @@ class Engine:
                 temper = bound.temper(models, [self._exploration.temper] * len(models))
                 serving = serve(objective, seen, self._exploration, bound.barred(models), temper)
         else:
-            models, excluded, seen, serving, budget, pace = self.budgets.steer(
+            models, excluded, seen, serving, budget, pace = steer(
                 level, objective, self._exploration, task_class.task_class, needs, self._policy_models,
                 models, excluded, seen,
             )  # fmt: skip
@@ -215,12 +235,9 @@ class Engine:
             probabilities[chosen] = 1.0
         model = models[chosen]
         ordinals = [self._ordinals.get(m, 0) for m in models]
-        self._ordinals[model] = ordinals[chosen] + 1
-        self.last_uid = uid = max(self.last_uid + 1, at_ms << UID_TIME_SHIFT)
-        self.sessions.take(query.session, Turn(model, uid, at_ms, needs.input_tokens))
         record = Decided(
             at_ms=at_ms,
-            uid=uid,
+            uid=max(self.last_uid + 1, at_ms << UID_TIME_SHIFT),
             task_class=task_class.task_class,
             model=model,
             ordinal=ordinals[chosen],
@@ -272,13 +289,7 @@ class Engine:
             msgspec.structs.force_setattr(record, "moved", Moved(turn.model, int(left)))
         if query.key_id:
             msgspec.structs.force_setattr(record, "key", query.key_id)
-        if self.ceilings.active and query.calls:
-            self._hold(query, record)
-        if level is not None:
-            self.budgets.decided(level, record)
-        if record.limits is not None:
-            self.spending.folded(record)
-        return Decision(self.decision_id(record), record, permit)
+        return record, permit, level
 
     def terms(self, query: Query, *, at_present: bool = True) -> Terms:
         """Return what holds for a request; raises NaiadError when its class is unknown or no model may be used.

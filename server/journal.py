@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 _GATHER_S = 0.002  # how long a batch is gathered once somebody waits for it: one sync for all that came meanwhile
 _REST_S = 0.01  # how long what nobody waits for may lie
+_FEW = 2  # pieces of work that are not worth gathering for: what comes during their commit is gathered by it
 _BATCH = 256  # events a transaction
 _RECENT = 4_000  # decisions and ledger entries kept in memory to spare reads
 _SNAPSHOT_EVERY = 50_000  # events
@@ -254,7 +255,7 @@ class Journal:
             late = asyncio.get_running_loop().call_later(_REST_S, self._hurry.set)
             await self._hurry.wait()
             late.cancel()
-        if not self._closing and len(self._queue) < _BATCH:
+        if not self._closing and _FEW < len(self._queue) < _BATCH:
             await asyncio.sleep(_GATHER_S)
         self._hurry.clear()
 

@@ -171,6 +171,12 @@ class Routing:
             raise request_id_reused(query.request_id, method)
         return await asyncio.shield(found[1])
 
+    def plan(self, query: Query) -> Decision:
+        """Return what Complete would choose now; nothing is recorded, charged or changed."""
+        if not query.task_class:
+            query = msgspec.structs.replace(query, task_class=UNCLASSIFIED)
+        return self.engine.preview(query, at_ms=self._now_ms(), uniform=self._uniform())
+
     def _decided(self, query: Query, done: asyncio.Future[Decision]) -> None:
         """Keep what a request id decided; called before anybody who waits for it goes on."""
         del self._deciding[query.request_id]

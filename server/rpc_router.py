@@ -12,7 +12,7 @@ from naiad.adapters.base import Delta, FinishReason, Message, TextDelta, TextPar
 from naiad.server import render
 from naiad.server.completion import Completion
 from naiad.server.convert import enum_value
-from naiad.server.engine import Query
+from naiad.server.engine import Decision, Query
 from naiad.server.generation import task_from_proto
 from naiad.server.journal import Request
 from naiad.server.pii import Detector
@@ -53,6 +53,8 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     async def Complete(self, request: Any, context: Any) -> router_service_pb2.CompleteResponse:
         """Choose a model, call it, fall back where that helps, and answer."""
         query, task, called = await self._task(request, "RouterService/Complete")
+        if request.dry_run:
+            return self._planned(self._routing.plan(query))
         completion = await self._routing.complete(query, task, called, timeout_s=self._timeout_s(context))
         return self._completed(completion)
 
@@ -128,6 +130,27 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         if self._detector is not None and messages:
             query = msgspec.structs.replace(query, content_data_class=await self._detector.raises(messages))
         return query, messages
+
+    def _planned(self, decision: Decision) -> router_service_pb2.CompleteResponse:
+        """Return a plan: what would be asked, in which order, and who may not be."""
+        catalog, record = self._routing.engine.catalog, decision.record
+        names = [catalog.model_names[model] for model in decision.order]
+        cost = round(record.cost[record.rank[0]])
+        then = f"; if it fails, {', then '.join(names[1:])}" if len(names) > 1 else ""
+        dry = decision_pb2.Notice(
+            code=decision_pb2.NOTICE_CODE_DRY_RUN,
+            message=f"nothing was called: {names[0]} would be asked, for an expected ${cost / 1e9:.4g}{then}",
+            metadata={"model": names[0], "expected_nano_usd": str(cost)},
+        )
+        return router_service_pb2.CompleteResponse(
+            model=names[0],
+            propensity=record.propensity,
+            ranking=render.candidates(catalog, record),
+            excluded=render.exclusions(catalog, record.excluded),
+            policy_version=record.policy,
+            task_class=catalog.task_classes[record.task_class].name,
+            notices=[dry, *render.notices_of(catalog, record)],
+        )
 
     def _completed(self, completion: Completion) -> router_service_pb2.CompleteResponse:
         catalog = self._routing.engine.catalog

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from naiad.bandit.objective import PACED, Strategy
+from naiad.bandit.objective import IN_MONEY, PACED, Strategy
 from naiad.bandit.objective import Objective as CoreObjective
 from naiad.client import Objective
 from naiad.server.report.screen import share, usd
@@ -35,9 +35,10 @@ def _strategy_in_words(objective: Objective) -> str:
     name = objective.strategy
     worth, second = objective.usd_per_quality or 0.0, objective.usd_per_second or 0.0
     floor, confidence = objective.quality_floor or 0.0, objective.confidence or 0.0
-    if name == Strategy.BALANCED.name.lower():
+    if in_money(objective):
+        kind = "model" if name == Strategy.BALANCED.name.lower() else name
         return (
-            f"balanced: take the model that is worth most in money. One point of quality (a perfect answer rather than "
+            f"{name}: take the {kind} that is worth most in money. One point of quality (a perfect answer rather than "
             f"a useless one) is worth {usd(worth)}, a second of waiting costs {usd(second)}, and the bill counts as it "
             "is."
         )
@@ -63,7 +64,7 @@ def _strategy_in_words(objective: Objective) -> str:
 
 def in_money(objective: Objective) -> bool:
     """Return whether utilities under the objective are US dollars."""
-    return objective.strategy == Strategy.BALANCED.name.lower()
+    return objective.strategy in {strategy.name.lower() for strategy in IN_MONEY}
 
 
 def in_order(objective: Objective) -> bool:

@@ -270,3 +270,15 @@ async def test_redirects_are_not_followed(status: str) -> None:
             with pytest.raises(ProviderError, match="redirects are not followed"):
                 await ask(there.url(), "complete")
     assert other.accepted == 0
+
+
+async def test_a_key_that_a_provider_echoes_is_not_shown() -> None:
+    """As the name of a model or the id of an answer, which are logged and stored."""
+    body = {
+        "id": f"chatcmpl-{KEY}", "model": KEY[3:20], "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        "choices": [{"message": {"role": "assistant", "content": "Paris"}, "finish_reason": "stop"}],
+    }  # fmt: skip
+    async with peer(serving(response(json.dumps(body).encode(), headers=["content-type: application/json"]))) as there:
+        answer = await ask(there.url(), "complete")
+    assert (answer.model, answer.provider_request_id) == (QUESTION.model, "")
+    assert answer.text == "Paris"

@@ -67,7 +67,6 @@ def test_says_that_it_is_not_built(method: str, api: Caller) -> None:
     ("method", "request_", "field"),
     [
         ("CatalogService/CreateTaskClass", {"task_class": {"name": "a", "priors": [{}]}}, "task_class.priors"),
-        ("RouterService/Decide", {"task_class": "a", "objective": {"strategy": 5}}, "objective.strategy"),
     ],
 )
 def test_a_field_that_asks_for_what_is_not_built_names_its_method(

@@ -18,13 +18,21 @@ CHOKE = "server/egress.py"
 PERMITS = "server/eligibility.py"
 _HARMLESS = (
     "departure", "endpoint", "errors", "faults", "pricing", "profiles", "replay_records", "secret", "starters",
-    "tokens",
+    "streams", "tokens",
 )  # fmt: skip
 # What of the adapters holds no provider: the question before sending, addresses, values, errors, faults, prices,
-# vendors as data, tokens, and the demo's records.
+# vendors as data, deltas, tokens, and the demo's records.
 HARMLESS = {"naiad.adapters." + name for name in _HARMLESS}
 VALUES = {"Adapter"}  # of naiad.adapters.base: the only name there that can be called out with
-DATA = {"RECORDED_PRICES", "ReplayDataError", "ReplayRecord", "latency_of", "load_records", "tokens_of_cost"}
+DATA = {
+    "RECORDED_PRICES",
+    "ReplayDataError",
+    "ReplayRecord",
+    "deltas_of",
+    "latency_of",
+    "load_records",
+    "tokens_of_cost",
+}
 
 
 def bypasses(path: str, source: str) -> Iterator[str]:
@@ -56,7 +64,7 @@ def bypasses(path: str, source: str) -> Iterator[str]:
             words = ast.unparse(node)
             if isinstance(node.func, ast.Name) and node.func.id == "Permit" and path != PERMITS:
                 yield "makes a permit"
-            if (
+            if path != PERMITS and (
                 words.startswith(("msgspec.structs.replace(permit", "replace(permit"))
                 or "force_setattr(permit" in words
             ):

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from naiad.server import journal
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError
 from naiad.server.records import Event
@@ -74,6 +75,29 @@ async def test_what_waits_is_committed_together() -> None:
         sizes = [len(batch.events) for batch in store.batches[count:]]
         assert sum(sizes) == 8
         assert len(sizes) <= 2
+
+
+async def test_what_comes_alone_is_committed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision and its outcome, as a single caller has them, are not held up for company."""
+    async with world() as w:
+        monkeypatch.setattr(journal, "_GATHER_S", 3_600.0)
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(3):
+                await w.report(w.decide())
+
+
+async def test_many_who_come_at_a_time_wait_for_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = HeldStore()
+    async with world(store) as w:
+        decisions = [w.decide() for _ in range(8)]
+        await w.journal.written()
+        monkeypatch.setattr(journal, "_GATHER_S", 0.2)
+        count = len(store.batches)
+        first = [asyncio.create_task(w.rate(d, 1.0)) for d in decisions[:4]]
+        await settled()
+        assert len(store.batches) == count
+        await asyncio.gather(*first, *(w.rate(d, 1.0) for d in decisions[4:]))
+        assert [len(batch.events) for batch in store.batches[count:]] == [8]
 
 
 async def test_a_decision_does_not_wait_but_is_written_before_its_feedback() -> None:

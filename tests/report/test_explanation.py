@@ -13,6 +13,7 @@ from naiad.client import AttemptError, BudgetExplanation, NanoUsd, Objective, Pr
 from naiad.server.report import print_explanation
 from naiad.server.report.explanation import asked, budget, choice, drawn_interval, explain, verdict
 from naiad.server.report.screen import nano_usd
+from naiad.server.report.words import objective_in_words
 from tests.report.conftest import Running
 
 
@@ -255,3 +256,12 @@ def test_a_fixed_list_is_told_as_one(running: Running, capsys: pytest.CaptureFix
     assert "Nothing was drawn: echo/large is the first of the list that may be used." in text
     assert "Had it failed, the next would have been echo/small." in text
     assert "explored" not in text
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "ensemble", "cascade"])
+def test_strategies_in_money_say_so(strategy: str) -> None:
+    words = objective_in_words(Objective(strategy, usd_per_quality=0.05, usd_per_second=0.001))
+    assert words.startswith(
+        f"{strategy}: take the {'model' if strategy == 'balanced' else strategy} that is worth most"
+    )
+    assert "no words" not in words

@@ -307,3 +307,21 @@ async def test_too_many_calls_are_refused(running: Start) -> None:
         assert (refusal.reason, refusal.metadata["limit"]) == ("OVERLOADED", "3")
         assert refusal.retry_after_s
         assert [(await t).model for t in taken]
+
+
+async def test_a_dry_run_shows_the_plan_and_nothing_happens(running: Start) -> None:
+    async with running([reply("a")], [reply("b")]) as now:
+        await now.complete()
+        before, sequence = now.calls(), now.server.engine.sequence
+        for _ in range(3):
+            plan = await now.complete(dry_run=True)
+            assert (plan.decision_id, plan.attempt_id, len(plan.attempts)) == ("", "", 0)
+            assert not plan.HasField("answer")
+            assert plan.ranking[0].model == plan.model
+            (notice,) = (n for n in plan.notices if n.code == decision_pb2.NOTICE_CODE_DRY_RUN)
+            assert notice.metadata["model"] == plan.model
+            assert int(notice.metadata["expected_nano_usd"]) > 0
+            assert "if it fails" in notice.message
+        assert (now.calls(), now.server.engine.sequence) == (before, sequence)
+        refused = await now.refused(dry_run=True, allowed_models=["none/such"])
+        assert refused.reason == "UNKNOWN_MODEL"

@@ -229,3 +229,29 @@ def test_the_nearest_level_that_lists_models_is_the_one_that_counts() -> None:
     assert made.decide(query(objective=own), at_ms=1, uniform=0.99).record.model == 2
     other = ObjectiveSpec(strategy=int(Strategy.QUALITY_FIRST), models=("echo/m2",))
     assert len(made.decide(query(objective=other), at_ms=1, uniform=0.99).record.models) == 3, "no list for this one"
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+
+@given(
+    seed=st.integers(0, 5), uniform=uniforms, budget=st.none() | st.sampled_from([1e-6, 1e-3]), plans=st.integers(1, 5)
+)
+@settings(max_examples=40)
+def test_a_plan_is_what_would_be_decided_and_leaves_no_trace(
+    seed: int, uniform: float, budget: float | None, plans: int
+) -> None:
+    """Decisions after any number of plans are those without them, pacing, ordinals and sessions included."""
+    spec = ObjectiveSpec(usd_per_request=budget)
+    one, other = taught(seed), taught(seed)
+    for made in (one, other):
+        made.apply(made.sequence + 1, policy(objective=spec, newcomer_calls=50, newcomer_share=0.1))
+    asked = query(session="s", needs=Needs(100, 100))
+    for step in range(12):
+        drawn_at = (uniform + 0.37 * step) % 1.0
+        for _ in range(plans):
+            plan = one.preview(asked, at_ms=step, uniform=drawn_at)
+        mine, theirs = (made.decide(asked, at_ms=step, uniform=drawn_at) for made in (one, other))
+        assert mine.record == theirs.record == plan.record
+        assert plan.decision_id == ""
+    assert one.sessions.state() == other.sessions.state()

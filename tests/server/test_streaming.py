@@ -14,7 +14,8 @@ from naiad.adapters.errors import MalformedAnswer, Overloaded, Timeout, TimeoutK
 from naiad.server.records import OutcomeReported, Reserved
 from naiad.server.streaming import ROOM, Pipe
 from naiad.server.walk import ReaderStalled
-from naiad.v1 import error_pb2, router_service_pb2
+from naiad.v1 import admin_service_pb2, error_pb2, router_service_pb2
+from naiad.v1.admin_service_pb2_grpc import AdminServiceStub
 from naiad.v1.router_service_pb2_grpc import RouterServiceStub
 from tests.adapters.scripted import Fail, Reply, Scripted, Step, reply
 from tests.e2e.live import Refusal, refusal_of
@@ -323,6 +324,27 @@ async def test_streams_count_as_calls(running: Start) -> None:  # noqa: F811
         refusal = await refused(now)
         assert (refusal.reason, refusal.metadata["limit"]) == ("OVERLOADED", "2")
         assert [text_of(await t) for t in taken] == ["one two"] * 2
+
+
+async def test_a_stream_ends_with_the_key_that_opened_it(running: Start) -> None:  # noqa: F811
+    slow = reply("one two three", delta_delay_s=30.0)
+    async with running([slow], [slow], **ABLE) as now:
+        admin = AdminServiceStub(now.channel)
+        root = await admin.CreateKey(admin_service_pb2.CreateKeyRequest(name="root", role="KEY_ROLE_ADMIN"))
+        as_root = (("authorization", f"Bearer {root.secret}"),)
+        wanted = admin_service_pb2.CreateKeyRequest(name="n", role="KEY_ROLE_CLIENT")
+        made = await admin.CreateKey(wanted, metadata=as_root)
+        bearer = (("authorization", f"Bearer {made.secret}"),)
+        call = RouterServiceStub(now.channel).StreamComplete(asked(), timeout=60.0, metadata=bearer)
+        async for event in call:
+            if event.WhichOneof("event") == "text_delta":
+                break
+        await admin.RevokeKey(admin_service_pb2.RevokeKeyRequest(key_id=made.key.key_id), metadata=as_root)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async for _ in call:
+                pass
+        assert refusal_of(caught.value).reason == "UNAUTHENTICATED"
+        await until(lambda: not any(a.open_calls for a in now.adapters.values()))
 
 
 # -- the pipe ----------------------------------------------------------------------------------------------------------

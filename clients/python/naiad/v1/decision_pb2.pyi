@@ -61,6 +61,7 @@ class NoticeCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_CODE_DATA_CLASS_RAISED: _ClassVar[NoticeCode]
     NOTICE_CODE_CACHED_ANSWER: _ClassVar[NoticeCode]
     NOTICE_CODE_SESSION_MOVED: _ClassVar[NoticeCode]
+    NOTICE_CODE_DRY_RUN: _ClassVar[NoticeCode]
 EXCLUSION_REASON_UNSPECIFIED: ExclusionReason
 EXCLUSION_REASON_POLICY: ExclusionReason
 EXCLUSION_REASON_NOT_ALLOWED: ExclusionReason
@@ -104,6 +105,7 @@ NOTICE_CODE_ALLOWANCE_SPENT: NoticeCode
 NOTICE_CODE_DATA_CLASS_RAISED: NoticeCode
 NOTICE_CODE_CACHED_ANSWER: NoticeCode
 NOTICE_CODE_SESSION_MOVED: NoticeCode
+NOTICE_CODE_DRY_RUN: NoticeCode
 
 class Candidate(_message.Message):
     __slots__ = ("model", "propensity", "quality", "quality_sd", "cost_nano_usd", "cost_sd_nano_usd", "latency_s", "latency_sd_s")

@@ -118,7 +118,7 @@ class DecideStreamResponse(_message.Message):
     def __init__(self, correlation_id: _Optional[int] = ..., decision: _Optional[_Union[DecideResponse, _Mapping[str, object]]] = ..., error: _Optional[_Union[_error_pb2.ItemError, _Mapping[str, object]]] = ...) -> None: ...
 
 class CompleteRequest(_message.Message):
-    __slots__ = ("task_class", "workflow", "messages", "features", "allowed_models", "data_class", "objective", "input_tokens", "max_output_tokens", "session_id", "request_id", "required_capabilities", "generation", "max_attempts", "max_cost_nano_usd")
+    __slots__ = ("task_class", "workflow", "messages", "features", "allowed_models", "data_class", "objective", "input_tokens", "max_output_tokens", "session_id", "request_id", "required_capabilities", "generation", "max_attempts", "max_cost_nano_usd", "dry_run")
     class FeaturesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +141,7 @@ class CompleteRequest(_message.Message):
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     MAX_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     task_class: str
     workflow: str
     messages: _containers.RepeatedCompositeFieldContainer[_content_pb2.Message]
@@ -156,7 +157,8 @@ class CompleteRequest(_message.Message):
     generation: _content_pb2.GenerationOptions
     max_attempts: int
     max_cost_nano_usd: int
-    def __init__(self, task_class: _Optional[str] = ..., workflow: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping[str, object]]]] = ..., features: _Optional[_Mapping[str, float]] = ..., allowed_models: _Optional[_Iterable[str]] = ..., data_class: _Optional[str] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., session_id: _Optional[str] = ..., request_id: _Optional[str] = ..., required_capabilities: _Optional[_Iterable[_Union[_catalog_pb2.Capability, str]]] = ..., generation: _Optional[_Union[_content_pb2.GenerationOptions, _Mapping[str, object]]] = ..., max_attempts: _Optional[int] = ..., max_cost_nano_usd: _Optional[int] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, task_class: _Optional[str] = ..., workflow: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping[str, object]]]] = ..., features: _Optional[_Mapping[str, float]] = ..., allowed_models: _Optional[_Iterable[str]] = ..., data_class: _Optional[str] = ..., objective: _Optional[_Union[_objective_pb2.Objective, _Mapping[str, object]]] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., session_id: _Optional[str] = ..., request_id: _Optional[str] = ..., required_capabilities: _Optional[_Iterable[_Union[_catalog_pb2.Capability, str]]] = ..., generation: _Optional[_Union[_content_pb2.GenerationOptions, _Mapping[str, object]]] = ..., max_attempts: _Optional[int] = ..., max_cost_nano_usd: _Optional[int] = ..., dry_run: bool = ...) -> None: ...
 
 class CompleteResponse(_message.Message):
     __slots__ = ("decision_id", "attempt_id", "model", "answer", "finish_reason", "usage", "cost", "total_cost_nano_usd", "attempts", "propensity", "ranking", "excluded", "policy_version", "task_class", "notices")

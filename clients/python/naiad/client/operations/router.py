@@ -86,6 +86,7 @@ def complete(
     generation: Generation | None = None,
     max_attempts: int | None = None,
     max_cost_nano_usd: int | None = None,
+    dry_run: bool = False,
     request_id: str | None = None,
     timeout_s: float | None = None,
 ) -> Call[Completion]:
@@ -106,6 +107,7 @@ def complete(
         generation: tools, schema, sampling, stop texts.
         max_attempts: how many calls to providers may be made.
         max_cost_nano_usd: the most that all attempts together may be expected to cost.
+        dry_run: show the plan (ranking, exclusions, notices) and call nobody; nothing is recorded.
         request_id: repeat a call with its id to get the same answer, without calling a provider again.
         timeout_s: the time for everything, retries included.
 
@@ -115,8 +117,8 @@ def complete(
         ValueError, TypeError: an argument cannot be sent.
     """
     request = _task(
-        CompleteRequest(max_attempts=max_attempts, max_cost_nano_usd=max_cost_nano_usd), messages, task_class,
-        workflow, features, allowed_models, data_class, objective, input_tokens, max_output_tokens,
+        CompleteRequest(max_attempts=max_attempts, max_cost_nano_usd=max_cost_nano_usd, dry_run=dry_run), messages,
+        task_class, workflow, features, allowed_models, data_class, objective, input_tokens, max_output_tokens,
         session_id, required_capabilities, request_id,
     )  # fmt: skip
     if generation is not None:
