@@ -22,7 +22,7 @@ SCHEMA = (
     '"additionalProperties": false}'
 )
 TOOL = {"name": "weather", "description": "Says the weather.", "parameters_json_schema": SCHEMA}
-ECHO = "Hello! You said: {}"  # what llmock answers
+ECHO = "Hello! You said: {}"  # what llmock answers to a prompt
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Cell:
     failed: tuple[str, ...] = ()  # kinds of the attempts that failed, in their order
     says: frozenset[str] = frozenset()
     may_say: frozenset[str] = frozenset()
-    text: str = ECHO  # of the answer; {} is the prompt
+    text: str = ECHO  # of the answer
     tool: str | None = None  # the tool that is called
     finish: int = 1
 
@@ -74,7 +74,7 @@ _KINDS = {
 PASSING = (408, 409, 429, 500, 502, 503, 504, 529)
 LASTING = (400, 401, 403, 404, 413, 422)
 OF_GEMINI = {402: "AUTHENTICATION", 422: "AUTHENTICATION", 502: "OVERLOADED"}
-"""llmock sends FAILED_PRECONDITION with 402 and 422, which Gemini documents for an account without billing."""
+"""By the `status` in llmock's bodies: FAILED_PRECONDITION is an account without billing, UNAVAILABLE an overload."""
 
 
 def _statuses(provider: str) -> list[Cell]:
@@ -155,9 +155,8 @@ def _streams() -> list[Cell]:
             else:  # not to be repeated with the same model: the caller is told. llmock takes an error for none
                 says = frozenset({"malformed_chunk_ignored"}) if kind == "malformed" else frozenset[str]()
                 cells.append(replace(cell, ends=FAILED, says=says))
-    accepted = frozenset(
-        {"truncated_stream_accepted"}
-    )  # says llmock of each that is not repeated; the caller got an error
+    # So says llmock of each stream that is not asked for again; the caller got an error.
+    accepted = frozenset({"truncated_stream_accepted"})
     return [
         *cells,
         Cell(

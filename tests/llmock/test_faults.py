@@ -31,7 +31,7 @@ def test_the_caller_gets_what_it_should_and_llmock_finds_no_fault(provider: str,
 
 
 def _check_answer(provider: str, cell: Cell, result: Result) -> None:
-    whole = cell.text.replace("{}", prompt(cell)) if cell.text.startswith(ECHO[:5]) else cell.text
+    whole = ECHO.format(prompt(cell)) if cell.text == ECHO else cell.text
     assert result.text == whole, "the answer is whole"
     if cell.rpc == STREAM:
         assert result.streamed == whole, "and so are the pieces that count"
