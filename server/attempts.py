@@ -123,7 +123,10 @@ class Attempts:
         kept_s: float, hold: Hold | None,
     ) -> Made:  # fmt: skip
         record, asking = walk.decision.record, walk.asking
-        blank = Outcome(model=model.model, ordinal=record.ordinals[position], started_ms=self._now_ms())
+        blank = Outcome(
+            model=model.model, ordinal=record.ordinals[position], started_ms=self._now_ms(),
+            part_of=None if walk.decision.permit is None else walk.decision.permit.via,
+        )  # fmt: skip
         asking.began(walk, name, model)  # nothing is awaited between the check and the adapter
         began_s = self._monotonic()
         try:

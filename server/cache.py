@@ -59,6 +59,7 @@ class _Entry:
     kept_s: float  # monotonic
     until_s: float
     size: int  # bytes
+    parts: frozenset[int] = frozenset()  # of a composite: whose answers went into it
 
 
 class Cache:
@@ -139,7 +140,11 @@ class Cache:
         """Return whether an entry may be given: young enough, by a model that is the same and permitted now."""
         present = self._engine.catalog.models[entry.model.model]
         same = (present.upstream_model, present.endpoint) == (entry.model.upstream_model, entry.model.endpoint)
-        return same and self._monotonic() < entry.until_s and self._egress.recall(place.permit, present.model)
+        fresh = same and self._monotonic() < entry.until_s and self._egress.recall(place.permit, present.model)
+        if not fresh or not entry.parts:
+            return fresh
+        parts = self._engine.eligibility.part_permit(place.permit, present.model)
+        return all(self._egress.recall(parts, part) for part in entry.parts)
 
     def keep(self, place: Place, completion: Completion) -> None:
         """Keep an answer, if it is whole and the request still has the place that it had before it was asked."""
@@ -155,7 +160,7 @@ class Cache:
         at_s = self._monotonic()
         entry = _Entry(
             answer, completion.decision.decision_id, kept, completion.attempt, completion.model, at_s,
-            at_s + place.seconds, size,
+            at_s + place.seconds, size, completion.parts,
         )  # fmt: skip
         if not self._good(entry, now) or size > self._settings.size_bytes:
             return

@@ -52,6 +52,7 @@ class Completion:
     attempts: tuple[tuple[str, Outcome], ...]
     cost: Cost | None = None  # of the answer: of its attempt, or of the attempts that a composite made for it
     passed_over: tuple[Exclusion, ...] = ()  # models of the ranking that could not be called any more
+    parts: frozenset[int] = frozenset()  # of a composite: the models whose answers went into this one
     age_s: float | None = None  # of an answer that was kept; None: it was made for this request
 
 
@@ -97,7 +98,7 @@ class Completer:
                 model = self._engine.catalog.models[made.outcome.model]
                 return Completion(
                     decision, made.answer, made.name, model, tuple(walk.made), _cost_of(walk, made, model),
-                    tuple(walk.passed_over),
+                    tuple(walk.passed_over), _parts_of(walk, model),
                 )  # fmt: skip
         raise self._failure(walk)
 
@@ -203,12 +204,16 @@ class Completer:
         return _all_failed(catalog, walk, past=past)
 
 
+def _parts_of(walk: Walk, model: ModelPut) -> frozenset[int]:
+    """Return the models that answered for a composite, judges among them."""
+    return frozenset(o.model for _, o in walk.made if o.part_of == model.model and not o.failed)
+
+
 def _cost_of(walk: Walk, made: Made, model: ModelPut) -> Cost | None:
     """Return what an answer cost: of a composite, what the attempts cost that were made for it."""
     if model.composite is None:
         return made.outcome.cost
-    after = int(made.name)  # its parts got their names later
-    return sum_of(outcome.cost for name, outcome in walk.made if int(name) > after)
+    return sum_of(outcome.cost for _, outcome in walk.made if outcome.part_of == model.model)
 
 
 def _all_failed(catalog: Catalog, walk: Walk, *, past: bool) -> NaiadError:

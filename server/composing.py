@@ -35,6 +35,7 @@ from naiad.server.walk import Made, ReaderStalled, Task, Walk, Whole
 
 _CHECK_SOURCE = 3
 _NOTHING = ProviderUsage(0, 0)
+_FINAL = frozenset({FinishReason.REFUSAL, FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS})  # not checked
 _STANDS = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})  # answers that are whole
 
 
@@ -70,6 +71,10 @@ class Composer:
         if len(usable) < quorum(composite):
             why = f"only {len(usable)} of its {len(composite.members)} members may be called now"
             return Exclusion(model.model, Reason.UNAVAILABLE, why)
+        calls = len(usable) + _judgements(composite, len(usable))
+        if walk.task.counts_parts and calls + 1 > walk.more:
+            why = f"may take {calls} calls, and an attempt of its own; max_attempts leaves {walk.more}"
+            return Exclusion(model.model, Reason.BUDGET, why)
         name = walk.names.take()
         blank = Outcome(model=model.model, ordinal=record.ordinals[position], started_ms=self._now_ms())
         walk.asking.began(walk, name, model)
@@ -167,7 +172,13 @@ class Composer:
         quality = dict(enumerate(parts.decision.record.quality))
         if composite.aggregation == Aggregation.JUDGE and len(agreement.groups(answers)) > 1:
             return await self._picked(parts, composite, answers, quality)
-        return answers[agreement.most_said(answers, quality)]
+        answer = answers[agreement.most_said(answers, quality)]
+        most = max(len(members) for members in agreement.groups(answers).values())
+        wanted = composite.agree if composite.aggregation == Aggregation.FIRST_AGREEMENT else 2
+        if composite.aggregation == Aggregation.JUDGE or most >= wanted:
+            return answer
+        said = f"{len(answers)} of {len(composite.members)} members answered, and fewer than {wanted} said the same"
+        return replace(answer, notices=(*answer.notices, f"{said}; this is the answer of the one believed to be best"))
 
     async def _picked(
         self, parts: Walk, composite: Composite, answers: dict[int, Answer], quality: dict[int, float]
@@ -202,9 +213,11 @@ class Composer:
                     break
                 continue
             last = made.answer
-            if await self._passes(parts, check, made, final=at == usable[-1]):
+            if last.finish in _FINAL or await self._passes(parts, check, made, final=at == usable[-1]):
                 return last, None
-        return last, None if last is not None else error or _none_called()
+        if last is None:
+            return None, error or _none_called()
+        return replace(last, notices=(*last.notices, "no answer passed the check; this is the last that came")), None
 
     async def _passes(self, parts: Walk, check: Check, made: Made, *, final: bool) -> bool:
         """Return whether an answer passes, and record the verdict as feedback on its attempt.
@@ -245,6 +258,13 @@ def _enough(composite: Composite, answers: dict[int, Answer], waiting: int) -> b
     if composite.aggregation == Aggregation.FIRST_AGREEMENT:
         return any(len(members) >= composite.agree for members in agreement.groups(answers).values())
     return composite.aggregation == Aggregation.MAJORITY and agreement.decided(answers, waiting)
+
+
+def _judgements(composite: Composite, members: int) -> int:
+    """Return how often a judge may be asked."""
+    if composite.check is not None:
+        return members - 1 if composite.check.judge else 0
+    return 1 if composite.judge else 0
 
 
 def _judge_task(task: Task, request: ProviderRequest) -> Task:

@@ -130,9 +130,18 @@ def sums_of(entry: Entry, decided: Decided | None) -> dict[CostKey, Sums]:
     def add(model: int, sums: Sums) -> None:
         found.add({CostKey(hour, workflow, entry.task_class, model): sums})
 
+    whole = {outcome.part_of for a in made if (outcome := a.outcome) is not None and outcome.part_of is not None}
     for attempt in made:
-        if attempt.outcome is not None:
-            add(attempt.outcome.model, _of_attempt(attempt.outcome, predicted.get(attempt.outcome.model)))
+        outcome = attempt.outcome
+        if outcome is None:
+            continue
+        if outcome.part_of is not None:  # what was predicted is of the whole
+            add(outcome.model, _of_attempt(outcome, None))
+            continue
+        sums = _of_attempt(outcome, predicted.get(outcome.model))
+        if outcome.model in whole and sums.estimate:
+            sums = sums._replace(estimated_cost=_cost_of_parts(made, outcome.model))
+        add(outcome.model, sums)
     answered = entry.find(entry.answered())
     score = score_of(entry, answered)
     if answered is not None and score is not None:
@@ -141,6 +150,12 @@ def sums_of(entry: Entry, decided: Decided | None) -> dict[CostKey, Sums]:
         for model, sums in _alternatives(answered, made, decided):
             add(model, sums)
     return found.rows
+
+
+def _cost_of_parts(made: Iterable[AttemptEntry], composite: int) -> int:
+    """Return what the calls cost that were made for a composite, as far as it is known."""
+    outcomes = [a.outcome for a in made if a.outcome is not None and a.outcome.part_of == composite]
+    return sum(outcome.cost.total for outcome in outcomes if outcome.cost is not None)
 
 
 def _of_attempt(outcome: Outcome, predicted: float | None) -> Sums:

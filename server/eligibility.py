@@ -318,8 +318,19 @@ class Eligibility:
         """Build the error for a request that no model may serve, or none at this moment."""
         models, breakers = self._catalog.models, self.breakers
         gone = [models[e.model] for e in excluded if e.reason == Reason.UNAVAILABLE]
-        wait_s = min(breakers.ready_in_s(model) for model in gone) if gone and breakers is not None else None
+        wait_s = None
+        if gone and breakers is not None:
+            wait_s = min(self._ready_in_s(breakers, model) for model in gone)
         return none_left(self._catalog, excluded, task_class, wait_s)
+
+    def _ready_in_s(self, breakers: Breakers, model: ModelPut) -> float:
+        """Return in how many seconds a model may be tried; a composite when its judge and enough members may."""
+        if model.composite is None:
+            return breakers.ready_in_s(model)
+        members = self._catalog.members[model.model]
+        waits = sorted(breakers.ready_in_s(self._catalog.models[member]) for member in members.models)
+        judge_s = 0.0 if members.judge is None else breakers.ready_in_s(self._catalog.models[members.judge])
+        return max(waits[min(quorum(model.composite), len(waits)) - 1], judge_s) if waits else judge_s
 
     def _present(
         self, breakers: Breakers, eligible: list[int], excluded: list[Exclusion], needs: Needs

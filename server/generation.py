@@ -8,7 +8,7 @@ import msgspec
 
 from naiad.adapters.base import Message, ResponseSchema, ToolChoice, ToolMode, ToolSpec
 from naiad.adapters.base import Request as ProviderRequest
-from naiad.adapters.tokens import estimate_offered
+from naiad.adapters.tokens import estimate_offered, estimate_tokens
 from naiad.server.bounds import LONGEST_SCHEMA
 from naiad.server.conversation import tool_name
 from naiad.server.convert import enum_value, items, number, optional_count, optional_money, text
@@ -54,9 +54,10 @@ def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...], *
     if streams:
         capabilities.add(int(Capability.STREAMING))
     tools, schema = _tools(options), _response_schema(options.response_json_schema)
-    input_tokens = query.needs.input_tokens
-    if not request.HasField("input_tokens"):  # what the caller counted holds, of everything
-        input_tokens += estimate_offered(tools, schema)
+    offered = estimate_offered(tools, schema)
+    input_tokens = query.needs.input_tokens + offered
+    if request.HasField("input_tokens") and not query.needs.text_bytes:  # a count of everything, which may be higher
+        input_tokens = max(query.needs.input_tokens, estimate_tokens(messages) + offered)
     return Task(
         needs=query.needs._replace(capabilities=frozenset(capabilities), input_tokens=input_tokens),
         request=ProviderRequest(
@@ -72,6 +73,7 @@ def task_from_proto(request: Any, query: Query, messages: tuple[Message, ...], *
             seed=options.seed if options.HasField("seed") else None,
         ),
         max_attempts=MAX_ATTEMPTS if max_attempts is None else max_attempts,
+        counts_parts=max_attempts is not None,
         max_cost_nano_usd=optional_money(request, "max_cost_nano_usd"),
     )
 

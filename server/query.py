@@ -31,6 +31,7 @@ from naiad.v1 import catalog_pb2
 DEFAULT_OUTPUT_TOKENS = 1_024  # reserved where the caller does not say
 _MOST_CAPABILITIES = 64
 _MOST_ALLOWED = 1_000
+_DECIDE = "RouterService/Decide"
 _NO_OBJECTIVE = ObjectiveSpec()
 _NONE: frozenset[Any] = frozenset()
 
@@ -47,9 +48,9 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
     seen_bytes = 0
     if message.messages:
         messages = messages_from_proto(message.messages)
-        if input_tokens is None:
-            input_tokens = estimate_tokens(messages)
-            seen_bytes = text_bytes(messages)
+        estimated = estimate_tokens(messages)
+        if input_tokens is None or (method != _DECIDE and input_tokens < estimated):  # what we send, we have seen
+            input_tokens, seen_bytes = estimated, text_bytes(messages)
         shown = _shown_by(messages)
         if shown:
             capabilities |= shown
@@ -70,7 +71,7 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
             allowed=_allowed(allowed) if allowed else _NONE,
             capabilities=capabilities,
             text_bytes=seen_bytes,
-            composites=method != "RouterService/Decide",
+            composites=method != _DECIDE,
             key_models=() if caller is None else caller.models,
         ),
         features=_features(message.features) if message.features else {},

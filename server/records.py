@@ -358,6 +358,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The facts of one attempt."""
 
+    part_of: int | None = None  # the composite for which it was made
+
     model: int
     ordinal: int  # of that model, from the decision
     error: int = 0  # AttemptErrorKind; 0 and failed=False: it succeeded

@@ -255,6 +255,7 @@ def attempt(catalog: Catalog, name: str, outcome: Outcome) -> decision_pb2.Attem
         usage=usage(outcome),
         cost=cost(outcome.cost),
         finish_reason=outcome.finish,  # type: ignore[arg-type]
+        part_of="" if outcome.part_of is None else catalog.models[outcome.part_of].name,
     )
     if outcome.failed:
         message.error.kind = outcome.error  # type: ignore[assignment]

@@ -329,6 +329,8 @@ class Routing:
         charge = self.tokens.admit(query.key_id, query.needs)
         try:
             decision = await self.decide(plain, request.method)
+            if charge is not None:
+                self._charge_parts(charge, decision, query)
             left = timeout_s - (self._monotonic() - began)
             completion = await self._completer.complete(decision, task, request, timeout_s=left, asking=asking)
         except NaiadError as error:
@@ -336,11 +338,23 @@ class Routing:
                 charge.settle(0)
             raise
         if charge is not None:
-            used = (outcome.usage for _, outcome in completion.attempts)
+            members = self.engine.catalog.members  # a composite's own attempt counts what its parts used
+            used = (outcome.usage for _, outcome in completion.attempts if outcome.model not in members)
             charge.settle(sum((usage.input_tokens or 0) + (usage.output_tokens or 0) for usage in used))
         if self._cache is not None and place is not None:
             self._cache.keep(place, completion)
         return completion
+
+    def _charge_parts(self, charge: Charge, decision: Decision, query: Query) -> None:
+        """Charge a composite's other calls to the key as well; raises NaiadError, and then nothing is charged."""
+        members = self.engine.catalog.members.get(decision.record.model)
+        if members is None:
+            return
+        try:
+            self.tokens.raise_to(charge, query.needs, len(members.all))
+        except NaiadError:
+            charge.settle(0)
+            raise
 
     def ticket(self, decision_id: str, field: str = "decision_id") -> Ticket:
         """Return what a decision id says; raises NaiadError for one that is not ours."""

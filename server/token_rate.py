@@ -116,6 +116,14 @@ class TokenRates:
         tokens = needs.input_tokens + needs.max_output_tokens
         return Charge(rate, rate.take(tokens, self._monotonic()), tokens)
 
+    def raise_to(self, charge: Charge, needs: Needs, calls: int) -> None:
+        """Charge so many calls in place of one; raises NaiadError and leaves the charge as it was."""
+        tokens = calls * (needs.input_tokens + needs.max_output_tokens)
+        more = tokens - charge.tokens
+        if more > 0:
+            charge.rate.take(more, self._monotonic())
+            charge.tokens = tokens
+
     def expect(self, uid: int, charge: Charge) -> None:
         """Let the report of a decision correct what it was charged."""
         self._expected[uid] = charge

@@ -35,6 +35,7 @@ class Task:
     needs: Needs
     request: ProviderRequest
     max_attempts: int = MAX_ATTEMPTS
+    counts_parts: bool = False  # whether the calls of a composite count one by one: where the caller set the number
     max_cost_nano_usd: int | None = None
 
 
@@ -137,7 +138,8 @@ class Walk:
     @property
     def more(self) -> int:
         """How many attempts may still be made."""
-        return 0 if self.over else self.task.max_attempts - (len(self.made) - self.parts)
+        counted = len(self.made) - (0 if self.task.counts_parts else self.parts)
+        return 0 if self.over else self.task.max_attempts - counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
         out.print("Data classes: none; data_class is recorded and not enforced")
     out.print()
     where = "beyond this machine" if server.allow_plaintext_beyond_loopback else "on this machine only"
-    out.print(f"Listens on {server.listen} in plaintext, {where}; {plural(server.concurrent_calls, 'call')} at a time")
+    manner = f"in plaintext, {where}" if config.tls is None else "over TLS"
+    out.print(f"Listens on {server.listen} {manner}; {plural(server.concurrent_calls, 'call')} at a time")
     out.print(f"Database   {config.database if config.database is not None else 'none: everything is kept in memory'}")
     out.print()
     advice = list(advise(config))

@@ -10,11 +10,19 @@ from typing import Any
 import grpc
 import pytest
 
-from naiad.adapters.errors import AdapterClosed, Overloaded, ProviderError
+from naiad.adapters.base import FinishReason
+from naiad.adapters.errors import AdapterClosed, Overloaded, ProviderError, RateLimited
 from naiad.server import providers
 from naiad.server.app import Server
 from naiad.server.config import parse
-from naiad.v1 import catalog_service_pb2, feedback_pb2, feedback_service_pb2, insight_service_pb2, router_service_pb2
+from naiad.v1 import (
+    catalog_service_pb2,
+    feedback_pb2,
+    feedback_service_pb2,
+    insight_pb2,
+    insight_service_pb2,
+    router_service_pb2,
+)
 from naiad.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from naiad.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from naiad.v1.insight_service_pb2_grpc import InsightServiceStub
@@ -328,3 +336,90 @@ async def test_they_are_kept_in_the_catalogue_as_given(running: Start) -> None:
         found = (await stub.GetModel(catalog_service_pb2.GetModelRequest(name="team/c"))).model
         assert list(found.cascade.members) == ["b/m", "c/m"]
         assert found.cascade.check.pattern == "x"
+
+
+# -- what a hostile or careless caller gains: nothing ------------------------------------------------------------------
+
+
+async def test_a_kept_answer_is_not_given_once_a_model_that_wrote_it_may_not_see_the_data(running: Start) -> None:
+    config = {"task_classes": [{"name": "t", "cache_s": 60.0}]}
+    made = cascade(pattern="[0-9]")
+    async with running(made, config, a=[reply("no")], b=[reply("42")]) as now:
+        assert text(await now.complete()) == "42"
+        assert text(await now.complete()) == "42"
+        assert now.called() == "ab", "the second one was kept"
+        changed = {"name": "b/m", "disabled": True}
+        await CatalogServiceStub(now.channel).UpdateModel(catalog_service_pb2.UpdateModelRequest(model=changed))
+        assert text(await now.complete()) == "no", "asked anew, of those that may be asked"
+        assert now.called().startswith("aab")
+
+
+async def test_how_long_to_wait_for_a_composite_is_how_long_for_enough_of_its_members(running: Start) -> None:
+    limited = Fail(RateLimited("slow down", provider="a", model="m", retry_after_s=60.0))
+    async with running(ensemble(), a=[limited], b=[limited], c=[limited], j=[limited]) as now:
+        for model in ("team/e", "j/m"):
+            with pytest.raises(Refusal):
+                await now.complete(model)
+        for allowed in (["team/e"], []):
+            request = router_service_pb2.CompleteRequest(task_class="t", messages=MESSAGES, allowed_models=allowed)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await RouterServiceStub(now.channel).Complete(request, timeout=20.0)
+            refusal = refusal_of(caught.value)
+            assert refusal.reason == "MODELS_UNAVAILABLE"
+            assert refusal.retry_after_s is not None
+            assert 50.0 < refusal.retry_after_s <= 60.0
+
+
+async def test_a_caller_who_sets_max_attempts_gets_no_more_calls(running: Start) -> None:
+    async with running(ensemble(), a=[reply("x")], b=[reply("x")], c=[reply("x")]) as now:
+        with pytest.raises(Refusal) as caught:
+            await now.complete(max_attempts=1)
+        assert "may take 3 calls" in caught.value.message
+        assert now.called() == ""
+        assert text(await now.complete(max_attempts=4)) == "x"
+
+
+async def test_a_count_that_is_too_low_counts_for_nothing(running: Start) -> None:
+    """What Naiad sends it has seen: a caller's word cannot make a prompt small."""
+    long = [{"role": 2, "parts": [{"text": "word " * 20_000}]}]
+    config = {"budgets": [{"id": "b", "limit_usd": 0.01, "period": "once"}]}
+    async with running({}, config, a=[reply("x")]) as now:
+        request = router_service_pb2.CompleteRequest(
+            task_class="t", messages=long, allowed_models=["a/m"], max_output_tokens=10, input_tokens=0
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await RouterServiceStub(now.channel).Complete(request, timeout=20.0)
+        assert refusal_of(caught.value).reason == "BUDGET_EXHAUSTED"
+        assert now.called() == ""
+
+
+async def test_disagreement_and_failed_checks_are_told(running: Start) -> None:
+    async with running(ensemble(), a=[reply("x")], b=[reply("y")], c=[reply("z")]) as now:
+        assert any("fewer than 2 said the same" in n.message for n in (await now.complete()).notices)
+    async with running(ensemble(), a=[reply("x")], b=[reply("x")], c=[reply("z")]) as now:
+        assert not any("said the same" in n.message for n in (await now.complete()).notices)
+    async with running(cascade(pattern="[0-9]"), a=[reply("x")], b=[BUSY], c=[reply("y")]) as now:
+        answer = await now.complete()
+        assert text(answer) == "y"
+        assert any("no answer passed the check" in n.message for n in answer.notices)
+
+
+@pytest.mark.parametrize("finish", [FinishReason.REFUSAL, FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS])
+async def test_a_cascade_does_not_route_around_a_refusal(running: Start, finish: FinishReason) -> None:
+    async with running(cascade(pattern="[0-9]"), a=[reply("no", finish=finish)], b=[reply("42")]) as now:
+        assert text(await now.complete()) == "no"
+        assert now.called() == "a"
+
+
+async def test_attempts_say_for_what_they_were_made_and_the_bill_meets_its_estimate(running: Start) -> None:
+    async with running(ensemble(), a=[reply("x")], b=[reply("x")], c=[reply("x")]) as now:
+        answer = await now.complete()
+        assert [a.part_of for a in answer.attempts] == ["team/e"] * 3 + [""]
+        report = await InsightServiceStub(now.channel).GetCostReport(
+            insight_service_pb2.GetCostReportRequest(group_by=[insight_pb2.COST_DIMENSION_MODEL])
+        )
+        rows = {row.model: row for row in report.rows}
+        assert rows["team/e"].estimated_nano_usd == answer.cost.total_nano_usd
+        assert rows["team/e"].estimate_nano_usd > 0
+        assert rows["a/m"].estimated_nano_usd == rows["a/m"].estimate_nano_usd == 0
+        assert sum(row.cost_nano_usd for row in report.rows) == answer.cost.total_nano_usd

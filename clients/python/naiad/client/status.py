@@ -58,7 +58,7 @@ def error_of(failure: RpcFailure, *, request_id: str = "") -> NaiadError:
         facts["attempts"] = tuple(read(Attempt, attempt) for attempt in failed.attempts)
     message = failure.details() or code.name
     excluded = details.find("naiad.v1.NoEligibleModelDetail", error_pb2.NoEligibleModelDetail)
-    if excluded or facts.get("reason") == "ERROR_REASON_NO_ELIGIBLE_MODEL":
+    if facts.get("reason") == "ERROR_REASON_NO_ELIGIBLE_MODEL":
         models = excluded.excluded if excluded else ()
         return NoEligibleModel(message, excluded=tuple(read(Exclusion, m) for m in models), **facts)
     return ERRORS.get(code, NaiadError)(message, **facts)

@@ -105,4 +105,5 @@ class Attempt:
     time_to_first_token_s: float | None
     start_time: datetime | None
     finish_reason: str  # "stop", "length", "tool_calls", "content_filter", "refusal", or ""
+    part_of: str = ""  # the model made of others for which it was made
     raw: decision_pb2.Attempt = field(default_factory=decision_pb2.Attempt, repr=False, compare=False)

@@ -187,7 +187,7 @@ class AttemptError(_message.Message):
     def __init__(self, kind: _Optional[_Union[AttemptErrorKind, str]] = ..., detail: _Optional[str] = ..., http_status: _Optional[int] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("attempt_id", "model", "error", "usage", "cost", "latency", "time_to_first_token", "start_time", "finish_reason")
+    __slots__ = ("attempt_id", "model", "error", "usage", "cost", "latency", "time_to_first_token", "start_time", "finish_reason", "part_of")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +197,7 @@ class Attempt(_message.Message):
     TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    PART_OF_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     model: str
     error: AttemptError
@@ -206,4 +207,5 @@ class Attempt(_message.Message):
     time_to_first_token: _duration_pb2.Duration
     start_time: _timestamp_pb2.Timestamp
     finish_reason: _content_pb2.FinishReason
-    def __init__(self, attempt_id: _Optional[str] = ..., model: _Optional[str] = ..., error: _Optional[_Union[AttemptError, _Mapping[str, object]]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping[str, object]]] = ..., cost: _Optional[_Union[CostBreakdown, _Mapping[str, object]]] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., time_to_first_token: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finish_reason: _Optional[_Union[_content_pb2.FinishReason, str]] = ...) -> None: ...
+    part_of: str
+    def __init__(self, attempt_id: _Optional[str] = ..., model: _Optional[str] = ..., error: _Optional[_Union[AttemptError, _Mapping[str, object]]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping[str, object]]] = ..., cost: _Optional[_Union[CostBreakdown, _Mapping[str, object]]] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., time_to_first_token: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finish_reason: _Optional[_Union[_content_pb2.FinishReason, str]] = ..., part_of: _Optional[str] = ...) -> None: ...
