@@ -230,6 +230,7 @@ class Answer:
     model: str  # the upstream name that the provider says it used
     provider_request_id: str = ""
     notices: tuple[str, ...] = ()  # sentences about what was dropped, estimated or simulated
+    dropped: tuple[str, ...] = ()  # those of them that are about parameters of the request
     latency_s: float | None = None  # stated by providers that do not wait (replay); None: the caller measures
     pause_s: float | None = None  # the provider's allowance is used up for so long; None: it is not, or not said
 

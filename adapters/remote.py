@@ -183,6 +183,7 @@ class Remote:
             model=shown(answer.model, key) or sending.request.model,
             provider_request_id=shown(answer.provider_request_id, key),
             notices=(*sending.notices, *answer.notices),
+            dropped=sending.notices,
             pause_s=pause_s(exchange.headers, self._clock()),
         )
 

@@ -185,7 +185,7 @@ class Governance:
 
     def _unknown(self, name: str, field: str) -> NaiadError:
         near = nearest(name, self._rank)
-        hint = f"did you mean {near!r}?" if near else f"the classes are {', '.join(self.names)}"
+        hint = f"did you mean {near!r}?" if near else f"the classes are {', '.join(self.names)}."
         return NaiadError(
             "UNKNOWN_DATA_CLASS",
             f"{field} is {name[:64]!r}, which is not configured; {hint} Or leave it out, which never opens anything",

@@ -40,6 +40,8 @@ from naiad.v1 import (
     router_service_pb2,
 )
 
+_RETIRING_MS = 60 * 86_400_000  # how long before it is told
+
 
 def timestamp(at_ms: int) -> Timestamp:
     """Return a timestamp of milliseconds since 1970."""
@@ -111,6 +113,15 @@ def decision_to_proto(
     )
 
 
+def _retiring(model: str, retire_ms: int, at_ms: int) -> decision_pb2.Notice:
+    when = timestamp(retire_ms).ToJsonString()
+    return decision_pb2.Notice(
+        code=decision_pb2.NOTICE_CODE_MODEL_RETIRING,
+        message=f"{model} {'was' if retire_ms <= at_ms else 'will be'} retired by its provider on {when[:10]}",
+        metadata={"model": model, "retire_time": when},
+    )
+
+
 def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
     """Return what the caller should know about a decision besides the choice."""
     found = []
@@ -125,6 +136,9 @@ def notices_of(catalog: Catalog, record: Decided) -> list[decision_pb2.Notice]:
         )
     if record.sticky or record.moved is not None:
         found.append(_session(catalog, record))
+    retire_ms = catalog.models[record.model].retire_ms
+    if retire_ms is not None and retire_ms - record.at_ms < _RETIRING_MS:
+        found.append(_retiring(catalog.models[record.model].name, retire_ms, record.at_ms))
     if record.budget is not None and record.budget.short:
         amount, scope = plain(record.budget.usd_per_request), record.budget.scope
         found.append(

@@ -178,7 +178,15 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             code = decision_pb2.NOTICE_CODE_UNSPECIFIED
             if completion.model.endpoint == "replay":
                 code = decision_pb2.NOTICE_CODE_REPLAYED_ANSWER
+            elif sentence in completion.answer.dropped:
+                code = decision_pb2.NOTICE_CODE_PARAMETER_DROPPED
             response.notices.add(code=code, message=sentence, metadata={"model": completion.model.name})
+        if answered.usage.estimated and completion.model.endpoint != "replay":
+            response.notices.add(
+                code=decision_pb2.NOTICE_CODE_USAGE_ESTIMATED,
+                message=f"{completion.model.name} gave no count of tokens that adds up: tokens and cost are estimates",
+                metadata={"model": completion.model.name},
+            )
         if completion.model.model != record.model and completion.age_s is None:
             first = catalog.models[record.model].name
             why = next((e.detail for e in completion.passed_over if e.model == record.model), "")

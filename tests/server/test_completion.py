@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from naiad.adapters.base import Answer, FinishReason, TextPart, Usage
 from naiad.adapters.errors import AuthenticationFailed, InvalidRequest, Overloaded
 from naiad.server import providers
 from naiad.server.app import Server
@@ -19,7 +21,7 @@ from naiad.v1 import catalog_service_pb2, decision_pb2, error_pb2, insight_servi
 from naiad.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from naiad.v1.insight_service_pb2_grpc import InsightServiceStub
 from naiad.v1.router_service_pb2_grpc import RouterServiceStub
-from tests.adapters.scripted import Fail, Scripted, Step, reply
+from tests.adapters.scripted import Fail, Reply, Scripted, Step, reply
 from tests.e2e.live import Refusal, refusal_of
 from tests.server.reasons import check
 
@@ -325,3 +327,33 @@ async def test_a_dry_run_shows_the_plan_and_nothing_happens(running: Start) -> N
         assert (now.calls(), now.server.engine.sequence) == (before, sequence)
         refused = await now.refused(dry_run=True, allowed_models=["none/such"])
         assert refused.reason == "UNKNOWN_MODEL"
+
+
+async def test_a_model_that_is_retired_soon_is_told(running: Start) -> None:
+    async with running([reply("a")], [reply("b")]) as now:
+        for days, told in ((-1, True), (30, True), (90, False)):
+            model = {"name": "a/m", "retire_time": {"seconds": int(time.time()) + days * 86_400}}
+            stub = CatalogServiceStub(now.channel)
+            await stub.UpdateModel(catalog_service_pb2.UpdateModelRequest(model=model))
+            answer = await now.complete(allowed_models=["a/m"])
+            codes = [n.code for n in answer.notices]
+            assert (decision_pb2.NOTICE_CODE_MODEL_RETIRING in codes) == told
+
+
+async def test_dropped_parameters_and_estimated_usage_have_codes(running: Start) -> None:
+    words = "a temperature is not taken and was left out"
+    made = Reply(
+        Answer(
+            (TextPart("x"),),
+            FinishReason.STOP,
+            Usage(1, 1, estimated=True),
+            "m",
+            notices=(words, "y"),
+            dropped=(words,),
+        )
+    )
+    async with running([made], [made]) as now:
+        codes = {n.message: n.code for n in (await now.complete()).notices}
+        assert codes[words] == decision_pb2.NOTICE_CODE_PARAMETER_DROPPED
+        assert codes["y"] == decision_pb2.NOTICE_CODE_UNSPECIFIED
+        assert decision_pb2.NOTICE_CODE_USAGE_ESTIMATED in codes.values()
