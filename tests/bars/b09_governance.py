@@ -23,7 +23,9 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,7 @@ _PATIENCE_S = 120.0  # of a history; it takes some ten milliseconds of work
 _BELIEF = load(None).belief
 _KEPT = CacheSettings({"t0": 3_600.0, "t1": 3_600.0})
 _PRICES = Prices(input=1_000, output=1_000)
+_ASKED: ContextVar[Sent] = ContextVar("asked")  # what the task of a request is deciding
 
 
 def policy_of(rules: Rules, version: int) -> PolicySet:
@@ -92,6 +95,7 @@ class History:
             engine.apply(sequence, event)
         self.engine, self.clock = engine, 1_000
         self.journal = Journal(MemoryStore(), engine, self.now)
+        engine.decide = self._judged(engine.decide)  # type: ignore[method-assign]
         self.inventory = Inventory(self.journal, engine, self.now)
         adapters = {vendor: Provider(self.oracle, self.rng, vendor) for vendor in VENDORS}
         self.egress = HoledEgress(engine.catalog, engine.eligibility, adapters, mutant)
@@ -103,6 +107,17 @@ class History:
             uniform=self.rng.random,
             cache=Cache(engine, self.egress, _KEPT, b"secret of the bar", time.monotonic),
         )  # fmt: skip
+
+    def _judged(self, decide: Callable[..., Decision]) -> Callable[..., Decision]:
+        """Return a way to decide that notes under which rules it was done: an edit may come between asking and that."""
+
+        def noted(query: Query, **facts: Any) -> Decision:
+            decision = decide(query, **facts)
+            if (sent := _ASKED.get(None)) is not None:
+                sent.decided_under = self.oracle.possible()
+            return decision
+
+        return noted
 
     def now(self) -> int:
         """Return wall time, in milliseconds."""
@@ -140,7 +155,7 @@ class History:
         request = Request("unset", (user(canary),))
         await self._pause()
         try:
-            sent.decided_under = self.oracle.possible()
+            _ASKED.set(sent)
             if rng.random() < 0.5:
                 await self._complete(query, request)
                 await self._complete_again(query, request)
@@ -159,7 +174,6 @@ class History:
         call = Call("RouterService/Complete")
         if self.rng.random() < 0.1:  # asks the store first, so that it is decided a little later
             call = Call("RouterService/Complete", request.last_user_text, "digest")
-            self.oracle.sent[request.last_user_text].decided_under = ()
         task = Task(query.needs, request, max_attempts=4)
         complete = self.routing.complete if self.rng.random() < 0.7 else self._streamed
         asked = [
@@ -182,7 +196,6 @@ class History:
             await self._pause()
             caller = self.rng.choice((sent.said.caller, *CLASSES))
             sent.said = sent.said._replace(caller=caller)
-            sent.decided_under = self.oracle.possible()
             asked = replace_struct(query, caller_data_class=caller)
             task = Task(query.needs, request, max_attempts=4)
             # nothing is awaited between a kept answer and its judgement
