@@ -8,9 +8,11 @@ recommend; where it offers several, all are run. Peers that look at the prompt a
 """
 
 import json
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-DIMENSIONS = 25  # of a prompt's text, as many as PILOT-like routers are given
+DIMENSIONS = 25  # of a prompt's text, as ParetoBandit's and PILOT's routers have it
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ class Stream:
 
     @property
     def one_hot(self) -> Floats:
-        """The task class, (T, K)."""
-        return np.asarray(np.eye(int(self.task_class.max()) + 1)[self.task_class])
+        """The task class, (T, K + 1), the last column 1."""
+        eye = np.eye(int(self.task_class.max()) + 1)
+        return np.column_stack([eye[self.task_class], np.ones(len(self.task_class))])
 
 
 def embedded(texts: list[str]) -> Floats:
@@ -88,6 +91,39 @@ def mabwiser(stream: Stream, x: Floats, policy: str, alpha: float) -> Ints:
     return arms
 
 
+def paretobandit(stream: Stream, x: Floats, alpha: float | None = None) -> Ints:
+    """ParetoBandit's router, cold, on features made beforehand, without its penalty: the value has the money in it.
+
+    alpha: exploration; its default (0.01, chosen for warm priors) or one of its presets.
+    """
+    from pareto_bandit import (  # noqa: TID251 - here it is the peer
+        BanditRouter,
+        FeatureService,
+        RouterConfig,
+    )
+
+    value = stream.value
+    steps, n_models = value.shape
+    exploration: Any = {} if alpha is None else {"alpha": alpha}
+    price = {"input_cost_per_m": 1.0, "output_cost_per_m": 1.0}
+    router = BanditRouter.create(
+        {f"m{m}": dict(price) for m in range(n_models)},
+        priors="none",
+        feature_service=FeatureService.for_precomputed(x.shape[1]),
+        config=RouterConfig(reward_min=-1.0),
+        cost_penalty=0.0,
+        bandit_seed=stream.seed,
+        **exploration,
+    )
+    arms = np.zeros(steps, dtype=np.int64)
+    for step in range(steps):
+        name, log = router.route(x[step])
+        arm = int(name[1:])
+        arms[step] = arm
+        router.process_feedback(log.request_id, float(value[step, arm]))
+    return arms
+
+
 def bayesian(stream: Stream) -> Ints:
     """bayesianbandits' Thompson sampling over NormalInverseGammaRegressor on the class as one-hot features."""
     from bayesianbandits import (  # type: ignore[import-not-found]
@@ -97,7 +133,7 @@ def bayesian(stream: Stream) -> Ints:
         ThompsonSampling,
     )
 
-    value, x = stream.value, stream.one_hot
+    value, x = stream.value, stream.one_hot[:, :-1]
     steps, n_models = value.shape
     agent = ContextualAgent(
         [Arm(m, learner=NormalInverseGammaRegressor()) for m in range(n_models)],
@@ -116,15 +152,19 @@ PEERS: dict[str, Callable[[Stream], Ints]] = {
     "VW epsilon .05": lambda s: vowpal(s, "--epsilon 0.05"),
     "VW squarecb": lambda s: vowpal(s, "--squarecb"),
     "VW regcb": lambda s: vowpal(s, "--regcb"),
-    "MABWiser LinTS": lambda s: mabwiser(s, s.one_hot, "LinTS", 1.0),
+    "MABWiser LinTS": lambda s: mabwiser(s, s.one_hot[:, :-1], "LinTS", 1.0),
     "bayesianbandits NIG": bayesian,
+    "ParetoBandit, class": lambda s: paretobandit(s, s.one_hot),
+    "ParetoBandit, class, alpha 1": lambda s: paretobandit(s, s.one_hot, 1.0),
 }
 READERS: dict[str, Callable[[Stream, Floats], Ints]] = {
+    "ParetoBandit, 25 dims of text": paretobandit,
     "LinUCB .3, 25 dims (PILOT-like)": lambda s, x: mabwiser(s, x, "LinUCB", 0.3),
 }
 
 
 def main(stream_path: str, arms_path: str) -> None:
+    logging.disable(logging.WARNING)
     found = np.load(stream_path, allow_pickle=False)
     texts = json.loads(found["texts"].tobytes()) if found["texts"].size else []
     text = embedded(texts) if any(texts) else None
