@@ -32,7 +32,7 @@ demo: $(READY) ## watch a server learn on 3,609 real prompts
 
 # A process a core; the tests of a file stay together, for its servers serve them all.
 test: $(READY) ## run the tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --dist loadfile $(ARGS)
 
 lint: $(READY) ## check format, style, types, direction of imports and the API definition
 	@failed=(); \

@@ -132,7 +132,10 @@ async def test_tools_and_schemas_are_held_for_and_must_fit_the_window(
         (held,) = [e.hold for e in await logged(now.server) if isinstance(e, Reserved)]
         assert held.nano_usd >= 1_100_000, "1,000 tokens of schema and 100 of output, at a dollar a million"
         counted = await now.complete(max_output_tokens=100, generation=generation, input_tokens=5)
-        assert len(counted.ranking) == 2, "what the caller has counted holds"
+        assert len(counted.ranking) == 1, "a caller's word does not make it smaller"
+        await now.complete(max_output_tokens=100, generation=generation, input_tokens=1_450)
+        *_, larger = [e.hold for e in await logged(now.server) if isinstance(e, Reserved)]
+        assert larger.nano_usd >= 1_550_000, "but larger"
         await budget_left_below(now, 500_000)
         refusal = await now.refused(max_output_tokens=100, generation=generation)
         assert refusal.reason == "BUDGET_EXHAUSTED"
