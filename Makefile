@@ -30,7 +30,7 @@ $(READY): pyproject.toml clients/python/pyproject.toml clients/python/naiad scri
 demo: $(READY) ## watch a server learn on 3,609 real prompts
 	@$(BIN)/naiad demo $(ARGS)
 
-# A process a core; the tests of a file stay together, for its servers serve them all.
+# A process more than cores, since many tests wait; the tests of a file stay together, for its servers serve them all.
 test: $(READY) ## run the tests
 	@$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --dist loadfile $(ARGS)
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from benchmarks.report import finish, machine
 from benchmarks.routing.figures import FIGURES
 from benchmarks.routing.outcomes import DataMissing, data_folder
-from benchmarks.routing.plan import Plan
+from benchmarks.routing.plan import NothingChosen, Plan
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print; exit code 0 when every figure is reached, 1 when not, 2 without data."""
+    """Measure and print; exit code 0 when every figure is reached, 1 when not, 2 without anything to measure."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.routing", description=(__doc__ or "").partition("\n")[0]
     )
@@ -54,10 +54,16 @@ def main(arguments: list[str] | None = None) -> int:
         figures, raw = {}, {}
         for name in wanted:
             began = time.perf_counter()
-            figures[name], raw[name] = FIGURES[name](plan)
+            try:
+                figures[name], raw[name] = FIGURES[name](plan)
+            except NothingChosen as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                continue
             print(f"    ({time.perf_counter() - began:.0f} s)\n", flush=True)
     except DataMissing as error:
         print(f"routing: {error}", file=sys.stderr)
+        return 2
+    if not figures:
         return 2
     return finish(figures, raw, where=where, packages=("naiad", "numpy"), path=options.json)
 

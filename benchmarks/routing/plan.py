@@ -32,13 +32,22 @@ class Arena:
     reach: float
 
 
+class NothingChosen(ValueError):
+    """No set and pool of a figure is what was asked for, so that there is nothing to measure."""
+
+
 def chosen(plan: Plan, arenas: Iterable[Arena]) -> list[Arena]:
-    """Return the arenas that the plan asks for."""
-    return [
+    """Return the arenas that the plan asks for; raises NothingChosen."""
+    known = list(arenas)
+    found = [
         arena
-        for arena in arenas
+        for arena in known
         if (not plan.sets or arena.name in plan.sets) and (not plan.pools or arena.pool in plan.pools)
     ]
+    if not found:
+        there = ", ".join(f"--set {arena.name} --pool {arena.pool}" for arena in known)
+        raise NothingChosen(f"there is nothing to measure; this figure knows {there}")
+    return found
 
 
 def summary(values: Sequence[float], *, worst: Callable[[Sequence[float]], float] = max) -> dict[str, float]:

@@ -317,3 +317,11 @@ def test_peers_get_texts_of_the_very_stream_and_only_those_asked_for(
     found = peers_module.peers(Path(sys.executable), told, told.quality, 0, ["x", "y"])
     assert set(found) == {"x", "y"}
     assert found["y"].tolist() == [len(text) for text in told.texts]
+
+
+def test_a_set_that_a_figure_does_not_know_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(tmp_path), "--figures", "r1", "--set", "nosuch", "--seeds", "1"]) == 2
+    told = capsys.readouterr()
+    assert "nothing to measure" in told.err
+    assert "--set bfcl --pool bfcl12" in told.err
+    assert "reached" not in told.out
