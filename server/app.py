@@ -54,6 +54,7 @@ _SERVICES: tuple[Any, ...] = (
 _LINGER_S = (
     0.25  # how long a drained server still refuses: callers learn of the drain, and come back elsewhere or later
 )
+_LINGERS = 8  # at most, one after the other, as long as callers come
 _SAVE_USES_S = 60.0
 _PENDING = 100_000  # above our own limit: what gRPC sheds itself ends as a bare CANCELLED
 
@@ -246,12 +247,20 @@ class Server:
         for domain in self._domains.values():
             await domain.close()
 
+    async def _linger(self) -> None:
+        """Go on refusing until nobody came for a while, or too long: what gRPC ends itself is a bare CANCELLED."""
+        for _ in range(_LINGERS):
+            before = self.guard.turned_away
+            await asyncio.sleep(_LINGER_S)
+            if self.guard.turned_away == before:
+                return
+
     async def stop(self) -> bool:
         """Refuse new calls, finish those in flight, write everything, close; return whether all went well."""
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         await self.guard.drain(self.config.file.server.drain_s)
         if self._grpc is not None:
-            await asyncio.sleep(_LINGER_S)  # what comes once gRPC itself stops ends as a bare CANCELLED
+            await self._linger()
             await self._grpc.stop(grace=0.5)  # a health watch, which never ends by itself, is not waited for
         failed = any(journal.failed.is_set() for journal in self.journals)
         await self._close_domains()

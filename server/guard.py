@@ -81,6 +81,7 @@ class Guard:
         self.in_flight = 0
         self.streams = 0
         self.draining = False
+        self.turned_away = 0  # calls refused because of the drain
         self._open: dict[asyncio.Timeout, tuple[Caller, float | None, bool]] = {}  # streams: whose, own end, finite
         self._idle = asyncio.Event()
 
@@ -265,6 +266,7 @@ class Guard:
         """Return how many seconds the call may take; raises NaiadError when it may not begin."""
         limits = self._limits
         if self.draining:
+            self.turned_away += 1
             raise _draining(name)
         if self.in_flight > limits.concurrent_calls or self._backlog() > limits.backlog:
             raise _overloaded(name, limits.concurrent_calls, "calls", "concurrent_calls")
@@ -274,6 +276,7 @@ class Guard:
     def _admit_stream(self, name: str, context: Any) -> float | None:
         """Return how many seconds a watch may take, None for no end; raises NaiadError when it may not begin."""
         if self.draining:
+            self.turned_away += 1
             raise _draining(name)
         if self.streams > self._limits.concurrent_streams:
             raise _overloaded(name, self._limits.concurrent_streams, "streams", "concurrent_streams")
