@@ -48,9 +48,10 @@ def query_from_proto(message: Any, method: str, catalog: Catalog) -> tuple[Query
     seen_bytes = 0
     if message.messages:
         messages = messages_from_proto(message.messages)
-        estimated = estimate_tokens(messages)
-        if input_tokens is None or (method != _DECIDE and input_tokens < estimated):  # what we send, we have seen
-            input_tokens, seen_bytes = estimated, text_bytes(messages)
+        if input_tokens is None or method != _DECIDE:  # what we send, we have seen
+            estimated = estimate_tokens(messages)
+            if input_tokens is None or input_tokens < estimated:
+                input_tokens, seen_bytes = estimated, text_bytes(messages)
         shown = _shown_by(messages)
         if shown:
             capabilities |= shown
