@@ -188,10 +188,7 @@ class Attempts:
         """Write an attempt's outcome; return once it is on disk. request: that it answers, None for none."""
         record, method = walk.decision.record, walk.request.method
         reply = Done(record.uid, name)
-        ticket = Ticket(
-            self._engine.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
-            record.at_ms, record.uid,
-        )  # fmt: skip
+        ticket = self.ticket(record)
 
         def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
             after, event = take_outcome(entry, name, outcome, self._now_ms())
@@ -206,6 +203,13 @@ class Attempts:
             # Another method took the id while the provider wrote. The answer is made and paid for: it is kept.
             log.warning("request_id_taken", method=method, attempt=name)
             await self._journal.amend(ticket, Request(method), Done, work)
+
+    def ticket(self, record: Decided) -> Ticket:
+        """Return what says to which decision an attempt, or what is said of it, belongs."""
+        return Ticket(
+            self._engine.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
+            record.at_ms, record.uid,
+        )  # fmt: skip
 
     def _recorded(self, task: asyncio.Future[None]) -> None:
         """Look at a background task's result, so that its error is not lost in silence."""

@@ -23,7 +23,6 @@ from naiad.server.attempt_error import kind_of
 from naiad.server.attempts import FINISH, Attempts, reader_stalled, usage_of
 from naiad.server.checks import checker_of
 from naiad.server.composites import Aggregation, quorum
-from naiad.server.decision_id import Ticket
 from naiad.server.egress import Kind
 from naiad.server.eligibility import Reason
 from naiad.server.engine import Decision, Engine
@@ -67,7 +66,7 @@ class Composer:
         composite = model.composite
         assert composite is not None  # noqa: S101 - the caller looked
         parts = self._parts(walk, model.model)
-        usable = [at for at in range(len(composite.members)) if self._refused(parts, at) is None]
+        usable = [at for at in range(len(composite.members)) if self._attempts.refusal(parts, at) is None]
         if len(usable) < quorum(composite):
             why = f"only {len(usable)} of its {len(composite.members)} members may be called now"
             return Exclusion(model.model, Reason.UNAVAILABLE, why)
@@ -123,9 +122,6 @@ class Composer:
             decision, walk.task, Request(walk.request.method), walk.deadline_s, Whole(), spent=walk.spent,
             names=walk.names,
         )  # fmt: skip
-
-    def _refused(self, parts: Walk, at: int) -> Exclusion | None:
-        return self._attempts.refusal(parts, at)
 
     async def _ask(self, parts: Walk, at: int, kind: Kind, task: Task | None = None) -> Made | None:
         """Ask one part, and record how it ended; None where it may not be called. task: another than the walk's."""
@@ -244,11 +240,7 @@ class Composer:
         return passed
 
     async def _judge(self, parts: Walk, made: Made, score: float, rater: str) -> None:
-        record = parts.decision.record
-        ticket = Ticket(
-            self._engine.tenant, record.task_class, record.model, record.ordinal, record.policy, record.propensity,
-            record.at_ms, record.uid,
-        )  # fmt: skip
+        ticket = self._attempts.ticket(parts.decision.record)
         judgement = Judgement(attempt=made.name, source=_CHECK_SOURCE, rater=rater, value=score)
         await self._feedback.report_feedback(ticket, parts.decision.decision_id, judgement, Request(""))
 
