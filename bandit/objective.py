@@ -142,10 +142,12 @@ class Pace(NamedTuple):
     price: float  # of the budget: quality per USD
     temper: list[float]  # factor on each model's posterior sd
     floor: list[float]  # probability of each model beside Thompson sampling
+    lower_price: float = 0.0  # paid instead by a share of the traffic
+    lower_share: float = 0.0
 
     def few(self, at: Sequence[int]) -> Pace:
         """Return the pace of some of the models, by position."""
-        return Pace(self.price, [self.temper[i] for i in at], [self.floor[i] for i in at])
+        return self._replace(temper=[self.temper[i] for i in at], floor=[self.floor[i] for i in at])
 
 
 def worth_of_quality(objective: Objective) -> float:
@@ -163,18 +165,24 @@ def utilities(objective: Objective, seen: Predictions) -> tuple[list[float], flo
 def serve_paced(objective: Objective, seen: Predictions, pace: Pace) -> Serving:
     """Return the serving probabilities under a budget: every dollar also costs `price` units of quality.
 
+    They are a mixture where a share of the traffic pays `lower_price`; utilities are those at `price`.
+
     BALANCED: U = w q - (1 + w lambda) c - latency term.  QUALITY_FIRST: U = q - margin term - lambda c.
     Only for strategies of PACED.
     """
     value, scale = utilities(objective, seen)
-    price = pace.price * worth_of_quality(objective) / NANO
-    value = [v - price * cost for v, cost in zip(value, seen.cost, strict=True)]
+    unit = worth_of_quality(objective) / NANO
     sd = [scale * t * s for t, s in zip(pace.temper, seen.contrast_sd, strict=True)]
-    p = best_probabilities(value, sd)
+    paid = [v - pace.price * unit * cost for v, cost in zip(value, seen.cost, strict=True)]
+    p = best_probabilities(paid, sd)
+    if pace.lower_share > 0.0:
+        eased = [v - pace.lower_price * unit * cost for v, cost in zip(value, seen.cost, strict=True)]
+        other = best_probabilities(eased, sd)
+        p = [own + pace.lower_share * (lower - own) for own, lower in zip(p, other, strict=True)]
     kept = 1.0 - sum(pace.floor)
     mixed = [kept * own + floor for own, floor in zip(p, pace.floor, strict=True)]
     total = sum(mixed)
-    return Serving([own / total for own in mixed], p, value, sd)
+    return Serving([own / total for own in mixed], p, paid, sd)
 
 
 def _sample(

@@ -17,7 +17,11 @@ Three parts, each a few numbers; c^ is the predicted cost of a call, in USD, and
 
    for x < 0, 0 <= x < reserve and above. Fixed stratified draws of each model's quality stand in for its mean, so that
    the policy that is priced is the one that is served (Thompson sampling), and the price moves smoothly. Bisection has
-   no learning rate: a changed price of a model is answered by the next solution.
+   no learning rate: a changed price of a model is answered by the next solution. Where beliefs are sure, two models are
+   worth the same at lambda: a little above it the spend is too small, a little below too large, and only a mixture
+   spends B_t, as in the linear programme. So a share s of the traffic is served at a price `SPREAD` lower:
+
+       s spend(lambda / (1 + SPREAD)) + (1 - s) spend(lambda) = B_t
 
 3. The ceiling: one call may cost many budgets. A model is permitted when it is the cheapest, when c^ is at most free B,
    or when c^ + min(sd, c^) <= bank + lending B. It guards the bank against single bills; a debt is the price's affair,
@@ -26,7 +30,7 @@ Three parts, each a few numbers; c^ is the predicted cost of a call, in USD, and
 Where even the cheapest models cost more than B, lambda goes to its upper end: they are served, and `short` says so.
 
 The state is advisory: it may be rebuilt or lost without a belief changing, and lambda is recorded with each decision.
-A solution costs O(classes x draws x models x 12), about 0.3 ms for 16 x 16 x 16.
+A solution costs O(classes x draws x models x 12), about 0.3 ms for 16 x 16 x 16; few classes get more draws each.
 """
 
 from __future__ import annotations
@@ -47,6 +51,7 @@ _NEAR = 0.7  # most solutions lie within a factor of 2 of the one before, in log
 _LEAST_COST = 1e-12  # USD; a smaller prediction says nothing about bills
 _MOST_OFF = 1e3  # no correction is larger, whatever was billed
 _TOLERANCE = 1e-3  # of log lambda
+SPREAD = 0.04  # between the two prices, wide enough that beliefs stay between them until the next solution
 _OUT = -1e300  # utility of a model that is not permitted
 _SEED = 5  # the draws are fixed: a price is a function of what it is made from
 
@@ -69,7 +74,8 @@ class PacingSettings:
     memory: float = 0.005  # weight of one request in the mix of classes
     every: int = 8  # requests between two solutions
     eager: int = 32  # the first requests, each of which gets a solution of its own
-    draws: int = 16  # of each model's quality
+    draws: int = 256  # of each model's quality, over all classes
+    least_draws: int = 16  # in one class
     classes: int = 32  # the largest classes, which are priced
     trust: float = 20.0  # calls whose bills count as much as the prediction alone
     boost: float = 0.5  # added to the temper of a model never called, halved after `youth` calls
@@ -84,6 +90,7 @@ class PacerState(NamedTuple):
     requests: int
     mix: list[tuple[int, float]]  # class, share
     bills: list[tuple[int, float, float, int]]  # model, billed, predicted (USD), how many bills
+    lower_share: float = 0.0
 
 
 class Priced(NamedTuple):
@@ -108,6 +115,7 @@ class Pacer:
         self.settings = settings or PacingSettings()
         self.bank = self.settings.opening * budget  # USD
         self.price = 0.0  # lambda, quality per USD
+        self.lower_share = 0.0  # of traffic, that is served at `lower_price`
         self.short = False  # even the cheapest models cost more than the budget
         self.requests = 0
         self._mix: dict[int, float] = {}
@@ -115,7 +123,7 @@ class Pacer:
         self._billed: dict[int, float] = {}
         self._predicted: dict[int, float] = {}
         self._bills: dict[int, int] = {}
-        self._normal = np.empty((self.settings.draws, 0))
+        self._normal: dict[int, Floats] = {}  # by number of draws
 
     def __repr__(self) -> str:
         return (
@@ -208,6 +216,11 @@ class Pacer:
 
     # -- the price -------------------------------------------------------------------------------------------------
 
+    @property
+    def lower_price(self) -> float:
+        """The other price, quality per USD."""
+        return self.price / (1.0 + SPREAD)
+
     def target(self) -> float:
         """Return B_t, what to spend on a request at present, USD."""
         settings, x = self.settings, self.bank / self.budget
@@ -227,17 +240,18 @@ class Pacer:
         cheapest = np.where(permitted, given.cost, np.inf).min(axis=1)
         self.short = bool((given.share * cheapest).sum() > budget)
         target = max(self.target() - float((given.share[:, None] * floor * cost).sum()), 0.0)
-        draws = given.quality[:, None, :] + given.sd[:, None, :] * self._normals(cost.shape[1])
+        normals = self._normals(cost.shape[1], len(cost))
+        draws = given.quality[:, None, :] + given.sd[:, None, :] * normals
         draws = np.where(permitted[:, None, :], draws, _OUT)  # (K, D, M)
         priced = cost[:, None, :]
-        weighted = (given.share / self.settings.draws)[:, None] * cost
+        weighted = (given.share / len(normals))[:, None] * cost
         rows = np.arange(len(given.share))[:, None]
 
         def spend(price: float) -> float:
             return float(weighted[rows, (draws - price * priced).argmax(axis=2)].sum())
 
         if spend(0.0) <= target:
-            self.price = 0.0
+            self.price = self.lower_share = 0.0
             return 0.0
         low, high = math.log(_LOWEST / budget), math.log(_HIGHEST / budget)
         if self.price > 0.0:
@@ -250,17 +264,24 @@ class Pacer:
                 low = middle
             else:
                 high = middle
-        self.price = math.exp(high)
+        self.price = min(math.exp(high) * math.sqrt(1.0 + SPREAD), _HIGHEST / budget)
+        most, least = spend(self.lower_price), spend(self.price)
+        self.lower_share = min(max((target - least) / (most - least), 0.0), 1.0) if most > least else 0.0
         return self.price
 
-    def _normals(self, n_models: int) -> Floats:
-        """Return stratified standard normal draws, (draws, n_models); a model's column never changes."""
-        known = self._normal.shape[1]
-        if known < n_models:
-            strata = _strata(self.settings.draws)
+    def _normals(self, n_models: int, n_classes: int) -> Floats:
+        """Return stratified standard normal draws, (draws, n_models); columns stay as they are for models to come."""
+        settings = self.settings
+        count = settings.draws
+        while count > settings.least_draws and count * n_classes > settings.draws:
+            count //= 2
+        drawn = self._normal.get(count)
+        known = 0 if drawn is None else drawn.shape[1]
+        if drawn is None or known < n_models:
+            strata = _strata(count)
             more = [np.random.default_rng([_SEED, model]).permutation(strata) for model in range(known, n_models)]
-            self._normal = np.column_stack([self._normal, *more])
-        return self._normal[:, :n_models]
+            drawn = self._normal[count] = np.column_stack([*([] if drawn is None else [drawn]), *more])
+        return drawn[:, :n_models]
 
     # -- rebuilding ------------------------------------------------------------------------------------------------
 
@@ -268,12 +289,12 @@ class Pacer:
         """Return what a later pacer of the same budget can go on from."""
         bills = [(m, self._billed[m], self._predicted[m], n) for m, n in sorted(self._bills.items())]
         mix = self.mix() if self._mix else []
-        return PacerState(self.bank / self.budget, self.price, self.requests, mix, bills)
+        return PacerState(self.bank / self.budget, self.price, self.requests, mix, bills, self.lower_share)
 
     def restore(self, state: PacerState) -> None:
         """Go on from what `state` returned."""
         self.bank = min(state.bank, self.settings.full) * self.budget
-        self.price, self.requests = state.price, state.requests
+        self.price, self.requests, self.lower_share = state.price, state.requests, state.lower_share
         self._scale = 1.0
         total = min(1.0 / self.settings.memory, float(max(self.requests, 1)))  # requests that the shares stand for
         self._mix = {task_class: share * total for task_class, share in state.mix}

@@ -172,10 +172,14 @@ class Budgets:
             self._solve(scope, policy_models, exploration)
         models, dear, seen = self._affordable(pacer, models, seen)
         costs = [cost / NANO for cost in seen.cost]
-        pace = Pace(pacer.price, self._tempers(pacer, models, exploration), pacer.floor(costs, exploration.floor))
+        pace = Pace(
+            pacer.price, self._tempers(pacer, models, exploration), pacer.floor(costs, exploration.floor),
+            pacer.lower_price, pacer.lower_share,
+        )  # fmt: skip
         serving = serve_paced(objective, seen, pace)
         budget = Budget(
-            scope=level.scope, usd_per_request=level.usd_per_request, price=pacer.price, bank=pacer.bank,
+            scope=level.scope, usd_per_request=level.usd_per_request, price=pacer.price,
+            lower_share=pacer.lower_share, bank=pacer.bank,
             short=pacer.short and pacer.requests > pacer.settings.eager,
         )  # fmt: skip
         return Steered(models, excluded + dear if dear else excluded, seen, serving, budget, pace)
@@ -299,7 +303,7 @@ class Budgets:
             strategy, *parameters = record.objective
             needs = Needs(record.input_tokens, record.max_output_tokens, data_class=record.data_class)
             scope.take(record.task_class, Objective(Strategy(int(strategy)), *parameters), needs)
-            scope.pacer.price = record.budget.price
+            scope.pacer.price, scope.pacer.lower_share = record.budget.price, record.budget.lower_share
         self._book(scope, record)
 
     def billed(self, uid: int, attempt: str, outcome: Outcome) -> None:

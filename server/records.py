@@ -195,6 +195,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     scope: str  # the level that set it: "policy", "workflow" or "task_class"
     usd_per_request: float
     price: float = 0.0  # quality per USD
+    lower_share: float = 0.0  # of the mixture, that pays `bandit.pacing.SPREAD` less
     bank: float = 0.0  # what was saved against the budget, USD; debt below 0
     short: bool = False  # even the cheapest models cost more
 

@@ -356,6 +356,7 @@ def budget(value: Budget) -> insight_pb2.BudgetExplanation:
         scope=value.scope,
         usd_per_request=value.usd_per_request,
         quality_per_usd=value.price,
+        lower_price_share=value.lower_share,
         bank_nano_usd=max(-MOST_INT64, min(MOST_INT64, round(value.bank * 1e9))),
         below_cheapest=value.short,
     )

@@ -143,7 +143,9 @@ def budget(record: DecisionRecord) -> Iterator[str]:
     )
     if held.quality_per_usd:
         dollar = f"{held.quality_per_usd * 1e-3:.4g} of quality"
-        yield f"So a tenth of a cent had to bring {dollar}: that is the budget's price."
+        share = held.lower_price_share
+        eased = f"; {share:.0%} of the probability rests on a price 4% lower" if share else ""
+        yield f"So a tenth of a cent had to bring {dollar}: that is the budget's price{eased}."
     else:
         yield "It did not bind: cost had no price beyond the objective's own."
     if held.below_cheapest:

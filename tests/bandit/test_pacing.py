@@ -45,7 +45,8 @@ class World:
         costs = [c * 1e9 for c in self.cost[at].tolist()]
         none = [0.0] * len(at)
         seen = Predictions(QUALITY[k, at].tolist(), [0.01] * len(at), [0.01] * len(at), costs, costs, none, none)
-        p = serve_paced(FIRST, seen, Pace(pacer.price, [1.0] * len(at), none)).probabilities
+        pace = Pace(pacer.price, [1.0] * len(at), none, pacer.lower_price, pacer.lower_share)
+        p = serve_paced(FIRST, seen, pace).probabilities
         model = at[draw(p, self.rng.random())]
         bill = float(self.cost[model] * self.rng.lognormal(-TAIL * TAIL / 2, TAIL))
         pacer.reserve(float(self.cost[model]))
@@ -65,6 +66,32 @@ def test_spend_comes_to_the_budget_and_buys_quality(budget: float, seed: int) ->
     assert 0.85 * budget <= spend <= 1.03 * budget
     mix = np.interp(budget, COST, QUALITY.mean(axis=0))  # of two models, blind to the class
     assert quality > mix - 0.01
+
+
+@given(st.data(), st.integers(1, 4), st.integers(2, 4), st.floats(0.02, 0.98), st.sampled_from([1e-6, 1e-3, 0.1]))
+def test_the_mixture_served_spends_what_is_to_be_spent(
+    data: st.DataObject, classes: int, models: int, share: float, sd: float
+) -> None:
+    """As the linear programme does, also where beliefs are sure and any one price spends too little or too much."""
+    values = st.lists(st.floats(0.05, 1.0), min_size=classes * models, max_size=classes * models)
+    quality = np.array(data.draw(values)).reshape(classes, models)
+    cost = np.array(data.draw(values)).reshape(classes, models) * 1e-3
+    eligible = np.ones(cost.shape, dtype=np.bool_)
+    at_best, at_least = cost[np.arange(classes), quality.argmax(axis=1)].mean(), cost.min(axis=1).mean()
+    budget = at_least + share * (at_best - at_least)
+    pacer = Pacer(budget)
+    pacer.bank = pacer.settings.reserve * budget  # where the budget itself is what is to be spent
+    even = np.full(classes, 1 / classes)
+    pacer.solve(Priced(even, quality, np.full(cost.shape, sd), cost, cost * 0.1, eligible, 0.0))
+    served, none, ones = 0.0, [0.0] * models, [1.0] * models
+    for q, c in zip(quality.tolist(), cost.tolist(), strict=True):
+        seen = Predictions(q, [sd] * models, [sd] * models, [v * 1e9 for v in c], none, none, none)
+        pace = Pace(pacer.price, ones, none, pacer.lower_price, pacer.lower_share)
+        served += float(np.dot(serve_paced(FIRST, seen, pace).probabilities, c)) / classes
+    if pacer.price < 2e-4 / budget:  # none, or as good as none: equally good models
+        assert served <= budget * 1.15
+    elif pacer.price < 9e3 / budget:
+        assert served == pytest.approx(budget, rel=0.02 if sd == 1e-6 else 0.15)  # so few draws stand for the law
 
 
 def test_a_price_change_is_answered_by_the_next_solution() -> None:

@@ -218,13 +218,13 @@ def test_a_budget_and_its_price_are_told(running: Running, capsys: pytest.Captur
     record = running.client.get_decision(running.client.decide("hello", task_class="code.debug"))
     assert not list(budget(record))
     held = BudgetExplanation(
-        scope="workflow", usd_per_request=0.002, quality_per_usd=25.0, bank_nano_usd=NanoUsd(-4_000_000),
-        below_cheapest=False,
+        scope="workflow", usd_per_request=0.002, quality_per_usd=25.0, lower_price_share=0.25,
+        bank_nano_usd=NanoUsd(-4_000_000), below_cheapest=False,
     )  # fmt: skip
     explain(replace(record, budget=held), Console(width=200))
     text = " ".join(capsys.readouterr().out.split())
     assert "$0.002 a request is held over the requests of its workflow; $0.004 was owed before this one." in text
-    assert "a tenth of a cent had to bring 0.025 of quality" in text
+    assert "had to bring 0.025 of quality: that is the budget's price; 25% of the probability rests on a price" in text
     (_, free, short) = budget(replace(record, budget=replace(held, quality_per_usd=0.0, below_cheapest=True)))
     assert "did not bind" in free
     assert "spend exceeds it" in short

@@ -151,6 +151,7 @@ class BudgetExplanation:
     scope: str  # the level that set it: "policy", "workflow" or "task_class"
     usd_per_request: float
     quality_per_usd: float  # the budget's price; 0 while the budget does not bind
+    lower_price_share: float  # of the probabilities, that rests on a price one twenty-sixth lower
     bank_nano_usd: NanoUsd  # saved against the budget; debt is negative
     below_cheapest: bool
     raw: insight_pb2.BudgetExplanation = field(default_factory=insight_pb2.BudgetExplanation, repr=False, compare=False)

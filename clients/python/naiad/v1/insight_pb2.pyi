@@ -165,18 +165,20 @@ class TaskClassInference(_message.Message):
     def __init__(self, task_class: _Optional[str] = ..., probability: _Optional[float] = ..., evidence: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BudgetExplanation(_message.Message):
-    __slots__ = ("scope", "usd_per_request", "quality_per_usd", "bank_nano_usd", "below_cheapest")
+    __slots__ = ("scope", "usd_per_request", "quality_per_usd", "bank_nano_usd", "below_cheapest", "lower_price_share")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     USD_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
     QUALITY_PER_USD_FIELD_NUMBER: _ClassVar[int]
     BANK_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     BELOW_CHEAPEST_FIELD_NUMBER: _ClassVar[int]
+    LOWER_PRICE_SHARE_FIELD_NUMBER: _ClassVar[int]
     scope: str
     usd_per_request: float
     quality_per_usd: float
     bank_nano_usd: int
     below_cheapest: bool
-    def __init__(self, scope: _Optional[str] = ..., usd_per_request: _Optional[float] = ..., quality_per_usd: _Optional[float] = ..., bank_nano_usd: _Optional[int] = ..., below_cheapest: bool = ...) -> None: ...
+    lower_price_share: float
+    def __init__(self, scope: _Optional[str] = ..., usd_per_request: _Optional[float] = ..., quality_per_usd: _Optional[float] = ..., bank_nano_usd: _Optional[int] = ..., below_cheapest: bool = ..., lower_price_share: _Optional[float] = ...) -> None: ...
 
 class DecisionRecord(_message.Message):
     __slots__ = ("decision_id", "task_class", "task_class_inference", "workflow", "session_id", "data_class", "policy_version", "objective", "features", "input_tokens", "max_output_tokens", "model", "propensity", "uniform_draw", "candidates", "ranking", "excluded", "model_ordinal", "sticky", "create_time", "decide_duration", "sequence", "attempts", "feedback", "effective_score", "price_version", "restored_from_id", "budget", "data_class_source", "policy_epoch", "no_store", "session_moved_from", "session_moved_reason", "session_saving_nano_usd")
