@@ -33,7 +33,7 @@ from naiad.client.operations.router import decide
 from naiad.client.retry import Attempts, retryable
 from naiad.client.settings import Settings, is_loopback
 from naiad.client.status import rpc_class
-from naiad.v1 import catalog_pb2, content_pb2
+from naiad.v1 import catalog_pb2, content_pb2, feedback_service_pb2
 from tests.client.fake import FakeNaiad
 
 MODULES = [
@@ -150,6 +150,14 @@ def test_durations_round_trip(seconds: float) -> None:
     message = to_duration(seconds)
     assert message.seconds * message.nanos >= 0  # the signs agree, as the format demands
     assert from_duration(message) == pytest.approx(seconds, abs=1e-9)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_refused_with_its_name(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"latency_s: (nan|-?inf) seconds is no duration"):
+        write(None, feedback_service_pb2.ReportOutcomeRequest(), {"latency_s": bad})
+    with pytest.raises(ValueError, match=r"(nan|-?inf) US dollars is no amount"):
+        Prices.per_million_tokens(input_usd=1.0, output_usd=bad)
 
 
 def test_enums_have_short_names_both_ways() -> None:

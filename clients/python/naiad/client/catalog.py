@@ -30,10 +30,10 @@ class Prices:
 
     @classmethod
     def per_million_tokens(cls, *, input_usd: float, output_usd: float, price_version: str = "") -> Prices:
-        """Return prices from USD per million tokens, as providers print them."""
+        """Return prices from USD per million tokens, as providers print them; raises ValueError unless finite."""
         return cls(
-            input_nano_usd_per_million_tokens=NanoUsd(round(input_usd * 1e9)),
-            output_nano_usd_per_million_tokens=NanoUsd(round(output_usd * 1e9)),
+            input_nano_usd_per_million_tokens=NanoUsd.from_usd(input_usd),
+            output_nano_usd_per_million_tokens=NanoUsd.from_usd(output_usd),
             price_version=price_version,
         )
 

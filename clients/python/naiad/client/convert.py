@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -53,7 +54,9 @@ def enum_number(enum: EnumDescriptor, name: str, field: str) -> int:
 
 
 def to_duration(seconds: float) -> Duration:
-    """Return seconds as a Duration, rounded to whole nanoseconds."""
+    """Return seconds as a Duration, rounded to whole nanoseconds; raises ValueError for NaN and infinity."""
+    if not math.isfinite(seconds):
+        raise ValueError(f"{seconds} seconds is no duration; give a finite number")
     nanos = round(seconds * 1e9)
     sign = -1 if nanos < 0 else 1
     whole, rest = divmod(abs(nanos), 1_000_000_000)
@@ -75,7 +78,7 @@ def write(value: object, message: Message, fields: Mapping[str, object] | None =
     """Fill a message from a dataclass, or from the named fields alone; what is None stays unset.
 
     Raises:
-        ValueError: a name is not one of its enum.
+        ValueError: a name is not one of its enum, or a duration is not finite.
         TypeError: a value is not of its field's type.
     """
     if fields is None:
@@ -85,7 +88,10 @@ def write(value: object, message: Message, fields: Mapping[str, object] | None =
         if name == "raw" or item is None:
             continue
         if name not in descriptors and name.endswith("_s"):
-            getattr(message, name[:-2]).CopyFrom(to_duration(typing.cast(float, item)))
+            try:
+                getattr(message, name[:-2]).CopyFrom(to_duration(typing.cast(float, item)))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
             continue
         enum: Any = descriptors[name].enum_type
         target = getattr(message, name)
