@@ -408,14 +408,18 @@ def none_left(
 ) -> NaiadError:
     """Build the error for a request that no model may serve; it names as many models as a status can carry.
 
+    One model of each reason comes first, so that no reason is hidden behind many models of another.
     wait_s: until one may, where it is only that providers are not well.
     """
     counts: dict[str, int] = {}
+    turns = []  # how many of the same reason came before
     for exclusion in excluded:
         name = Reason(exclusion.reason).name
-        counts[name] = counts.get(name, 0) + 1
+        turns.append(counts.get(name, 0))
+        counts[name] = turns[-1] + 1
+    varied = [excluded[at] for at in sorted(range(len(excluded)), key=turns.__getitem__)]
     reasons = ", ".join(f"{name} x {count}" for name, count in sorted(counts.items()))
-    named = [(catalog.models[e.model].name, e.reason, e.detail) for e in excluded]
+    named = [(catalog.models[e.model].name, e.reason, e.detail) for e in varied]
     few = _within(named, _MESSAGE_BYTES)[:8]
     facts = "; ".join(f"{name}: {detail}" for name, _, detail in few) or "the catalogue is empty"
     if len(few) < len(named):

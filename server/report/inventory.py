@@ -125,8 +125,9 @@ def _models(config: Config) -> Table:
     for model in config.models:
         if model.composite is not None:
             continue
+        state = "disabled" if model.disabled else "in use" if model.prices is not None else "not used"
         made.add_row(clean(model.name), *_prices(model.prices), _context(model), _endpoint(model, config), _can(model),
-                     "disabled" if model.disabled else "in use")  # fmt: skip
+                     state)  # fmt: skip
     return made
 
 

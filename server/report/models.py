@@ -91,7 +91,10 @@ def _state(model: Model, now: datetime) -> str:
             if model.retire_time <= now
             else f"until {model.retire_time:%Y-%m-%d}"
         )
-    return "disabled" if model.disabled else "in use"
+    if model.disabled:
+        return "disabled"
+    priced = model.prices is not None or model.ensemble is not None or model.cascade is not None
+    return "in use" if priced else "not used"
 
 
 def retirements(models: Iterable[Model], spent: Mapping[str, int], now: datetime) -> Iterator[str]:

@@ -31,7 +31,9 @@ def test_the_inventory_is_printed_plainly(tmp_path: Path, capsys: pytest.Capture
     assert "configuration" in large  # the price version
     assert "tools" in large
     assert "disabled" in next(line for line in text.splitlines() if "echo/off" in line)
-    assert "no price" in next(line for line in text.splitlines() if "acme/unlisted" in line)
+    unlisted = next(line for line in text.splitlines() if "acme/unlisted" in line)
+    assert "no price" in unlisted
+    assert "not used" in unlisted
     assert "never chosen: acme/unlisted" in text
     for fact in ("worth $0.02", "second of waiting costs $0.0001", "3% of traffic", "code.debug", "at least 0.7"):
         assert fact in " ".join(text.split())

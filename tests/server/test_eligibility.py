@@ -119,7 +119,8 @@ def test_the_kept_split_says_what_the_one_function_says(fields: list[dict[str, A
         details: Any = caught.value.details
         assert caught.value.reason == "NO_ELIGIBLE_MODEL"
         assert details[0][0] == "excluded"
-        assert [(m, r) for m, r, _ in details[0][1]] == [(catalog.models[f.model].name, f.reason) for f in refusals]
+        told = sorted((m, r) for m, r, _ in details[0][1])
+        assert told == sorted((catalog.models[f.model].name, f.reason) for f in refusals)
         assert caught.value.metadata["models"] == str(len(refusals))
 
 
@@ -136,6 +137,16 @@ def test_however_many_models_are_refused_the_status_can_be_delivered() -> None:
     assert error.metadata["models"] == "400"
     assert error.metadata["reasons"] == "CONTEXT_WINDOW x 200, DISABLED x 200"
     assert "; and 39" in error.message
+
+
+def test_no_reason_is_hidden_behind_many_models_of_another() -> None:
+    catalog = Catalog()
+    for index in range(30):
+        catalog.put_model(model(index, disabled=True))
+    catalog.put_model(model(30, "echo/short", context_window=1))
+    with pytest.raises(NaiadError) as caught:
+        Eligibility(catalog, ENDPOINTS).split(NEEDS, NONE)
+    assert "echo/short: " in caught.value.message
 
 
 def test_a_change_of_the_catalogue_counts_at_once() -> None:
