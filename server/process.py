@@ -16,6 +16,8 @@ from typing import Any, TextIO, TypeVar
 T = TypeVar("T")
 
 FAILED = 1
+_LOOK_S = 0.05  # between two looks for a signal
+_LEAVE_S = 1.0  # that work has to end after a signal
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -74,7 +76,7 @@ def take_signals() -> None:
 
 
 class _Held:
-    """A signal that waits for an event loop to come to its end."""
+    """A signal that waits for an event loop, or a thread, to come to its end."""
 
     number: int | None = None
     wake: Callable[[], object] | None = None  # None: nothing is held, and a signal raises Stopped where it meets it
@@ -110,6 +112,39 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     if _Held.number is not None:
         raise Stopped(_Held.number)
     return result
+
+
+def apart(work: Callable[[], T], end: Callable[[], object]) -> T:
+    """Run work in a thread of its own; a signal calls `end`, which makes it end, and Stopped is raised afterwards.
+
+    Raised in the middle of a call, it could leave a lock of gRPC's taken for good, or be lost where Python drops
+    exceptions. Work that does not end within a second is left behind.
+    """
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:  # whatever it is, it is raised again below
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="work", daemon=True)
+    _Held.wake = lambda: None
+    try:
+        thread.start()
+        while _Held.number is None and thread.is_alive():
+            thread.join(_LOOK_S)
+        if _Held.number is not None:
+            end()
+            thread.join(_LEAVE_S)
+    finally:
+        _Held.wake = None
+    if _Held.number is not None:
+        raise Stopped(_Held.number)
+    if failed:
+        raise failed[0]
+    return found[0]
 
 
 def ignore_signals() -> None:

@@ -9,6 +9,7 @@ import grpc
 from rich.console import Console
 
 from naiad.client.status import error_of
+from naiad.server import process
 from naiad.server.options import KEY_VARIABLE
 from naiad.server.report.access import Access, connected
 from naiad.server.report.screen import clean, complain, console, table, unreachable
@@ -108,7 +109,8 @@ def _asking(server: str | Access, step: Callable[[Any, Metadata], int]) -> int:
         return 1
     with channel:
         try:
-            return step(admin_service_pb2_grpc.AdminServiceStub(channel), metadata)
+            stub = admin_service_pb2_grpc.AdminServiceStub(channel)
+            return process.apart(lambda: step(stub, metadata), channel.close)
         except grpc.RpcError as failure:
             error = error_of(failure)
             down = error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)

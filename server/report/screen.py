@@ -114,7 +114,7 @@ def asking(server: str | Access, ask: Callable[[Client], int]) -> int:
     patience: dict[str, Any] = {"timeouts": Timeouts(insight_s=_INSIGHT_S), "retry": RetryPolicy(reconnect_s=0.0)}
     try:
         with Client(access.server, **access.options, **patience) as client:
-            return ask(client)
+            return process.apart(lambda: ask(client), client.close)
     except (Unavailable, DeadlineExceeded) as error:
         complain(unreachable(access.server, error))
     except Unauthenticated as error:

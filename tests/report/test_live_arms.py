@@ -125,7 +125,7 @@ def test_it_follows_a_server(running: Running) -> None:
         running.client.complete("hello", task_class="live.second", allowed_models=["echo/large"])
         assert any("live.second" in line for line in lines)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     finally:
         if process.poll() is None:
             process.kill()
