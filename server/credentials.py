@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from naiad.adapters.secret import Secret
 from naiad.server.authorization import Role
-from naiad.server.secret import Secret
 
 SECRET_BYTES = 32
 _ID_BYTES = 8

@@ -12,12 +12,12 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from naiad.adapters.secret import Secret
 from naiad.server.audit import Act, Trail
 from naiad.server.authorization import Role
 from naiad.server.credentials import Caller, Key, caller_of, hash_of, id_of, new_id, new_secret
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Request
-from naiad.server.secret import Secret
 from naiad.server.store.base import Batch, KeyRow, Store, StoreCorrupt
 from naiad.server.throttle import Throttle
 from naiad.server.token_rate import TokenRate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from naiad.adapters.secret import Secret
 from naiad.server import render
 from naiad.server.authorization import Role
 from naiad.server.bounds import MOST_TOKENS
@@ -30,7 +31,6 @@ from naiad.server.governance import Governance
 from naiad.server.identity import CALLER
 from naiad.server.keyring import KeyRing
 from naiad.server.paging import slice_page
-from naiad.server.secret import Secret
 from naiad.v1 import admin_pb2, admin_service_pb2
 
 MOST_A_MINUTE, MOST_AT_A_TIME = 1_000_000, 100_000

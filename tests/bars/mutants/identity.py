@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from naiad.adapters.secret import Secret
 from naiad.server import keyring
 from naiad.server.authorization import Role
 from naiad.server.cli import main
@@ -22,7 +23,6 @@ from naiad.server.guard import Guard
 from naiad.server.identity import Identity
 from naiad.server.keyring import KeyRing
 from naiad.server.rpc_router import RouterServicer
-from naiad.server.secret import Secret
 
 DEFECT = "b10.defect"
 log = structlog.get_logger(__name__)
