@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from naiad.adapters.anthropic_failures import error_in
-from naiad.adapters.base import Answer, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.base import Answer, Claim, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
 from naiad.adapters.counting import counted, hidden_bytes
 from naiad.adapters.errors import MalformedAnswer, ProviderError
 from naiad.adapters.exchange import Asked, Reply, decoded
@@ -48,8 +48,8 @@ class Counted(msgspec.Struct):
     cache_creation_input_tokens: int | None = None
     output_tokens_details: _Thinking | None = None
 
-    def usage(self) -> Usage | None:
-        """Return our count, whose input holds the cached; None where this one is incomplete or contradicts itself."""
+    def usage(self) -> Usage | Claim | None:
+        """Return our count, whose input holds the cached; a claim where it contradicts itself, None for half a one."""
         if self.input_tokens is None or self.output_tokens is None:
             return None
         read, written = self.cache_read_input_tokens or 0, self.cache_creation_input_tokens or 0

@@ -185,6 +185,25 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A provider's count that contradicts itself, as it came; -1 is what is no number."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a provider says a call cost, whether that can be true or not."""
+
+    nano_usd: int | None  # None: it is no amount of money
+    said: str  # for people: "0.0125 USD", "no number"
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call, normalised: parts are counted within their totals.
 
@@ -197,6 +216,7 @@ class Usage:
     cache_write_tokens: int = 0  # written to the provider's cache
     reasoning_tokens: int = 0
     estimated: bool = False  # True where the provider did not count
+    claim: Claim | None = None  # what it counted, where that contradicts itself and this stands in its place
 
     def __post_init__(self) -> None:
         parts = (self.cached_input_tokens, self.cache_write_tokens, self.reasoning_tokens)
@@ -232,6 +252,7 @@ class Answer:
     notices: tuple[str, ...] = ()  # sentences about what was dropped, estimated or simulated
     dropped: tuple[str, ...] = ()  # those of them that are about parameters of the request
     latency_s: float | None = None  # stated by providers that do not wait (replay); None: the caller measures
+    bill: Bill | None = None  # of vendors that say what they charge
     pause_s: float | None = None  # the provider's allowance is used up for so long; None: it is not, or not said
 
     @property

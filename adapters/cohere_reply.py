@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import Answer, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.base import Answer, Claim, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
 from naiad.adapters.counting import counted, hidden_bytes
 from naiad.adapters.errors import MalformedAnswer, ProviderError, ServerError
 from naiad.adapters.exchange import Asked, Reply, decoded
@@ -43,8 +43,8 @@ class _Usage(msgspec.Struct):
     tokens: _Tokens | None = None
     cached_tokens: float | None = None
 
-    def usage(self) -> Usage | None:
-        """Return what is billed, else what was used; None where neither is whole or can be true."""
+    def usage(self) -> Usage | Claim | None:
+        """Return what is billed, else what was used; a claim where that contradicts itself, None for half a one."""
         billed = _pair(self.billed_units)
         if billed is not None:
             return sane_usage(*billed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from naiad.adapters.base import Part, Request, Usage
+from naiad.adapters.base import Claim, Part, Request, Usage
 from naiad.adapters.tokens import tokens_of_bytes
-from naiad.adapters.wire_format import estimated_usage
+from naiad.adapters.wire_format import at_least, estimated_usage
 
 ESTIMATED = "The provider gave no count of tokens, or one that cannot be true; it is estimated from bytes."
 
@@ -17,13 +17,16 @@ def hidden_bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
 
 
-def counted(usage: Usage | None, request: Request, parts: Iterable[Part], hidden: int) -> tuple[Usage, tuple[str, ...]]:
+def counted(
+    usage: Usage | Claim | None, request: Request, parts: Iterable[Part], hidden: int
+) -> tuple[Usage, tuple[str, ...]]:
     """Return the provider's count, or an estimate and the notice that says so.
 
     hidden: bytes of thinking that are not shown. A count without output for an answer that has some cannot be true.
     """
     parts = tuple(parts)
-    if usage is not None and (usage.output_tokens or not parts):
+    if isinstance(usage, Usage) and (usage.output_tokens or not parts):
         return usage, ()
     guess, thought = estimated_usage(request, parts), tokens_of_bytes(hidden)
-    return replace(guess, output_tokens=guess.output_tokens + thought, reasoning_tokens=thought), (ESTIMATED,)
+    guess = replace(guess, output_tokens=guess.output_tokens + thought, reasoning_tokens=thought)
+    return (at_least(guess, usage) if isinstance(usage, Claim) else guess), (ESTIMATED,)

@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import Answer, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.base import Answer, Claim, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
 from naiad.adapters.errors import AuthenticationFailed, MalformedAnswer, ProviderError
 from naiad.adapters.exchange import Asked, decoded
 from naiad.adapters.gemini_failure import GeminiError, error_in_stream
 from naiad.adapters.json_text import text_of_json
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Sending, estimated_usage, made_up_id, sane_usage
+from naiad.adapters.wire_format import Sending, counted_by, made_up_id, sane_usage
 
 _FILTERED = frozenset({
     "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "IMAGE_SAFETY",
@@ -90,7 +90,7 @@ class _Count(msgspec.Struct, frozen=True, rename="camel"):
     tool_use_prompt_token_count: int | None = None
 
     @property
-    def usage(self) -> Usage | None:
+    def usage(self) -> Usage | Claim | None:
         """The count as `Usage`: what the provider's tools put in is input, thoughts are output."""
         if self.prompt_token_count is None:
             return None
@@ -160,14 +160,15 @@ class Reading:
         if not self._finish and not self._blocked:
             return None
         parts = self._growing.parts()
-        usage = self._count.usage if self._count is not None else None
+        said = self._count.usage if self._count is not None else None
+        usage = counted_by(said, self._sending.request, parts)
         return Answer(
             parts=parts,
             finish=self._reason(),
-            usage=usage or estimated_usage(self._sending.request, parts),
+            usage=usage,
             model=self._model or self._asked.model,
             provider_request_id=self._id if _ID.fullmatch(self._id) else "",
-            notices=tuple(self._notices(counted=usage is not None)),
+            notices=tuple(self._notices(counted=not usage.estimated)),
         )
 
     def whole(self, response: Response) -> Answer:

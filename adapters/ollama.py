@@ -25,7 +25,7 @@ from naiad.adapters.ollama_request import body_of
 from naiad.adapters.secret import Secret
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Framing, Listing, Sending, estimated_usage, made_up_id, sane_usage
+from naiad.adapters.wire_format import Framing, Listing, Sending, counted_by, estimated_usage, made_up_id, sane_usage
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -143,11 +143,13 @@ class Reading:
         guess = estimated_usage(self._sending.request, parts)
         read, written = last.prompt_eval_count, last.eval_count
         if read is not None and written is not None:
-            return sane_usage(read, written) or guess
+            return counted_by(sane_usage(read, written), self._sending.request, parts)
         known = sane_usage(
             guess.input_tokens if read is None else read, guess.output_tokens if written is None else written
         )
-        return guess if known is None else Usage(known.input_tokens, known.output_tokens, estimated=True)
+        if isinstance(known, Usage):
+            return Usage(known.input_tokens, known.output_tokens, estimated=True)
+        return counted_by(known, self._sending.request, parts)
 
     def _notices(self, usage: Usage) -> Iterator[str]:
         if self._images:

@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import Answer, FinishReason, Part, Request, TextPart, ToolCallPart, Usage
+from naiad.adapters.base import Answer, Claim, FinishReason, Part, Request, TextPart, ToolCallPart, Usage
+from naiad.adapters.billing import BillInUsage
 from naiad.adapters.errors import MalformedAnswer, Overloaded, ProviderError, ServerError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.failures import request_id_of
 from naiad.adapters.openai_errors import error_within
-from naiad.adapters.wire_format import Sending, estimated_usage, made_up_id, sane_usage
+from naiad.adapters.wire_format import Sending, counted_by, estimated_usage, made_up_id, sane_usage
 
 _FINISH: Mapping[str, FinishReason] = {
     "stop": FinishReason.STOP,
@@ -94,8 +95,8 @@ class Body(msgspec.Struct):
         return self.usage or (self.x_groq.get("usage") if isinstance(self.x_groq, dict) else None)
 
 
-def answer_of(reply: Reply, sending: Sending) -> Answer:
-    """Read a whole completion; raises ProviderError."""
+def answer_of(reply: Reply, sending: Sending, bill: BillInUsage | None = None) -> Answer:
+    """Read a whole completion; raises ProviderError. bill: where the vendor says what it charges."""
     asked = reply.asked
     body = reply.json(Body)
     choice = body.first()
@@ -109,7 +110,7 @@ def answer_of(reply: Reply, sending: Sending) -> Answer:
     text = text_in(said.content) + (said.refusal or "")
     calls = [part_of(call, sending.request, n, asked) for n, call in enumerate(said.tool_calls or ())]
     parts: tuple[Part, ...] = (*((TextPart(text),) if text else ()), *calls)
-    return whole(parts, choice.finish_reason, bool(said.refusal), body, reply.headers, sending, asked)
+    return whole(parts, choice.finish_reason, bool(said.refusal), body, reply.headers, sending, asked, bill)
 
 
 def whole(
@@ -120,13 +121,15 @@ def whole(
     headers: Mapping[str, str],
     sending: Sending,
     asked: Asked,
+    bill: BillInUsage | None = None,
 ) -> Answer:
     """Put an answer together; body: whose usage, model and id hold. Raises ProviderError for an end that is none."""
-    usage = usage_of(body.counted())
-    notices: tuple[str, ...] = ()
-    if usage is None or (parts and not usage.output_tokens):
-        notices = (f"{asked.provider} gave no count of tokens that can be true; they are estimated from bytes.",)
+    usage = counted_by(usage_of(body.counted()), sending.request, parts)
+    if parts and not usage.output_tokens:
         usage = estimated_usage(sending.request, parts)
+    notices: tuple[str, ...] = ()
+    if usage.estimated:
+        notices = (f"{asked.provider} gave no count of tokens that can be true; they are estimated from bytes.",)
     said_id = body.id if isinstance(body.id, str) and _ID.fullmatch(body.id) else ""
     return Answer(
         parts=parts,
@@ -135,6 +138,7 @@ def whole(
         model=body.model or sending.request.model,
         provider_request_id=request_id_of(Reply(asked, 200, headers, b"")) or said_id,
         notices=notices,
+        bill=None if bill is None else bill.of(body.counted()),
     )
 
 
@@ -169,8 +173,8 @@ def text_in(content: Any) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def usage_of(said: Any) -> Usage | None:
-    """Return a vendor's count in common terms, None where there is none or it contradicts itself.
+def usage_of(said: Any) -> Usage | Claim | None:
+    """Return a vendor's count in common terms, a claim where it contradicts itself, None where there is none.
 
     Cached tokens stand under four names. Reasoning is counted within the output, but apart from it by some (xAI), which
     shows in the total.

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from naiad.adapters import openai_errors, openai_listing
 from naiad.adapters.base import Answer, Request
+from naiad.adapters.billing import BillInUsage
 from naiad.adapters.errors import ProviderError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.listing import ListedModel
@@ -42,6 +43,7 @@ class OpenAIChat:
     image_urls: bool = True  # whether the server fetches images
     tool_images: bool = False  # whether a tool result may hold images
     call_ids: str = ""  # regular expression of the ids of tool calls that are taken; "": any
+    bill: BillInUsage | None = None  # where the vendor says what it charged; None: it does not
     unlisted: str = ""  # regular expression of listed names that do not chat, where the list does not say so
 
     @property
@@ -66,11 +68,11 @@ class OpenAIChat:
 
     def answer(self, reply: Reply, sending: Sending) -> Answer:
         """Read a whole reply of status 200."""
-        return answer_of(reply, sending)
+        return answer_of(reply, sending, self.bill)
 
     def reader(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> StreamReader:
         """Begin to read a stream."""
-        return ChatStream(asked, headers, sending)
+        return ChatStream(asked, headers, sending, self.bill)
 
     def failure(self, reply: Reply, *secrets: Secret, now: datetime) -> ProviderError:
         """Return the error of a reply with another status."""

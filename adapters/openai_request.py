@@ -49,6 +49,8 @@ def body_of(wire: OpenAIChat, request: Request, asked: Asked, *, stream: bool) -
     body |= _tools(wire, request, asked, notices)
     if request.response_schema is not None:
         body["response_format"] = _format(wire, request.response_schema, asked)
+    if wire.bill is not None:
+        body |= wire.bill.request()
     if stream:
         body["stream"] = True
         if wire.include_usage:

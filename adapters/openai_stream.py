@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from naiad.adapters.base import Answer, Delta, TextDelta, ToolCallDelta
+from naiad.adapters.billing import BillInUsage
 from naiad.adapters.errors import MalformedAnswer
 from naiad.adapters.exchange import Asked, decoded
 from naiad.adapters.openai_answer import Body, Call, arguments_of, id_of, part_of, text_in, whole
@@ -21,7 +22,10 @@ class ChatStream:
     the answer. So wherever a stream is cut, what was read of it is all of the answer or none.
     """
 
-    def __init__(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> None:
+    def __init__(
+        self, asked: Asked, headers: Mapping[str, str], sending: Sending, bill: BillInUsage | None = None
+    ) -> None:
+        self._bill = bill
         self.done = False
         self._asked = asked
         self._headers = headers
@@ -66,8 +70,9 @@ class ChatStream:
         if self._reason is None:
             return None
         return whole(
-            self._growing.parts(), self._reason, self._refused, self._last, self._headers, self._sending, self._asked
-        )
+            self._growing.parts(), self._reason, self._refused, self._last, self._headers, self._sending, self._asked,
+            self._bill,
+        )  # fmt: skip
 
     def _deltas(self, chunk: Body) -> Iterator[Delta]:
         choice = chunk.first()

@@ -5,7 +5,8 @@ A bill:
     component = tokens * price / 1,000,000, rounded half up to a whole nano-USD
     total     = the sum of the four rounded components
 
-so that a breakdown always adds up, and a bill is within 2 nano-USD of the exact value.
+so that a breakdown always adds up, and a bill is within 2 nano-USD of the exact value. Reasoning is billed as output;
+its share of the rounded output, in proportion to the tokens and rounded half up, is told beside it.
 
 Price lists have tiers: when the input is longer than a threshold, *all* tokens of the call are billed at that
 tier's rates (the rule of Google, Anthropic and OpenAI, and of genai-prices).
@@ -89,6 +90,7 @@ class CostBreakdown:
     cached_input: int
     cache_write: int
     output: int
+    reasoning: int = 0  # of the output
 
     @property
     def total(self) -> int:
@@ -100,14 +102,23 @@ def bill(usage: Usage, price: Price) -> CostBreakdown:
     """Price the tokens of one call, rounded as the module's docstring says; reasoning is billed as output."""
     rates = price.rates(usage.input_tokens)
     plain = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
+    output = _cost(usage.output_tokens, rates.output)
     cached_rate = rates.input if rates.cached_input is None else rates.cached_input
     write_rate = rates.input if rates.cache_write is None else rates.cache_write
     return CostBreakdown(
         input=_cost(plain, rates.input),
         cached_input=_cost(usage.cached_input_tokens, cached_rate),
         cache_write=_cost(usage.cache_write_tokens, write_rate),
-        output=_cost(usage.output_tokens, rates.output),
+        output=output,
+        reasoning=reasoning_share(output, usage.reasoning_tokens, usage.output_tokens),
     )
+
+
+def reasoning_share(output_nano_usd: int, reasoning_tokens: int, output_tokens: int) -> int:
+    """Return what reasoning cost of an output, rounded half up; 0 where nothing was written."""
+    if not output_tokens:
+        return 0
+    return (2 * output_nano_usd * reasoning_tokens + output_tokens) // (2 * output_tokens)
 
 
 def nano_usd(usd: Decimal | str | int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from naiad.adapters.anthropic_messages import NEWEST, AnthropicMessages
+from naiad.adapters.billing import BillInUsage
 from naiad.adapters.cohere_chat import CohereChat
 from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.gemini import Gemini
@@ -70,7 +71,14 @@ OPENAI_CHAT: Mapping[str, Profile] = {
         _chat(), "https://api.together.xyz/v1", key_env="TOGETHER_API_KEY", listed_as="together"
     ),
     "openrouter": Profile(
-        _chat(), "https://openrouter.ai/api/v1", key_env="OPENROUTER_API_KEY", listed_as="openrouter"
+        _chat(
+            bill=BillInUsage(
+                "cost", asked="usage", own_key="is_byok", details="cost_details", upstream="upstream_inference_cost"
+            )
+        ),
+        "https://openrouter.ai/api/v1",
+        key_env="OPENROUTER_API_KEY",
+        listed_as="openrouter",
     ),
     "mistral": Profile(
         _chat(

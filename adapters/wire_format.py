@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from naiad.adapters.base import Answer, Delta, Message, Part, Request, ToolCallPart, Usage
+from naiad.adapters.base import Answer, Claim, Delta, Message, Part, Request, ToolCallPart, Usage
 from naiad.adapters.errors import ProviderError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.listing import ListedModel
@@ -122,19 +122,40 @@ def made_up_id(messages: tuple[Message, ...], index: int) -> str:
     return f"call_{earlier + index + 1}"
 
 
-def estimated_usage(request: Request, parts: Iterable[Part]) -> Usage:
-    """Return a count of tokens by their bytes, marked as estimated, where the provider gave none."""
+def estimated_usage(request: Request, parts: Iterable[Part], claim: Claim | None = None) -> Usage:
+    """Return a count of tokens by their bytes, marked as estimated, where the provider gave none that can be true.
+
+    claim: what it counted instead. Each side is then at least what it claims, so that what contradicts itself is never
+    cheaper than what does not; nothing of it was read from a cache, since that is cheaper.
+    """
     written = text_bytes((Message(request.messages[-1].role, tuple(parts)),))
-    return Usage(estimate_tokens(request.messages), tokens_of_bytes(written), estimated=True)
+    read, wrote = estimate_tokens(request.messages), tokens_of_bytes(written)
+    guess = Usage(read, wrote, estimated=True)
+    return guess if claim is None else at_least(guess, claim)
+
+
+def at_least(guess: Usage, claim: Claim) -> Usage:
+    """Return an estimate with each side at least what a claim says of it, and with the claim."""
+    thought = max(guess.reasoning_tokens, claim.reasoning_tokens)
+    apart = thought if thought > claim.output_tokens else 0  # more than the whole: it was counted beside it
+    read = max(guess.input_tokens, claim.input_tokens)
+    wrote = max(guess.output_tokens, claim.output_tokens + apart, thought)
+    return Usage(read, wrote, 0, min(read, max(0, claim.cache_write_tokens)), thought, estimated=True, claim=claim)
 
 
 def sane_usage(
     input_tokens: int, output_tokens: int, *, cached: int = 0, cache_write: int = 0, reasoning: int = 0
-) -> Usage | None:
-    """Return a provider's count, None where it contradicts itself: negative, beyond 2^40, parts above their total."""
+) -> Usage | Claim:
+    """Return a provider's count, a claim where it contradicts itself: negative, above 2^40, parts above their total."""
+    claim = Claim(input_tokens, output_tokens, cached, cache_write, reasoning)
     if max(input_tokens, output_tokens, cached, cache_write, reasoning) > 1 << 40:
-        return None
+        return claim
     try:
         return Usage(input_tokens, output_tokens, cached, cache_write, reasoning)
     except ValueError:
-        return None
+        return claim
+
+
+def counted_by(said: Usage | Claim | None, request: Request, parts: Iterable[Part]) -> Usage:
+    """Return a provider's count, or an estimate where it gave none, or one that contradicts itself."""
+    return said if isinstance(said, Usage) else estimated_usage(request, parts, said)

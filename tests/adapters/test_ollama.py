@@ -12,6 +12,7 @@ import pytest
 
 from naiad.adapters.base import (
     Adapter,
+    Claim,
     FinishReason,
     ImagePart,
     Message,
@@ -214,7 +215,7 @@ def test_reasons_for_the_end(reason: str, finish: FinishReason) -> None:
         ("", Usage(12, 1, estimated=True)),
         (', "eval_count": 3', Usage(12, 3, estimated=True)),
         (', "prompt_eval_count": 9', Usage(9, 1, estimated=True)),
-        (', "prompt_eval_count": -9, "eval_count": 3', Usage(12, 1, estimated=True)),
+        (', "prompt_eval_count": -9, "eval_count": 3', Usage(12, 3, estimated=True, claim=Claim(-9, 3))),
         (', "prompt_eval_count": 0, "eval_count": 3', Usage(0, 3)),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from naiad.adapters.base import (
     Answer,
+    Claim,
     FinishReason,
     Message,
     Role,
@@ -299,7 +300,7 @@ def test_groq_counts_elsewhere_in_streams() -> None:
     "usage",
     [None, {}, 7, "many", {"prompt_tokens": 5}, {"prompt_tokens": -1, "completion_tokens": 2},
      {"prompt_tokens": "5", "completion_tokens": 2}, {"prompt_tokens": True, "completion_tokens": 2},
-     {"prompt_tokens": 5.5, "completion_tokens": 2}, {"prompt_tokens": 5, "completion_tokens": 1 << 41},
+     {"prompt_tokens": 5.5, "completion_tokens": 2}, {"prompt_tokens": 1 << 41, "completion_tokens": 2},
      {"prompt_tokens": 5, "completion_tokens": 0},
      {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 6}},
      {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": [1]}},
@@ -311,6 +312,32 @@ def test_usage_that_lies_is_estimated_and_said_so(usage: Any) -> None:
     assert found.usage.output_tokens == 5, "18 bytes"
     assert len(found.notices) == 1
     assert "estimated" in found.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("read", "wrote", "details", "claim", "booked"),
+    [
+        (-1, 2, {}, Claim(-1, 2), Usage(12, 5, estimated=True)),
+        ("5", 900, {}, Claim(-1, 900), Usage(12, 900, estimated=True)),
+        (70, 2, {"cached": 71}, Claim(70, 2, 71), Usage(70, 5, estimated=True)),
+        (70, 2, {"cache_write": 71}, Claim(70, 2, 0, 71), Usage(70, 5, 0, 70, estimated=True)),
+        (70, 20, {"reasoning": 30}, Claim(70, 20, reasoning_tokens=30), Usage(70, 50, 0, 0, 30, estimated=True)),
+        (70, 1 << 41, {}, Claim(70, 1 << 41), Usage(70, 1 << 41, estimated=True)),
+    ],
+)
+def test_what_contradicts_itself_is_never_cheaper_than_it_says(
+    read: Any, wrote: Any, details: dict[str, int], claim: Claim, booked: Usage
+) -> None:
+    usage = {
+        "prompt_tokens": read, "completion_tokens": wrote,
+        "prompt_tokens_details": {
+            "cached_tokens": details.get("cached", 0), "cache_write_tokens": details.get("cache_write", 0),
+        },
+        "completion_tokens_details": {"reasoning_tokens": details.get("reasoning", 0)},
+    }  # fmt: skip
+    found = answer(WIRE, said({"content": "four words of text"}, usage=usage)).usage
+    assert found.claim == claim
+    assert replace(found, claim=None) == booked
 
 
 # --- errors in the midst ---
