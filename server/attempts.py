@@ -13,10 +13,13 @@ import msgspec
 import structlog
 
 from naiad.adapters import errors as provider
-from naiad.adapters.base import FinishReason
-from naiad.adapters.base import Usage as ProviderUsage
+from naiad.adapters.base import Answer, FinishReason, Message
+from naiad.adapters.base import Role as Speaker
+from naiad.adapters.tokens import text_bytes
 from naiad.server.attempt_error import AttemptError, kind_of
 from naiad.server.ceilings import Shortage
+from naiad.server.composites import Role
+from naiad.server.credibility import Allowed, Doubt, booked
 from naiad.server.decision_id import Ticket
 from naiad.server.egress import Egress, Kind, NotPermitted
 from naiad.server.eligibility import Reason
@@ -24,8 +27,8 @@ from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import Entry, take_outcome
-from naiad.server.money import cost_of
-from naiad.server.records import Cost, Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved, Usage
+from naiad.server.money import charged
+from naiad.server.records import Cost, Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved
 from naiad.server.walk import Asking, Done, Made, ReaderStalled, Task, Walk
 
 log = structlog.get_logger(__name__)
@@ -39,6 +42,8 @@ FINISH = {
     FinishReason.CONTENT_FILTER: 4,
     FinishReason.REFUSAL: 5,
 }
+
+_ROLES = {Kind.ENSEMBLE: Role.MEMBER, Kind.CASCADE: Role.MEMBER, Kind.JUDGE: Role.JUDGE}
 
 
 class Attempts:
@@ -126,6 +131,7 @@ class Attempts:
         blank = Outcome(
             model=model.model, ordinal=record.ordinals[position], started_ms=self._now_ms(),
             part_of=None if walk.decision.permit is None else walk.decision.permit.via,
+            role=_ROLES.get(kind, Role.UNKNOWN),
         )  # fmt: skip
         asking.began(walk, name, model)  # nothing is awaited between the check and the adapter
         began_s = self._monotonic()
@@ -149,15 +155,16 @@ class Attempts:
             recording.add_done_callback(self._recorded)
             raise
         measured_s = self._monotonic() - began_s
-        usage = usage_of(answer.usage)
+        usage = booked(answer.usage, _allowed(task, model, answer))
         outcome = msgspec.structs.replace(
             blank,
             usage=usage,
-            cost=cost_of(usage, model.prices),
+            cost=charged(usage, model.prices, answer.bill),
             latency_s=measured_s if answer.latency_s is None else answer.latency_s,
             first_token_s=asking.first_s if answer.latency_s is None else None,
             finish=FINISH.get(answer.finish, 0),
         )
+        _tell_doubts(name, model, outcome)
         return Made(name, outcome, answer, None, hold)
 
     async def _reserve(
@@ -241,16 +248,28 @@ def _bounded(task: Task, output_tokens: int | None) -> Task:
     return replace(task, request=replace(task.request, max_output_tokens=output_tokens))
 
 
-def usage_of(usage: ProviderUsage) -> Usage:
-    """Return a provider's count in the log's words."""
-    return Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_input_tokens=usage.cached_input_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        estimated=usage.estimated,
-    )
+def _allowed(task: Task, model: ModelPut, answer: Answer) -> Allowed:
+    """Return what a call was allowed to use, and how much of its answer can be seen.
+
+    What is replayed was made under limits of its own, and is not shown.
+    """
+    if model.endpoint == "replay":
+        return Allowed(None, None, 0)
+    seen = text_bytes((Message(Speaker.ASSISTANT, answer.parts),))
+    return Allowed(task.request.max_output_tokens, model.context_window, seen)
+
+
+def _tell_doubts(name: str, model: ModelPut, outcome: Outcome) -> None:
+    """Log what a provider said and was not believed."""
+    usage, cost = outcome.usage, outcome.cost
+    if usage.claim is not None:
+        log.warning(
+            "usage_not_credible", model=model.name, attempt=name, reason=Doubt(usage.claim.reason).name.lower(),
+            claimed_input_tokens=usage.claim.input_tokens, claimed_output_tokens=usage.claim.output_tokens,
+            input_tokens=usage.input_tokens, output_tokens=usage.output_tokens,
+        )  # fmt: skip
+    if cost is not None and cost.doubted_bill:
+        log.warning("bill_not_credible", model=model.name, attempt=name, billed=cost.doubted_bill, nano_usd=cost.total)
 
 
 def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float, first_s: float | None) -> Outcome:

@@ -319,7 +319,7 @@ class Budgets:
         pacer.settle(pending.predicted + pending.bills.get(attempt, 0.0), bill)
         pending.predicted = 0.0
         pending.bills[attempt] = bill
-        if not outcome.failed and outcome.model == pending.model:
+        if not outcome.failed and outcome.model == pending.model and outcome.usage.claim is None:
             pacer.compare(pending.model, pending.raw, bill)
             pending.raw = 0.0
 

@@ -378,7 +378,12 @@ class Ceilings:
 
 
 def bill_of(outcome: Outcome, held: int) -> int:
-    """Return what an attempt counts as: its bill, else what was held where it may have been billed, else nothing."""
+    """Return what an attempt counts as: its bill, else what was held where it may have been billed, else nothing.
+
+    Where the provider's count was not believed, nobody knows the bill: it counts as no less than what was held.
+    """
+    if outcome.cost is not None and outcome.usage.claim is not None:
+        return max(outcome.cost.total, held)
     if outcome.cost is not None:
         return outcome.cost.total
     return 0 if outcome.failed and outcome.error not in _PERHAPS_BILLED else held

@@ -213,7 +213,8 @@ def _cost_of(walk: Walk, made: Made, model: ModelPut) -> Cost | None:
     """Return what an answer cost: of a composite, what the attempts cost that were made for it."""
     if model.composite is None:
         return made.outcome.cost
-    return sum_of(outcome.cost for _, outcome in walk.made if outcome.part_of == model.model)
+    parts = [(name, outcome) for name, outcome in walk.made if outcome.part_of == model.model]
+    return sum_of(parts, made.outcome.returned)
 
 
 def _all_failed(catalog: Catalog, walk: Walk, *, past: bool) -> NaiadError:

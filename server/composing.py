@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -20,9 +20,10 @@ from naiad.adapters.base import Usage as ProviderUsage
 from naiad.adapters.tokens import estimate_tokens
 from naiad.server import agreement, judging
 from naiad.server.attempt_error import kind_of
-from naiad.server.attempts import FINISH, Attempts, reader_stalled, usage_of
+from naiad.server.attempts import FINISH, Attempts, reader_stalled
 from naiad.server.checks import checker_of
 from naiad.server.composites import Aggregation, quorum
+from naiad.server.credibility import of_parts
 from naiad.server.egress import Kind
 from naiad.server.eligibility import Reason
 from naiad.server.engine import Decision, Engine
@@ -36,6 +37,14 @@ _CHECK_SOURCE = 3
 _NOTHING = ProviderUsage(0, 0)
 _FINAL = frozenset({FinishReason.REFUSAL, FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS})  # not checked
 _STANDS = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})  # answers that are whole
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The answer that is returned, and the attempt that gave it."""
+
+    attempt: str
+    answer: Answer
 
 
 class Composer:
@@ -80,15 +89,15 @@ class Composer:
         began_s = self._monotonic()
         try:
             if self._engine.catalog.members[model.model].in_turn:
-                answer, error = await self._in_turn(parts, composite.check or Check(), usable)
+                taken, error = await self._in_turn(parts, composite.check or Check(), usable)
             else:
-                answer, error = await self._side_by_side(parts, composite, usable)
+                taken, error = await self._side_by_side(parts, composite, usable)
         finally:
             walk.made += parts.made
             walk.parts += len(parts.made)
             walk.spent += sum(outcome.cost.total for _, outcome in parts.made if outcome.cost)
         latency_s = self._monotonic() - began_s
-        if answer is None:
+        if taken is None:
             assert error is not None  # noqa: S101 - one of the two is there
             failed = msgspec.structs.replace(
                 blank, failed=True, error=kind_of(error), error_detail=type(error).__name__,
@@ -96,13 +105,14 @@ class Composer:
             )  # fmt: skip
             return Made(name, failed, None, error, None)
         try:
-            await walk.asking.pass_on(answer)
+            await walk.asking.pass_on(taken.answer)
         except ReaderStalled:
             raise reader_stalled(walk.decision, name, model) from None
-        whole = replace(answer, usage=_sum(parts.made), latency_s=None)
+        whole = replace(taken.answer, usage=_sum(parts.made), latency_s=None, bill=None)
         outcome = msgspec.structs.replace(
-            blank, usage=usage_of(whole.usage), cost=Cost(), latency_s=latency_s, finish=FINISH.get(answer.finish, 0)
-        )
+            blank, usage=of_parts(whole.usage, (o.usage for _, o in parts.made)), cost=Cost(), latency_s=latency_s,
+            finish=FINISH.get(whole.finish, 0), returned=taken.attempt,
+        )  # fmt: skip
         return Made(name, outcome, whole, None, None)
 
     # -- parts -----------------------------------------------------------------------------------------------------
@@ -140,8 +150,9 @@ class Composer:
 
     async def _side_by_side(
         self, parts: Walk, composite: Composite, usable: list[int]
-    ) -> tuple[Answer | None, provider.ProviderError | None]:
+    ) -> tuple[Taken | None, provider.ProviderError | None]:
         """Ask all at once, until what they say is decided; the others are cancelled."""
+        names: dict[int, str] = {}
         asked = {asyncio.ensure_future(self._ask(parts, at, Kind.ENSEMBLE)): at for at in usable}
         answers: dict[int, Answer] = {}
         error: provider.ProviderError | None = None
@@ -152,7 +163,7 @@ class Composer:
                 for task in sorted(done, key=lambda task: asked[task]):
                     made = task.result()
                     if made is not None and made.answer is not None:
-                        answers[asked[task]] = made.answer
+                        answers[asked[task]], names[asked[task]] = made.answer, made.name
                     elif made is not None:
                         error = made.error
         finally:
@@ -162,24 +173,28 @@ class Composer:
         whole = {at: answer for at, answer in answers.items() if answer.finish in _STANDS} or answers
         if not whole:
             return None, error or _none_called()
-        return await self._aggregate(parts, composite, whole), None
+        at, notices = await self._aggregate(parts, composite, whole)
+        return Taken(names[at], _noticed(whole[at], *notices)), None
 
-    async def _aggregate(self, parts: Walk, composite: Composite, answers: dict[int, Answer]) -> Answer:
+    async def _aggregate(
+        self, parts: Walk, composite: Composite, answers: dict[int, Answer]
+    ) -> tuple[int, tuple[str, ...]]:
+        """Return whose answer it is, and what is to be said of that."""
         quality = dict(enumerate(parts.decision.record.quality))
         if composite.aggregation == Aggregation.JUDGE and len(agreement.groups(answers)) > 1:
             return await self._picked(parts, composite, answers, quality)
-        answer = answers[agreement.most_said(answers, quality)]
+        at = agreement.most_said(answers, quality)
         most = max(len(members) for members in agreement.groups(answers).values())
         wanted = composite.agree if composite.aggregation == Aggregation.FIRST_AGREEMENT else 2
         if composite.aggregation == Aggregation.JUDGE or most >= wanted:
-            return answer
+            return at, ()
         said = f"{len(answers)} of {len(composite.members)} members answered, and fewer than {wanted} said the same"
-        return replace(answer, notices=(*answer.notices, f"{said}; this is the answer of the one believed to be best"))
+        return at, (f"{said}; this is the answer of the one believed to be best",)
 
     async def _picked(
         self, parts: Walk, composite: Composite, answers: dict[int, Answer], quality: dict[int, float]
-    ) -> Answer:
-        """Return the answer that the judge picks; where it picks none, the one that most gave, and say so."""
+    ) -> tuple[int, tuple[str, ...]]:
+        """Return whose answer the judge picks; where it picks none, one that gave what most did, and say so."""
         order = sorted(answers)
         request = judging.which_is_best(
             parts.task.request.messages, [answers[at].text for at in order], secrets.token_hex(8)
@@ -189,17 +204,16 @@ class Composer:
         if verdict is not None and verdict.answer is not None:
             picked = judging.best_of(verdict.answer.text, len(order))
         if picked is not None:
-            return answers[order[picked]]
-        answer = answers[agreement.most_said(answers, quality)]
-        return replace(answer, notices=(*answer.notices, f"{composite.judge} picked no answer; this is what most said"))
+            return order[picked], ()
+        return agreement.most_said(answers, quality), (f"{composite.judge} picked no answer; this is what most said",)
 
     # -- in turn ---------------------------------------------------------------------------------------------------
 
     async def _in_turn(
         self, parts: Walk, check: Check, usable: list[int]
-    ) -> tuple[Answer | None, provider.ProviderError | None]:
+    ) -> tuple[Taken | None, provider.ProviderError | None]:
         """Ask one after the other, until a check accepts an answer; else return the last one there is."""
-        last: Answer | None = None
+        last: Taken | None = None
         error: provider.ProviderError | None = None
         for at in usable:
             made = await self._ask(parts, at, Kind.CASCADE)
@@ -208,12 +222,13 @@ class Composer:
                 if error is not None and not error.fallback_worthy:
                     break
                 continue
-            last = made.answer
-            if last.finish in _FINAL or await self._passes(parts, check, made, final=at == usable[-1]):
+            last = Taken(made.name, made.answer)
+            if made.answer.finish in _FINAL or await self._passes(parts, check, made, final=at == usable[-1]):
                 return last, None
         if last is None:
             return None, error or _none_called()
-        return replace(last, notices=(*last.notices, "no answer passed the check; this is the last that came")), None
+        said = "no answer passed the check; this is the last that came"
+        return Taken(last.attempt, _noticed(last.answer, said)), None
 
     async def _passes(self, parts: Walk, check: Check, made: Made, *, final: bool) -> bool:
         """Return whether an answer passes, and record the verdict as feedback on its attempt.
@@ -243,6 +258,11 @@ class Composer:
         ticket = self._attempts.ticket(parts.decision.record)
         judgement = Judgement(attempt=made.name, source=_CHECK_SOURCE, rater=rater, value=score)
         await self._feedback.report_feedback(ticket, parts.decision.decision_id, judgement, Request(""))
+
+
+def _noticed(answer: Answer, *notices: str) -> Answer:
+    """Return an answer with more to be said of it."""
+    return replace(answer, notices=(*answer.notices, *notices)) if notices else answer
 
 
 def _enough(composite: Composite, answers: dict[int, Answer], waiting: int) -> bool:

@@ -22,6 +22,14 @@ class Kind(IntEnum):
     CASCADE = 2  # in turn
 
 
+class Role(IntEnum):
+    """What a call was made for."""
+
+    UNKNOWN = 0  # no composite, or a version that did not write it down
+    MEMBER = 1
+    JUDGE = 2
+
+
 class Aggregation(IntEnum):
     """How the answers of an ensemble become one; numbered as in the API."""
 

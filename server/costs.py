@@ -20,8 +20,10 @@ from typing import NamedTuple
 import msgspec
 
 from naiad.bandit.statistics import SCALE
+from naiad.server.credibility import Doubt
 from naiad.server.engine import UID_TIME_SHIFT
 from naiad.server.ledger import AttemptEntry, Entry, score_of
+from naiad.server.money import adjustment_of, reasoning_of, shares_of
 from naiad.server.records import Decided, Outcome, decode
 from naiad.server.store.base import CostKey, Store, StoreCorrupt
 
@@ -71,6 +73,9 @@ class Sums(NamedTuple):
     could_fixed: int = 0  # nano-USD: what it would have charged for what the answers read, and for each request
     could_rate: int = 0  # sum of its prices of tokens written, nano-USD per million
     could_square: int = 0  # sum of their squares
+    judge_cost: int = 0  # of cost: asking judges about the answers of a composite's members
+    other_members_cost: int = 0  # of cost: answers of a composite's members that were not returned
+    doubted_attempts: int = 0  # of attempts: those whose provider's count was not believed
 
     def plus(self, other: Sums, sign: int = 1) -> Sums:
         """Return the sums with those of another added, or taken out."""
@@ -130,13 +135,16 @@ def sums_of(entry: Entry, decided: Decided | None) -> dict[CostKey, Sums]:
     def add(model: int, sums: Sums) -> None:
         found.add({CostKey(hour, workflow, entry.task_class, model): sums})
 
+    returned = {outcome.returned for a in made if (outcome := a.outcome) is not None and outcome.returned}
     whole = {outcome.part_of for a in made if (outcome := a.outcome) is not None and outcome.part_of is not None}
     for attempt in made:
         outcome = attempt.outcome
         if outcome is None:
             continue
         if outcome.part_of is not None:  # what was predicted is of the whole
-            add(outcome.model, _of_attempt(outcome, None))
+            judge, other = shares_of(attempt.attempt, outcome, returned)
+            part = _of_attempt(outcome, None)
+            add(outcome.model, part._replace(judge_cost=judge, other_members_cost=other))
             continue
         sums = _of_attempt(outcome, predicted.get(outcome.model))
         if outcome.model in whole and sums.estimate:
@@ -169,12 +177,10 @@ def _of_attempt(outcome: Outcome, predicted: float | None) -> Sums:
         cache_write_tokens=usage.cache_write_tokens,
         output_tokens=usage.output_tokens or 0,
         reasoning_tokens=usage.reasoning_tokens,
+        doubted_attempts=int(usage.claim is not None and usage.claim.reason != Doubt.PART),
     )
     if cost is None:
         return counted._replace(unpriced_attempts=int(not outcome.failed))
-    parts = cost.input + cost.cached_input + cost.cache_write + cost.output + cost.request
-    written = usage.output_tokens or 0
-    thought = (2 * cost.output * usage.reasoning_tokens + written) // (2 * written) if written else 0
     foreseen = not outcome.failed and predicted is not None
     return counted._replace(
         cost=cost.total,
@@ -183,8 +189,8 @@ def _of_attempt(outcome: Outcome, predicted: float | None) -> Sums:
         cache_write_cost=cost.cache_write,
         output_cost=cost.output,
         request_cost=cost.request,
-        adjustment=cost.total - parts,
-        reasoning_cost=thought,
+        adjustment=adjustment_of(cost),
+        reasoning_cost=reasoning_of(usage, cost),
         failed_cost=cost.total if outcome.failed else 0,
         estimate=round(predicted) if foreseen and predicted is not None else 0,
         estimated_cost=cost.total if foreseen else 0,
@@ -199,7 +205,7 @@ def _alternatives(
     if outcome is None or outcome.failed or outcome.cost is None:
         return
     spent = sum(a.outcome.cost.total for a in made if a.outcome is not None and a.outcome.cost is not None)
-    written = outcome.usage.output_tokens
+    written = None if outcome.usage.claim is not None else outcome.usage.output_tokens  # what is doubted counts nothing
     yield (
         outcome.model,
         Sums(
@@ -212,7 +218,8 @@ def _alternatives(
     )
     if decided is None or not decided.price_out:  # of a version that kept no prices with its decisions
         return
-    read = decided.input_tokens if outcome.usage.input_tokens is None else outcome.usage.input_tokens
+    seen = None if outcome.usage.claim is not None else outcome.usage.input_tokens
+    read = decided.input_tokens if seen is None else seen
     fees = decided.price_request or [0] * len(decided.models)
     for model, price, rate, fee in zip(decided.models, decided.price_in, decided.price_out, fees, strict=True):
         if model != outcome.model:

@@ -328,7 +328,9 @@ def _facts(outcome: Outcome) -> Outcome:
         outcome,
         ordinal=0,
         started_ms=0,
-        usage=msgspec.structs.replace(outcome.usage, reasoning_tokens=0, estimated=False),
+        role=0,
+        returned="",
+        usage=msgspec.structs.replace(outcome.usage, reasoning_tokens=0, estimated=False, claim=None),
         cost=None if billed is None else Cost(billed=billed),
     )
 

@@ -248,7 +248,7 @@ def effects(entry: Entry, attempt: AttemptEntry) -> dict[tuple[int, int, int], E
         if not (outcome.failed and outcome.error in BLAMELESS):
             add(Measure.SUCCESS, OUTCOME_SOURCE, to_fixed(0.0 if outcome.failed else 1.0))
         if not outcome.failed:
-            if outcome.usage.output_tokens is not None:
+            if outcome.usage.output_tokens is not None and outcome.usage.claim is None:
                 add(Measure.OUTPUT_TOKENS, OUTCOME_SOURCE, to_fixed(math.log1p(outcome.usage.output_tokens)))
             if outcome.latency_s is not None:
                 add(Measure.LATENCY, OUTCOME_SOURCE, to_fixed(math.log(max(outcome.latency_s, _SHORTEST_S))))

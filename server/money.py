@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Sequence
+
+import msgspec
 
 from naiad.adapters import pricing
+from naiad.adapters.base import Bill
 from naiad.adapters.base import Usage as AdapterUsage
-from naiad.server.records import Cost, Prices, PriceTier, Usage
+from naiad.server.composites import Role
+from naiad.server.credibility import believes
+from naiad.server.records import Cost, Outcome, Prices, PriceTier, Usage
 
 _PARTS = 4  # of a bill, each rounded on its own
 
@@ -81,16 +86,59 @@ def cost_of(usage: Usage, prices: Prices | None, billed: int | None = None) -> C
         request=prices.request,
         billed=billed,
         price_version=prices.version,
+        reasoning=parts.reasoning,
     )
 
 
-def sum_of(costs: Iterable[Cost | None]) -> Cost:
-    """Return what several attempts cost together, as far as it is known."""
-    known = [cost for cost in costs if cost is not None]
-    parts = ("total", "input", "cached_input", "cache_write", "output", "request")
+def charged(usage: Usage, prices: Prices | None, bill: Bill | None) -> Cost | None:
+    """Return what a call cost: as its provider billed it, where that can be true, else by the prices."""
+    priced = cost_of(usage, prices)
+    if bill is None:
+        return priced
+    if believes(bill, priced):
+        return cost_of(usage, prices, bill.nano_usd)
+    return None if priced is None else msgspec.structs.replace(priced, doubted_bill=bill.said)
+
+
+def adjustment_of(cost: Cost) -> int:
+    """Return by how much a total differs from what the prices would give: with it the parts add up to the total."""
+    return cost.total - (cost.input + cost.cached_input + cost.cache_write + cost.output + cost.request)
+
+
+def reasoning_of(usage: Usage, cost: Cost) -> int:
+    """Return what reasoning cost of an attempt's output, also of one that was recorded without it."""
+    return cost.reasoning or pricing.reasoning_share(cost.output, usage.reasoning_tokens, usage.output_tokens or 0)
+
+
+def shares_of(name: str, outcome: Outcome, returned: Container[str]) -> tuple[int, int]:
+    """Return what of an attempt's cost was for judging, and what for an answer that was not returned.
+
+    returned: names of the attempts whose answers composites returned.
+    """
+    spent = 0 if outcome.cost is None else outcome.cost.total
+    if outcome.role == Role.JUDGE:
+        return spent, 0
+    return 0, spent if outcome.role == Role.MEMBER and name not in returned else 0
+
+
+def sum_of(attempts: Sequence[tuple[str, Outcome]], returned: str) -> Cost:
+    """Return what the attempts cost together that were made for one answer, as far as it is known.
+
+    returned: the attempt whose answer it is.
+    """
+    known = [outcome.cost for _, outcome in attempts if outcome.cost is not None]
+    parts = ("total", "input", "cached_input", "cache_write", "output", "request", "reasoning")
     versions = sorted({cost.price_version for cost in known if cost.price_version})
     sums = {part: sum(getattr(cost, part) for cost in known) for part in parts}
-    return Cost(**sums, price_version=", ".join(versions))
+    bills = [cost.billed for cost in known if cost.billed is not None]
+    shares = [shares_of(name, outcome, (returned,)) for name, outcome in attempts]
+    return Cost(
+        **sums,
+        billed=sum(bills) if bills else None,
+        price_version=", ".join(versions),
+        judge=sum(judge for judge, _ in shares),
+        other_members=sum(other for _, other in shares),
+    )
 
 
 def most_of(prices: Prices, input_tokens: int, output_tokens: int) -> int:

@@ -332,6 +332,15 @@ class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
         )  # fmt: skip
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A provider's count that was not believed; below 0 also what was no number."""
+
+    reason: int  # credibility.Doubt
+    input_tokens: int
+    output_tokens: int
+    most: int = 0  # that would have been believed, of what went beyond it
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Tokens of one attempt; None is unknown."""
 
@@ -341,6 +350,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    claim: Claim | None = None  # the provider's own count, in whose place this stands, and which teaches nothing
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -354,12 +364,18 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     request: int = 0
     billed: int | None = None
     price_version: str = ""
+    reasoning: int = 0  # of the output; earlier versions left it out, see money.reasoning_of
+    doubted_bill: str = ""  # what the provider says it billed, where that was not believed
+    judge: int = 0  # of the total of an answer for which several calls were made: for judging them
+    other_members: int = 0  # of the same: for answers that were not returned
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The facts of one attempt."""
 
     part_of: int | None = None  # the composite for which it was made
+    role: int = 0  # in it: composites.Role
+    returned: str = ""  # of a composite's answer: the attempt whose answer it is
 
     model: int
     ordinal: int  # of that model, from the decision

@@ -11,9 +11,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from naiad.bandit.statistics import SCALE
 from naiad.server.bounds import MOST_INT64, plain
 from naiad.server.catalog import Catalog
+from naiad.server.composites import Role
 from naiad.server.composition import composite_to_proto
 from naiad.server.engine import Decision
 from naiad.server.ledger import USER_SOURCE, AttemptEntry, Entry, feedback_id_of, learned
+from naiad.server.money import adjustment_of, reasoning_of
 from naiad.server.records import (
     Budget,
     Cost,
@@ -245,13 +247,26 @@ def cost(value: Cost | None) -> decision_pb2.CostBreakdown:
         request_nano_usd=value.request,
         billed_nano_usd=value.billed,
         price_version=value.price_version,
+        reasoning_nano_usd=value.reasoning,
+        adjustment_nano_usd=adjustment_of(value),
+        judge_nano_usd=value.judge,
+        other_members_nano_usd=value.other_members,
+        doubted_bill=value.doubted_bill,
     )
+
+
+def attempt_cost(outcome: Outcome) -> decision_pb2.CostBreakdown:
+    """Return what one attempt cost, also of one that was recorded without the share of reasoning."""
+    message = cost(outcome.cost)
+    if outcome.cost is not None:
+        message.reasoning_nano_usd = reasoning_of(outcome.usage, outcome.cost)
+    return message
 
 
 def usage(outcome: Outcome) -> content_pb2.Usage:
     """Return the tokens of an attempt; unknown ones are 0."""
     seen = outcome.usage
-    return content_pb2.Usage(
+    message = content_pb2.Usage(
         input_tokens=seen.input_tokens or 0,
         output_tokens=seen.output_tokens or 0,
         cached_input_tokens=seen.cached_input_tokens,
@@ -259,6 +274,16 @@ def usage(outcome: Outcome) -> content_pb2.Usage:
         reasoning_tokens=seen.reasoning_tokens,
         estimated=seen.estimated,
     )
+    if seen.claim is not None:
+        message.doubted.CopyFrom(
+            content_pb2.DoubtedUsage(
+                reason=seen.claim.reason,  # type: ignore[arg-type]
+                input_tokens=seen.claim.input_tokens,
+                output_tokens=seen.claim.output_tokens,
+                most_tokens=seen.claim.most,
+            )
+        )
+    return message
 
 
 def attempt(catalog: Catalog, name: str, outcome: Outcome) -> decision_pb2.Attempt:
@@ -267,9 +292,11 @@ def attempt(catalog: Catalog, name: str, outcome: Outcome) -> decision_pb2.Attem
         attempt_id=name,
         model=catalog.models[outcome.model].name,
         usage=usage(outcome),
-        cost=cost(outcome.cost),
+        cost=attempt_cost(outcome),
         finish_reason=outcome.finish,  # type: ignore[arg-type]
         part_of="" if outcome.part_of is None else catalog.models[outcome.part_of].name,
+        judge=outcome.role == Role.JUDGE,
+        returned_attempt_id=outcome.returned,
     )
     if outcome.failed:
         message.error.kind = outcome.error  # type: ignore[assignment]

@@ -171,7 +171,7 @@ class CostReports:
 
 _COUNTS = (
     "decisions", "attempts", "failed_attempts", "unpriced_attempts", "input_tokens", "cached_input_tokens",
-    "cache_write_tokens", "output_tokens", "reasoning_tokens",
+    "cache_write_tokens", "output_tokens", "reasoning_tokens", "doubted_attempts",
 )  # fmt: skip
 _FIELDS = {field: field for field in _COUNTS} | {
     "cost_nano_usd": "cost",
@@ -185,6 +185,8 @@ _FIELDS = {field: field for field in _COUNTS} | {
     "failed_nano_usd": "failed_cost",
     "estimate_nano_usd": "estimate",
     "estimated_nano_usd": "estimated_cost",
+    "judge_nano_usd": "judge_cost",
+    "other_members_nano_usd": "other_members_cost",
 }
 
 

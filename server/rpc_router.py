@@ -12,6 +12,7 @@ from naiad.adapters.base import Delta, FinishReason, Message, TextDelta, TextPar
 from naiad.server import render
 from naiad.server.completion import Completion
 from naiad.server.convert import enum_value
+from naiad.server.doubts import doubts
 from naiad.server.engine import Decision, Query
 from naiad.server.generation import task_from_proto
 from naiad.server.journal import Request
@@ -181,7 +182,8 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             elif sentence in completion.answer.dropped:
                 code = decision_pb2.NOTICE_CODE_PARAMETER_DROPPED
             response.notices.add(code=code, message=sentence, metadata={"model": completion.model.name})
-        if answered.usage.estimated and completion.model.endpoint != "replay":
+        response.notices.extend(doubts(catalog, completion.attempts))
+        if answered.usage.estimated and answered.usage.claim is None and completion.model.endpoint != "replay":
             response.notices.add(
                 code=decision_pb2.NOTICE_CODE_USAGE_ESTIMATED,
                 message=f"{completion.model.name} gave no count of tokens that adds up: tokens and cost are estimates",

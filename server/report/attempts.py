@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from naiad.client import CandidateExplanation, DecisionRecord
+from naiad.client import Attempt, CandidateExplanation, DecisionRecord
 from naiad.client.values import Cost, Usage
 from naiad.server.report.screen import clean, nano_usd, number
+
+_WHY = {
+    "contradiction": "contradicts itself",
+    "output_limit": "is more than it was allowed to write",
+    "context_window": "is more than the context window holds",
+    "part": "has a part that is not credible",
+}
 
 
 def candidate_of(record: DecisionRecord, model: str) -> CandidateExplanation | None:
@@ -29,8 +36,37 @@ def aftermath(record: DecisionRecord) -> Iterator[str]:
             called = f"Attempt {clean(attempt.attempt_id)}, {clean(attempt.model)}"
             yield f"{called}, failed{took} ({kind}{status}{detail}).{cost}"
             continue
-        tokens = _tokens(attempt.usage)
-        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{took}{tokens}.{cost}"
+        tokens, role = _tokens(attempt.usage), " as the judge" if attempt.judge else ""
+        doubts = "".join(_doubts(attempt.usage, attempt.cost))
+        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{role}{took}{tokens}.{cost}{doubts}"
+    for attempt in record.attempts:
+        if attempt.returned_attempt_id:
+            yield _shares(record, attempt)
+
+
+def _shares(record: DecisionRecord, whole: Attempt) -> str:
+    """Return whose answer a model made of others returned, and who was paid how much for it."""
+    parts = [attempt for attempt in record.attempts if attempt.part_of == whole.model]
+    cost = {"returned": 0, "judge": 0, "other": 0}
+    for part in parts:
+        role = "judge" if part.judge else "returned" if part.attempt_id == whole.returned_attempt_id else "other"
+        cost[role] += part.cost.total_nano_usd
+    told = [f"{nano_usd(cost['returned'])} for the answer of attempt {clean(whole.returned_attempt_id)}"]
+    told += [f"{nano_usd(cost['other'])} for the other members"]
+    told += [f"{nano_usd(cost['judge'])} for the judge"] if any(part.judge for part in parts) else []
+    return f"{clean(whole.model)} cost {nano_usd(sum(cost.values()))} in all: {', '.join(told)}."
+
+
+def _doubts(usage: Usage, cost: Cost) -> Iterator[str]:
+    """Yield what the provider said and was not believed."""
+    if usage.doubted is not None:
+        said, why = usage.doubted, _WHY.get(usage.doubted.reason, usage.doubted.reason)
+        yield (
+            f" The provider's own count, {said.input_tokens:,} read and {said.output_tokens:,} written, {why}; nothing "
+            "is learned of tokens from it."
+        )
+    if cost.doubted_bill:
+        yield f" The provider says that it billed {clean(cost.doubted_bill)}, which cannot be true."
 
 
 def _cost(cost: Cost, expected: CandidateExplanation | None) -> str:
@@ -40,13 +76,15 @@ def _cost(cost: Cost, expected: CandidateExplanation | None) -> str:
     """
     if not cost.total_nano_usd and not cost.price_version and cost.billed_nano_usd is None:
         return ""
+    thought = cost.reasoning_nano_usd
+    reasoning = f" ({nano_usd(thought)} of it for reasoning)" if thought else ""
     parts = [
         f"{nano_usd(amount)} for {what}"
         for amount, what in (
             (cost.input_nano_usd, "reading"),
             (cost.cached_input_nano_usd, "reading from the provider's cache"),
             (cost.cache_write_nano_usd, "writing into it"),
-            (cost.output_nano_usd, "writing"),
+            (cost.output_nano_usd, f"writing{reasoning}"),
             (cost.request_nano_usd, "the request"),
         )
         if amount

@@ -189,6 +189,16 @@ def spent(total: CostRow) -> Iterator[str]:
     cached = total.cached_input_tokens
     hits = f" ({share(cached / total.input_tokens)} of them from caches)" if cached else ""
     yield f"{plural(total.input_tokens, 'token')} were read{hits} and {total.output_tokens:,} written."
+    if total.judge_nano_usd or total.other_members_nano_usd:
+        yield (
+            f"Of it, ensembles and cascades paid {nano_usd(total.other_members_nano_usd)} for answers that were not "
+            f"returned, and {nano_usd(total.judge_nano_usd)} for judges."
+        )
+    if total.doubted_attempts:
+        yield (
+            f"What the provider counted of {plural(total.doubted_attempts, 'call')} was not credible: they are booked "
+            "at no more than they were allowed."
+        )
     if total.failed_attempts:
         yield (
             f"{plural(total.failed_attempts, 'call')} of {total.attempts:,} failed, and cost "

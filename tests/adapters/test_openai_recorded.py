@@ -14,13 +14,18 @@ from naiad.adapters.errors import InvalidRequest, MalformedAnswer, ModelNotFound
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.openai_chat import OpenAIChat
 from naiad.adapters.pricing import bill, price_of
+from naiad.adapters.profiles import OPENAI_CHAT
 from naiad.adapters.sse import EventParser
 from naiad.adapters.streams import parts_of
-from naiad.adapters.wire_format import Sending
+from naiad.adapters.wire_format import Sending, WireFormat
+from naiad.server.credibility import believes
+from naiad.server.records import Cost
+from tests.adapters.peer import endpoint
 from tests.adapters.shared_data import Recorded, recorded
 from tests.adapters.talking import NOW
 
 WIRE = OpenAIChat()
+OPENROUTER = OPENAI_CHAT["openrouter"].wire(endpoint("http://127.0.0.1:1/v1"))
 HOSTS = {  # -> how many replies of status 200 there are
     "api.openai.com": 103, "api.groq.com": 28, "openrouter.ai": 34, "api.mistral.ai": 24, "api.cerebras.ai": 3,
     "api.z.ai": 4, "api.inference.crusoecloud.com": 4, "router.huggingface.co": 8,
@@ -38,12 +43,12 @@ def asked(exchange: Recorded) -> tuple[Asked, Sending]:
     return Asked("recorded", model), Sending(Request(model, (user("Hello"),)), "/chat/completions", {})
 
 
-def read(exchange: Recorded) -> Answer:
+def read(exchange: Recorded, wire: WireFormat = WIRE) -> Answer:
     """Read a reply of status 200, whole or as a stream."""
     who, sending = asked(exchange)
     if "event-stream" not in exchange.headers["content-type"]:
-        return WIRE.answer(Reply(who, 200, exchange.headers, exchange.body), sending)
-    reader = WIRE.reader(who, exchange.headers, sending)
+        return wire.answer(Reply(who, 200, exchange.headers, exchange.body), sending)
+    reader = wire.reader(who, exchange.headers, sending)
     deltas: list[Delta] = []
     for event in EventParser(1 << 24).feed(exchange.body):
         deltas += reader.feed(event)
@@ -152,14 +157,22 @@ def test_the_bill_is_openrouters_own() -> None:
         usage = body["usage"]
         details = usage.get("cost_details") or {}
         facts = price_of("openrouter", body["model"], at=datetime.fromtimestamp(body["created"], UTC))
-        if facts is None or usage.get("cost") is None or exchange.id in OTHER_PRICES:
+        found = read(exchange, OPENROUTER)
+        assert (found.bill is None) == (usage.get("cost") is None), exchange.id
+        if found.bill is None:
             continue
-        ours = bill(read(exchange).usage, facts.price).total / 1e9
+        upstream = details["upstream_inference_cost"] if usage.get("is_byok") else 0.0
+        assert found.bill.nano_usd == round((usage["cost"] + upstream) * 1e9)
+        if facts is None or exchange.id in OTHER_PRICES:
+            continue
+        priced = bill(found.usage, facts.price)
+        assert believes(found.bill, Cost(total=priced.total)), exchange.id
+        ours = priced.total / 1e9
         for_input, for_output = (details.get(f"upstream_inference_{of}_cost") for of in ("prompt", "completions"))
         if for_input is not None and for_output is not None:
             assert ours == pytest.approx(for_input + for_output, rel=0.01), exchange.id
-            if usage["cost"] != pytest.approx(for_input + for_output, rel=0.01):
-                continue  # the account's own key, or something on top
-        assert ours == pytest.approx(usage["cost"], rel=0.01), exchange.id
+            if found.bill.nano_usd != pytest.approx((for_input + for_output) * 1e9, rel=0.01):
+                continue  # something on top
+        assert priced.total == pytest.approx(found.bill.nano_usd, rel=0.01), exchange.id
         whole += 1
-    assert whole >= 19
+    assert whole >= 21, "two of them paid by the account's own key elsewhere"

@@ -140,3 +140,19 @@ def test_names_cannot_steer_a_terminal(billed: Running) -> None:
 def test_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert print_costs("127.0.0.1:1", Wanted()) == 1
     assert "no answer from 127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_judges_other_members_and_doubts_are_told_where_there_are_any(billed: Running) -> None:
+    total = report_of(billed).total
+    text = " ".join(spent(total))
+    assert "ensembles" not in text
+    assert "credible" not in text
+    usd = 1_000_000_000
+    more = replace(
+        total, judge_nano_usd=NanoUsd(usd), other_members_nano_usd=NanoUsd(2 * usd), doubted_attempts=2,
+        output_nano_usd=NanoUsd(9 * usd), reasoning_nano_usd=NanoUsd(4 * usd),
+    )  # fmt: skip
+    text = " ".join(spent(more))
+    assert "ensembles and cascades paid $2 for answers that were not returned, and $1 for judges." in text
+    assert "What the provider counted of 2 calls was not credible" in text
+    assert "$9 for writing answers ($4 of it for reasoning)" in text

@@ -9,8 +9,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from naiad.client import AttemptError, BudgetExplanation, NanoUsd, Objective, Preference, Reaction
+from naiad.client import (
+    Attempt,
+    AttemptError,
+    BudgetExplanation,
+    Cost,
+    DoubtedUsage,
+    NanoUsd,
+    Objective,
+    Preference,
+    Reaction,
+)
 from naiad.server.report import print_explanation
+from naiad.server.report.attempts import aftermath
 from naiad.server.report.explanation import asked, budget, choice, drawn_interval, explain, verdict
 from naiad.server.report.screen import nano_usd
 from naiad.server.report.words import objective_in_words
@@ -71,6 +82,39 @@ def test_the_bill_of_an_attempt_stands_beside_its_estimate(
     text = explained(running, failed.decision_id, capsys)
     assert "failed (timeout). It cost $0.0000005 as billed." in text
     assert "had been estimated" not in text
+
+
+def test_reasoning_doubts_and_who_was_paid_for_an_ensemble_are_told(running: Running) -> None:
+    decision = running.client.decide("hello", task_class="parts", input_tokens=1_000, allowed_models=["echo/large"])
+    running.client.report_outcome(decision, input_tokens=10, output_tokens=200)
+    record = running.client.get_decision(decision)
+    (known,) = record.attempts
+
+    def part(name: str, usd: int, **fields: Any) -> Attempt:
+        cost = replace(known.cost, total_nano_usd=NanoUsd(usd * 10**9), **fields.pop("cost", {}))
+        return replace(known, attempt_id=name, part_of="team/e", cost=cost, **fields)
+
+    thought = {"output_nano_usd": NanoUsd(3 * 10**9), "reasoning_nano_usd": NanoUsd(2 * 10**9)}
+    claim = DoubtedUsage(reason="output_limit", input_tokens=10, output_tokens=1_000_000, most_tokens=656)
+    whole = replace(known, attempt_id="4", model="team/e", cost=Cost(), returned_attempt_id="2")
+    made = replace(
+        record,
+        attempts=(
+            part("1", 1, cost={"doubted_bill": "1e+07 USD"}), part("2", 4, cost=thought), part("3", 8, judge=True),
+            replace(whole, usage=replace(known.usage, estimated=True, doubted=claim)),
+        ),
+    )  # fmt: skip
+    first, second, third, fourth, shares = aftermath(made)
+    assert "The provider says that it billed 1e+07 USD, which cannot be true." in first
+    assert "$3 for writing ($2 of it for reasoning)" in second
+    assert "echo/large answered as the judge" in third
+    assert "writing 200 tokens (estimated)." in fourth
+    assert (
+        "own count, 10 read and 1,000,000 written, is more than it was allowed to write; nothing is learned" in fourth
+    )
+    assert shares == (
+        "team/e cost $13 in all: $4 for the answer of attempt 2, $1 for the other members, $8 for the judge."
+    )
 
 
 def test_the_draw_lies_in_the_part_of_the_model_chosen(running: Running) -> None:

@@ -20,6 +20,7 @@ from naiad.server.errors import NaiadError
 from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_outcome, take_ratings
 from naiad.server.objectives import Level
 from naiad.server.records import (
+    Claim,
     Cost,
     Decided,
     Event,
@@ -297,6 +298,18 @@ def test_the_bank_follows_the_bills_of_all_attempts() -> None:
         world.apply(take_outcome(entry(record), attempt, told, 1)[1])
         assert pacer.bank == pytest.approx(start + 1.0 - spent)
     assert pacer.correction(other) == 1.0  # only the model that was predicted is compared
+
+
+def test_a_bill_for_a_count_that_is_doubted_is_spent_and_corrects_no_prediction() -> None:
+    world = World(budgeted(1.0))
+    pacer = world.engine.budgets.pacer(Level("policy", "", 1.0))
+    start, record = pacer.bank, world.decide()
+    doubted = Usage(input_tokens=1, output_tokens=1, claim=Claim(reason=2, input_tokens=1, output_tokens=10**9))
+    for usage, corrects in ((doubted, False), (Usage(input_tokens=1, output_tokens=1), True)):
+        told = outcome(record, usage=usage, cost=Cost(total=3 * 10**9))
+        world.apply(take_outcome(entry(record), "1", told, 1)[1])
+        assert pacer.bank == pytest.approx(start + 1.0 - 3.0)
+        assert (pacer.correction(record.model) != 1.0) is corrects
 
 
 def test_a_success_without_a_bill_stays_at_its_prediction() -> None:

@@ -113,7 +113,7 @@ from naiad.client.results import (
 )
 from naiad.client.retry import RetryPolicy
 from naiad.client.settings import DEFAULT_TARGET
-from naiad.client.values import Attempt, AttemptError, Candidate, Cost, Exclusion, Notice, Usage
+from naiad.client.values import Attempt, AttemptError, Candidate, Cost, DoubtedUsage, Exclusion, Notice, Usage
 from naiad.v1.content_pb2 import Message
 from naiad.v1.error_reason_pb2 import ErrorReason
 
@@ -150,6 +150,7 @@ __all__ = [
     "Decision",
     "DecisionRecord",
     "DecisionSummary",
+    "DoubtedUsage",
     "Drift",
     "Ensemble",
     "ErrorReason",

@@ -37,6 +37,9 @@ class CostRow:
     failed_nano_usd: NanoUsd  # of the cost: attempts that failed
     estimate_nano_usd: NanoUsd  # what attempts that succeeded were predicted to cost
     estimated_nano_usd: NanoUsd  # what those cost
+    judge_nano_usd: NanoUsd  # of the cost: judges of ensembles and cascades
+    other_members_nano_usd: NanoUsd  # of the cost: their members whose answers were not returned
+    doubted_attempts: int  # of the attempts: those whose provider's count was not believed
     mean_score: float | None
     scores: int
     raw: insight_pb2.CostRow = field(default_factory=insight_pb2.CostRow, repr=False, compare=False)

@@ -14,6 +14,17 @@ from naiad.v1 import content_pb2, decision_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
+class DoubtedUsage:
+    """A provider's own count of tokens that was not believed."""
+
+    reason: str  # "contradiction", "output_limit", "context_window", "part"
+    input_tokens: int  # as the provider counted; below 0 also for what is no number
+    output_tokens: int
+    most_tokens: int = 0  # that would have been believed, of what went beyond it
+    raw: content_pb2.DoubtedUsage = field(default_factory=content_pb2.DoubtedUsage, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Usage:
     """Tokens that one attempt used, in the provider's own count."""
 
@@ -22,7 +33,8 @@ class Usage:
     cache_write_input_tokens: int = 0  # of the input
     output_tokens: int = 0
     reasoning_tokens: int = 0  # of the output
-    estimated: bool = False  # the provider gave no count
+    estimated: bool = False  # the provider gave no count that can be true
+    doubted: DoubtedUsage | None = None  # the count in whose place this stands
     raw: content_pb2.Usage = field(default_factory=content_pb2.Usage, repr=False, compare=False)
 
 
@@ -38,6 +50,11 @@ class Cost:
     request_nano_usd: NanoUsd = NanoUsd(0)  # noqa: RUF009
     billed_nano_usd: NanoUsd | None = None  # what the provider or the caller says was billed
     price_version: str = ""
+    reasoning_nano_usd: NanoUsd = NanoUsd(0)  # noqa: RUF009  # of the output's
+    adjustment_nano_usd: NanoUsd = NanoUsd(0)  # noqa: RUF009  # what was billed, less what the prices would give
+    judge_nano_usd: NanoUsd = NanoUsd(0)  # noqa: RUF009  # of the total: an ensemble's or a cascade's judge
+    other_members_nano_usd: NanoUsd = NanoUsd(0)  # noqa: RUF009  # of the total: members not returned
+    doubted_bill: str = ""  # what the provider says it billed, where that was not believed
     raw: decision_pb2.CostBreakdown = field(default_factory=decision_pb2.CostBreakdown, repr=False, compare=False)
 
     @property
@@ -106,4 +123,6 @@ class Attempt:
     start_time: datetime | None
     finish_reason: str  # "stop", "length", "tool_calls", "content_filter", "refusal", or ""
     part_of: str = ""  # the model made of others for which it was made
+    judge: bool = False  # it asked a judge about the answers of that model's members
+    returned_attempt_id: str = ""  # of an answer of a model made of others: the attempt whose answer it is
     raw: decision_pb2.Attempt = field(default_factory=decision_pb2.Attempt, repr=False, compare=False)

@@ -30,6 +30,14 @@ class ToolChoice(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TOOL_CHOICE_AUTO: _ClassVar[ToolChoice]
     TOOL_CHOICE_NONE: _ClassVar[ToolChoice]
     TOOL_CHOICE_REQUIRED: _ClassVar[ToolChoice]
+
+class UsageDoubt(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    USAGE_DOUBT_UNSPECIFIED: _ClassVar[UsageDoubt]
+    USAGE_DOUBT_CONTRADICTION: _ClassVar[UsageDoubt]
+    USAGE_DOUBT_OUTPUT_LIMIT: _ClassVar[UsageDoubt]
+    USAGE_DOUBT_CONTEXT_WINDOW: _ClassVar[UsageDoubt]
+    USAGE_DOUBT_PART: _ClassVar[UsageDoubt]
 ROLE_UNSPECIFIED: Role
 ROLE_SYSTEM: Role
 ROLE_USER: Role
@@ -45,6 +53,11 @@ TOOL_CHOICE_UNSPECIFIED: ToolChoice
 TOOL_CHOICE_AUTO: ToolChoice
 TOOL_CHOICE_NONE: ToolChoice
 TOOL_CHOICE_REQUIRED: ToolChoice
+USAGE_DOUBT_UNSPECIFIED: UsageDoubt
+USAGE_DOUBT_CONTRADICTION: UsageDoubt
+USAGE_DOUBT_OUTPUT_LIMIT: UsageDoubt
+USAGE_DOUBT_CONTEXT_WINDOW: UsageDoubt
+USAGE_DOUBT_PART: UsageDoubt
 
 class Message(_message.Message):
     __slots__ = ("role", "parts")
@@ -124,18 +137,32 @@ class GenerationOptions(_message.Message):
     stop: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping[str, object]]]] = ..., tool_choice: _Optional[_Union[ToolChoice, str]] = ..., response_json_schema: _Optional[str] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class DoubtedUsage(_message.Message):
+    __slots__ = ("reason", "input_tokens", "output_tokens", "most_tokens")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MOST_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    reason: UsageDoubt
+    input_tokens: int
+    output_tokens: int
+    most_tokens: int
+    def __init__(self, reason: _Optional[_Union[UsageDoubt, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., most_tokens: _Optional[int] = ...) -> None: ...
+
 class Usage(_message.Message):
-    __slots__ = ("input_tokens", "cached_input_tokens", "cache_write_input_tokens", "output_tokens", "reasoning_tokens", "estimated")
+    __slots__ = ("input_tokens", "cached_input_tokens", "cache_write_input_tokens", "output_tokens", "reasoning_tokens", "estimated", "doubted")
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHE_WRITE_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    DOUBTED_FIELD_NUMBER: _ClassVar[int]
     input_tokens: int
     cached_input_tokens: int
     cache_write_input_tokens: int
     output_tokens: int
     reasoning_tokens: int
     estimated: bool
-    def __init__(self, input_tokens: _Optional[int] = ..., cached_input_tokens: _Optional[int] = ..., cache_write_input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., estimated: bool = ...) -> None: ...
+    doubted: DoubtedUsage
+    def __init__(self, input_tokens: _Optional[int] = ..., cached_input_tokens: _Optional[int] = ..., cache_write_input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., estimated: bool = ..., doubted: _Optional[_Union[DoubtedUsage, _Mapping[str, object]]] = ...) -> None: ...

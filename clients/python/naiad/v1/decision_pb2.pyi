@@ -62,6 +62,8 @@ class NoticeCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_CODE_CACHED_ANSWER: _ClassVar[NoticeCode]
     NOTICE_CODE_SESSION_MOVED: _ClassVar[NoticeCode]
     NOTICE_CODE_DRY_RUN: _ClassVar[NoticeCode]
+    NOTICE_CODE_USAGE_NOT_CREDIBLE: _ClassVar[NoticeCode]
+    NOTICE_CODE_BILL_NOT_CREDIBLE: _ClassVar[NoticeCode]
 EXCLUSION_REASON_UNSPECIFIED: ExclusionReason
 EXCLUSION_REASON_POLICY: ExclusionReason
 EXCLUSION_REASON_NOT_ALLOWED: ExclusionReason
@@ -106,6 +108,8 @@ NOTICE_CODE_DATA_CLASS_RAISED: NoticeCode
 NOTICE_CODE_CACHED_ANSWER: NoticeCode
 NOTICE_CODE_SESSION_MOVED: NoticeCode
 NOTICE_CODE_DRY_RUN: NoticeCode
+NOTICE_CODE_USAGE_NOT_CREDIBLE: NoticeCode
+NOTICE_CODE_BILL_NOT_CREDIBLE: NoticeCode
 
 class Candidate(_message.Message):
     __slots__ = ("model", "propensity", "quality", "quality_sd", "cost_nano_usd", "cost_sd_nano_usd", "latency_s", "latency_sd_s")
@@ -155,7 +159,7 @@ class Notice(_message.Message):
     def __init__(self, code: _Optional[_Union[NoticeCode, str]] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class CostBreakdown(_message.Message):
-    __slots__ = ("total_nano_usd", "input_nano_usd", "cached_input_nano_usd", "cache_write_nano_usd", "output_nano_usd", "request_nano_usd", "billed_nano_usd", "price_version")
+    __slots__ = ("total_nano_usd", "input_nano_usd", "cached_input_nano_usd", "cache_write_nano_usd", "output_nano_usd", "request_nano_usd", "billed_nano_usd", "price_version", "reasoning_nano_usd", "adjustment_nano_usd", "judge_nano_usd", "other_members_nano_usd", "doubted_bill")
     TOTAL_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     INPUT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     CACHED_INPUT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +168,11 @@ class CostBreakdown(_message.Message):
     REQUEST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     BILLED_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REASONING_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    ADJUSTMENT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    JUDGE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    OTHER_MEMBERS_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    DOUBTED_BILL_FIELD_NUMBER: _ClassVar[int]
     total_nano_usd: int
     input_nano_usd: int
     cached_input_nano_usd: int
@@ -172,7 +181,12 @@ class CostBreakdown(_message.Message):
     request_nano_usd: int
     billed_nano_usd: int
     price_version: str
-    def __init__(self, total_nano_usd: _Optional[int] = ..., input_nano_usd: _Optional[int] = ..., cached_input_nano_usd: _Optional[int] = ..., cache_write_nano_usd: _Optional[int] = ..., output_nano_usd: _Optional[int] = ..., request_nano_usd: _Optional[int] = ..., billed_nano_usd: _Optional[int] = ..., price_version: _Optional[str] = ...) -> None: ...
+    reasoning_nano_usd: int
+    adjustment_nano_usd: int
+    judge_nano_usd: int
+    other_members_nano_usd: int
+    doubted_bill: str
+    def __init__(self, total_nano_usd: _Optional[int] = ..., input_nano_usd: _Optional[int] = ..., cached_input_nano_usd: _Optional[int] = ..., cache_write_nano_usd: _Optional[int] = ..., output_nano_usd: _Optional[int] = ..., request_nano_usd: _Optional[int] = ..., billed_nano_usd: _Optional[int] = ..., price_version: _Optional[str] = ..., reasoning_nano_usd: _Optional[int] = ..., adjustment_nano_usd: _Optional[int] = ..., judge_nano_usd: _Optional[int] = ..., other_members_nano_usd: _Optional[int] = ..., doubted_bill: _Optional[str] = ...) -> None: ...
 
 class AttemptError(_message.Message):
     __slots__ = ("kind", "detail", "http_status", "retry_after")
@@ -187,7 +201,7 @@ class AttemptError(_message.Message):
     def __init__(self, kind: _Optional[_Union[AttemptErrorKind, str]] = ..., detail: _Optional[str] = ..., http_status: _Optional[int] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("attempt_id", "model", "error", "usage", "cost", "latency", "time_to_first_token", "start_time", "finish_reason", "part_of")
+    __slots__ = ("attempt_id", "model", "error", "usage", "cost", "latency", "time_to_first_token", "start_time", "finish_reason", "part_of", "judge", "returned_attempt_id")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +212,8 @@ class Attempt(_message.Message):
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     PART_OF_FIELD_NUMBER: _ClassVar[int]
+    JUDGE_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     model: str
     error: AttemptError
@@ -208,4 +224,6 @@ class Attempt(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     finish_reason: _content_pb2.FinishReason
     part_of: str
-    def __init__(self, attempt_id: _Optional[str] = ..., model: _Optional[str] = ..., error: _Optional[_Union[AttemptError, _Mapping[str, object]]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping[str, object]]] = ..., cost: _Optional[_Union[CostBreakdown, _Mapping[str, object]]] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., time_to_first_token: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finish_reason: _Optional[_Union[_content_pb2.FinishReason, str]] = ..., part_of: _Optional[str] = ...) -> None: ...
+    judge: bool
+    returned_attempt_id: str
+    def __init__(self, attempt_id: _Optional[str] = ..., model: _Optional[str] = ..., error: _Optional[_Union[AttemptError, _Mapping[str, object]]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping[str, object]]] = ..., cost: _Optional[_Union[CostBreakdown, _Mapping[str, object]]] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., time_to_first_token: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finish_reason: _Optional[_Union[_content_pb2.FinishReason, str]] = ..., part_of: _Optional[str] = ..., judge: bool = ..., returned_attempt_id: _Optional[str] = ...) -> None: ...
