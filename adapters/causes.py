@@ -25,13 +25,10 @@ from naiad.adapters.errors import (
     Truncated,
 )
 from naiad.adapters.exchange import Asked
+from naiad.adapters.resolving import Refused
 
 BELOW = (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError)
 """What sending and receiving raise for what a peer or the network does; uvloop has RuntimeError for some."""
-
-
-class Refused(OSError):
-    """An address that may not be connected to; the message names it."""
 
 
 def explained(error: BaseException, asked: Asked, endpoint: Endpoint, *, in_body: bool) -> ProviderError:

@@ -7,30 +7,19 @@ of a name. An answer of which one address is not permitted is refused whole.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from naiad.adapters.causes import Refused
 from naiad.adapters.departure import depart
 from naiad.adapters.endpoint import Endpoint
-
-Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Turns a name and a port into addresses; raises OSError."""
+from naiad.adapters.resolving import Refused, Resolve, permitted_addresses
 
 _KEEP_S = 30.0  # how long an idle connection is kept
 _REMEMBER_S = 10  # how long a resolved name is
-
-
-async def system_resolve(host: str, port: int) -> Sequence[str]:
-    """Ask the system; returns each address once, in its order."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 class PinnedResolver(AbstractResolver):
@@ -47,12 +36,7 @@ class PinnedResolver(AbstractResolver):
         place = self._endpoint.place
         if (host, port) != (place.host, place.port):
             raise Refused("another host than the endpoint's was asked for")
-        addresses = await self._resolve(host, port)
-        for address in addresses:
-            if not self._endpoint.permits(address):
-                raise Refused(f"it resolves to {address[:45]}")
-        if not addresses:
-            raise OSError("no address")
+        addresses = await permitted_addresses(self._endpoint, self._resolve)
         return [
             ResolveResult(
                 hostname=host, host=address, port=port, proto=0, flags=0,

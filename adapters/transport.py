@@ -33,10 +33,11 @@ from naiad.adapters.causes import BELOW, explained
 from naiad.adapters.deadline import Deadline
 from naiad.adapters.decoding import ACCEPTED
 from naiad.adapters.departure import Withheld, checked, checking, depart
-from naiad.adapters.dialling import Resolve, new_session, system_resolve, tls_context
+from naiad.adapters.dialling import new_session, tls_context
 from naiad.adapters.endpoint import RESERVED_HEADERS, Endpoint
 from naiad.adapters.errors import AdapterClosed, MalformedAnswer, ProviderError, TimeoutKind
 from naiad.adapters.exchange import Asked, Exchange, Reply
+from naiad.adapters.resolving import Resolve, system_resolve
 from naiad.adapters.secret import Secret
 from naiad.adapters.streams import check_timeout
 

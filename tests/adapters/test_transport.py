@@ -17,7 +17,6 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from naiad.adapters.causes import Refused
 from naiad.adapters.dialling import PinnedResolver
 from naiad.adapters.endpoint import Caps, Patience, segment
 from naiad.adapters.errors import (
@@ -31,6 +30,7 @@ from naiad.adapters.errors import (
     Truncated,
 )
 from naiad.adapters.exchange import Reply
+from naiad.adapters.resolving import Refused
 from naiad.adapters.transport import Transport
 from tests.adapters.peer import (
     CHUNKED,

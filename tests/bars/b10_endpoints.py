@@ -38,9 +38,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from naiad.adapters import addresses, dialling, endpoint
-from naiad.adapters.causes import Refused
 from naiad.adapters.endpoint import Endpoint, EndpointError, Patience, parse_url, segment
 from naiad.adapters.errors import EgressRefused, ProviderError
+from naiad.adapters.resolving import Refused
 from naiad.adapters.secret import Secret
 from naiad.adapters.transport import Transport
 from tests.bars.b01_kill import upper_bound
