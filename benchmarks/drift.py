@@ -21,10 +21,10 @@ import numpy as np
 
 from benchmarks.report import Figure, finish, machine
 from naiad.bandit.statistics import to_fixed
-from naiad.server.config import FEEDBACK_SOURCES, build
+from naiad.server.config import build
 from naiad.server.decision_id import Signer
 from naiad.server.engine import Engine, EngineSettings
-from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_ratings
+from naiad.server.ledger import FEEDBACK_SOURCES, FIRST_ATTEMPT, Entry, take_ratings
 from naiad.server.records import DriftAlarmed, Event, ModelPut, Rating, TaskClassPut
 from naiad.server.sections import File
 

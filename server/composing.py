@@ -29,11 +29,11 @@ from naiad.server.eligibility import Reason
 from naiad.server.engine import Decision, Engine
 from naiad.server.feedback import Feedback, Judgement
 from naiad.server.journal import Request
+from naiad.server.ledger import CHECK_SOURCE
 from naiad.server.prediction import Predictor
 from naiad.server.records import Check, Composite, Cost, Exclusion, Outcome
 from naiad.server.walk import Made, ReaderStalled, Task, Walk, Whole
 
-_CHECK_SOURCE = 3
 _NOTHING = ProviderUsage(0, 0)
 _FINAL = frozenset({FinishReason.REFUSAL, FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS})  # not checked
 _STANDS = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})  # answers that are whole
@@ -256,7 +256,7 @@ class Composer:
 
     async def _judge(self, parts: Walk, made: Made, score: float, rater: str) -> None:
         ticket = self._attempts.ticket(parts.decision.record)
-        judgement = Judgement(attempt=made.name, source=_CHECK_SOURCE, rater=rater, value=score)
+        judgement = Judgement(attempt=made.name, source=CHECK_SOURCE, rater=rater, value=score)
         await self._feedback.report_feedback(ticket, parts.decision.decision_id, judgement, Request(""))
 
 

@@ -26,6 +26,7 @@ from naiad.server.endpoints import profiles_of
 from naiad.server.errors import NaiadError, nearest
 from naiad.server.guard import Limits
 from naiad.server.inventory import UNCLASSIFIED, completed
+from naiad.server.ledger import FEEDBACK_SOURCES
 from naiad.server.objective_section import named_models, objective
 from naiad.server.periods import Period
 from naiad.server.records import BudgetPut, DataClass, ModelPut, ObjectiveSpec, PolicySet, Prices, TaskClassPut
@@ -42,7 +43,6 @@ from naiad.server.sections import (
 )
 from naiad.server.sessions import SessionSettings
 
-FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4, "reaction": 5}  # as the ledger ranks them
 CAPABILITIES = {"vision": 1, "tools": 2, "json_schema": 3, "streaming": 4, "reasoning": 5, "system_prompt": 6}
 PERIODS = {period.name.lower(): int(period) for period in Period}
 _LONGEST_WORKFLOW = 128  # characters, as in the API

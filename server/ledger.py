@@ -30,9 +30,11 @@ from naiad.server.attempt_error import BLAMELESS
 from naiad.server.records import Change, FeedbackReported, Outcome, OutcomeReported, Rating
 
 FIRST_ATTEMPT = "1"
-OUTCOME_SOURCE = 0  # source of facts; feedback sources are numbered as FeedbackSource in the API
-USER_SOURCE = 4
-REACTION_SOURCE = 5  # what users did, which the API shows as theirs: apart from what they say, and below it
+OUTCOME_SOURCE = 0  # source of facts
+FEEDBACK_SOURCES = {"human": 1, "judge": 2, "check": 3, "user": 4, "reaction": 5}
+"""Who judges, from the one that ranks highest; numbered as FeedbackSource in the API, but for reactions: what users
+did, which the API shows as theirs, apart from what they say, and below it."""
+CHECK_SOURCE, USER_SOURCE, REACTION_SOURCE = (FEEDBACK_SOURCES[name] for name in ("check", "user", "reaction"))
 _SHORTEST_S = 1e-4  # latencies below are taken as this, so that their logarithm stays finite
 
 _FEEDBACK_ID = re.compile(r"f([0-9a-f]{16})-[0-9a-f]{16}")

@@ -42,11 +42,11 @@ import numpy as np
 from naiad.bandit.belief import BeliefSettings
 from naiad.bandit.influence import Caps, slot_of
 from naiad.bandit.statistics import SCALE
-from naiad.server.config import FEEDBACK_SOURCES, load
+from naiad.server.config import load
 from naiad.server.decision_id import Signer
 from naiad.server.eligibility import Needs
 from naiad.server.engine import Engine, EngineSettings, Query
-from naiad.server.ledger import FIRST_ATTEMPT, Entry, take_ratings
+from naiad.server.ledger import FEEDBACK_SOURCES, FIRST_ATTEMPT, Entry, take_ratings
 from naiad.server.records import Decided, DriftAlarmed, ModelPut, ObjectiveSpec, PolicySet, Prices, Rating, TaskClassPut
 
 QUALITY, TARGET, ROUNDS = (0.7, 0.6, 0.5), 1, 20_000
