@@ -89,6 +89,7 @@ async def restored_engine(
     spending = config.file.spending
     settings = EngineSettings(
         belief=config.belief, drift=config.drift, endpoints=frozenset(config.endpoints),
+        callbacks={name: callback.zone for name, callback in config.callbacks.items()},
         default_output_tokens=spending.default_output_tokens, hold_ms=round(spending.hold_s * 1000),
         sessions=config.sessions,
     )  # fmt: skip

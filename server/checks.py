@@ -22,7 +22,7 @@ class Malformed(ValueError):
 
 @lru_cache(256)
 def checker_of(check: Check) -> Checker | None:
-    """Return what says whether a text passes, None where a judge says it; raises Malformed."""
+    """Return what says whether a text passes, None where a judge or a callback says it; raises Malformed."""
     if check.json_schema:
         return _fits(check.json_schema)
     if check.pattern:

@@ -25,6 +25,7 @@ from naiad.server.attempt_error import REJECTIONS
 from naiad.server.attempts import LEAST_S, Attempts, fair_s
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Shortage, exhausted
+from naiad.server.checking import Checking
 from naiad.server.composing import Composer
 from naiad.server.egress import Egress, Kind
 from naiad.server.engine import Decision, Engine
@@ -77,7 +78,8 @@ class Completer:
         self._sleep = sleep
         self._uniform = uniform
         self._attempts = self.attempting(engine, journal, egress, now_ms, monotonic)
-        self._composer = Composer(engine, self._attempts, Feedback(journal, engine, now_ms), now_ms, monotonic)
+        checking = Checking(engine, self._attempts, egress, Feedback(journal, engine, now_ms))
+        self._composer = Composer(engine, self._attempts, checking, now_ms, monotonic)
         self._budgets: dict[str, RetryBudget] = {}  # by endpoint
 
     async def complete(

@@ -15,28 +15,22 @@ import msgspec
 
 from naiad.adapters import errors as provider
 from naiad.adapters.base import Answer, FinishReason
-from naiad.adapters.base import Request as ProviderRequest
 from naiad.adapters.base import Usage as ProviderUsage
-from naiad.adapters.tokens import estimate_tokens
 from naiad.server import agreement, judging
 from naiad.server.attempt_error import kind_of
 from naiad.server.attempts import FINISH, Attempts, reader_stalled
-from naiad.server.checks import checker_of
+from naiad.server.checking import STANDS, Checking, judge_task, unchecked
 from naiad.server.composites import Aggregation, quorum
 from naiad.server.credibility import of_parts
 from naiad.server.egress import Kind
 from naiad.server.eligibility import Reason
 from naiad.server.engine import Decision, Engine
-from naiad.server.feedback import Feedback, Judgement
-from naiad.server.journal import Request
-from naiad.server.ledger import CHECK_SOURCE
 from naiad.server.prediction import Predictor
-from naiad.server.records import Check, Composite, Cost, Exclusion, Outcome
+from naiad.server.records import Check, Checked, Composite, Cost, Exclusion, Outcome
 from naiad.server.walk import Made, ReaderStalled, Task, Walk, Whole
 
 _NOTHING = ProviderUsage(0, 0)
 _FINAL = frozenset({FinishReason.REFUSAL, FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS})  # not checked
-_STANDS = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})  # answers that are whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +40,11 @@ class Taken:
     attempt: str
     answer: Answer
 
+    def noticed(self, *notices: str) -> Taken:
+        """Return it with more to be said of the answer."""
+        answer = self.answer
+        return replace(self, answer=replace(answer, notices=(*answer.notices, *notices))) if notices else self
+
 
 class Composer:
     """Calls composites; monotonic: seconds."""
@@ -54,13 +53,13 @@ class Composer:
         self,
         engine: Engine,
         attempts: Attempts,
-        feedback: Feedback,
+        checking: Checking,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
     ) -> None:
         self._engine = engine
         self._attempts = attempts
-        self._feedback = feedback
+        self._checking = checking
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._predictor = Predictor(engine.belief, engine.catalog, engine.steps)  # apart: decisions ask for other lists
@@ -86,10 +85,10 @@ class Composer:
         name = walk.names.take()
         blank = Outcome(model=model.model, ordinal=record.ordinals[position], started_ms=self._now_ms())
         walk.asking.began(walk, name, model)
-        began_s = self._monotonic()
+        began_s, checks = self._monotonic(), list[Checked]()
         try:
             if self._engine.catalog.members[model.model].in_turn:
-                taken, error = await self._in_turn(parts, composite.check or Check(), usable)
+                taken, error = await self._in_turn(parts, composite.check or Check(), usable, checks)
             else:
                 taken, error = await self._side_by_side(parts, composite, usable)
         finally:
@@ -111,7 +110,7 @@ class Composer:
         whole = replace(taken.answer, usage=_sum(parts.made), latency_s=None, bill=None)
         outcome = msgspec.structs.replace(
             blank, usage=of_parts(whole.usage, (o.usage for _, o in parts.made)), cost=Cost(), latency_s=latency_s,
-            finish=FINISH.get(whole.finish, 0), returned=taken.attempt,
+            finish=FINISH.get(whole.finish, 0), returned=taken.attempt, checks=tuple(checks),
         )  # fmt: skip
         return Made(name, outcome, whole, None, None)
 
@@ -129,7 +128,7 @@ class Composer:
         permit = None if permit is None else engine.eligibility.part_permit(permit, composite)
         decision = Decision(walk.decision.decision_id, among, permit)
         return Walk(
-            decision, walk.task, Request(walk.request.method), walk.deadline_s, Whole(), spent=walk.spent,
+            decision, walk.task, walk.request, walk.deadline_s, Whole(), spent=walk.spent,
             names=walk.names,
         )  # fmt: skip
 
@@ -170,11 +169,11 @@ class Composer:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-        whole = {at: answer for at, answer in answers.items() if answer.finish in _STANDS} or answers
+        whole = {at: answer for at, answer in answers.items() if answer.finish in STANDS} or answers
         if not whole:
             return None, error or _none_called()
         at, notices = await self._aggregate(parts, composite, whole)
-        return Taken(names[at], _noticed(whole[at], *notices)), None
+        return Taken(names[at], whole[at]).noticed(*notices), None
 
     async def _aggregate(
         self, parts: Walk, composite: Composite, answers: dict[int, Answer]
@@ -199,7 +198,7 @@ class Composer:
         request = judging.which_is_best(
             parts.task.request.messages, [answers[at].text for at in order], secrets.token_hex(8)
         )
-        verdict = await self._ask(parts, len(composite.members), Kind.JUDGE, _judge_task(parts.task, request))
+        verdict = await self._ask(parts, len(composite.members), Kind.JUDGE, judge_task(parts.task, request))
         picked = None
         if verdict is not None and verdict.answer is not None:
             picked = judging.best_of(verdict.answer.text, len(order))
@@ -210,11 +209,19 @@ class Composer:
     # -- in turn ---------------------------------------------------------------------------------------------------
 
     async def _in_turn(
-        self, parts: Walk, check: Check, usable: list[int]
+        self, parts: Walk, check: Check, usable: list[int], checks: list[Checked]
     ) -> tuple[Taken | None, provider.ProviderError | None]:
-        """Ask one after the other, until a check accepts an answer; else return the last one there is."""
+        """Ask one after the other, until a check accepts an answer; else return the last one there is.
+
+        checks: what the check made of each answer is added to it.
+        """
         last: Taken | None = None
         error: provider.ProviderError | None = None
+        notices: tuple[str, ...] = ()
+
+        async def ask_judge(task: Task) -> Made | None:
+            return await self._ask(parts, len(parts.decision.record.models) - 1, Kind.JUDGE, task)
+
         for at in usable:
             made = await self._ask(parts, at, Kind.CASCADE)
             if made is None or made.answer is None:
@@ -223,46 +230,19 @@ class Composer:
                     break
                 continue
             last = Taken(made.name, made.answer)
-            if made.answer.finish in _FINAL or await self._passes(parts, check, made, final=at == usable[-1]):
-                return last, None
+            if made.answer.finish in _FINAL:
+                return last.noticed(*notices), None
+            checked = await self._checking.check(parts, check, made, ask_judge, final=at == usable[-1])
+            if checked is None:
+                return last.noticed(*notices), None
+            checks.append(checked)
+            if sentence := unchecked(checked):
+                notices = (*notices, sentence)
+            if checked.passed:
+                return last.noticed(*notices), None
         if last is None:
             return None, error or _none_called()
-        said = "no answer passed the check; this is the last that came"
-        return Taken(last.attempt, _noticed(last.answer, said)), None
-
-    async def _passes(self, parts: Walk, check: Check, made: Made, *, final: bool) -> bool:
-        """Return whether an answer passes, and record the verdict as feedback on its attempt.
-
-        A judge is not asked about the last answer, which is returned whatever it says.
-        """
-        answer = made.answer
-        assert answer is not None  # noqa: S101 - the caller looked
-        checker = checker_of(check)
-        if checker is not None:
-            score, rater = float(checker(answer.text)), "json_schema" if check.json_schema else "pattern"
-        elif final:
-            return True
-        else:
-            request = judging.how_good(parts.task.request.messages, answer.text, secrets.token_hex(8))
-            at = len(parts.decision.record.models) - 1
-            verdict = await self._ask(parts, at, Kind.JUDGE, _judge_task(parts.task, request))
-            found = judging.score_of(verdict.answer.text) if verdict is not None and verdict.answer else None
-            if found is None:
-                return False  # nothing is known: the next one is asked
-            score, rater = found, check.judge
-        passed = answer.finish in _STANDS and score >= (check.threshold if check.judge else 1.0)
-        await self._judge(parts, made, score, rater)
-        return passed
-
-    async def _judge(self, parts: Walk, made: Made, score: float, rater: str) -> None:
-        ticket = self._attempts.ticket(parts.decision.record)
-        judgement = Judgement(attempt=made.name, source=CHECK_SOURCE, rater=rater, value=score)
-        await self._feedback.report_feedback(ticket, parts.decision.decision_id, judgement, Request(""))
-
-
-def _noticed(answer: Answer, *notices: str) -> Answer:
-    """Return an answer with more to be said of it."""
-    return replace(answer, notices=(*answer.notices, *notices)) if notices else answer
+        return last.noticed(*notices, "no answer passed the check; this is the last that came"), None
 
 
 def _enough(composite: Composite, answers: dict[int, Answer], waiting: int) -> bool:
@@ -277,14 +257,6 @@ def _judgements(composite: Composite, members: int) -> int:
     if composite.check is not None:
         return members - 1 if composite.check.judge else 0
     return 1 if composite.judge else 0
-
-
-def _judge_task(task: Task, request: ProviderRequest) -> Task:
-    """Return the task of a judge, with the needs of its own request."""
-    needs = task.needs._replace(
-        input_tokens=estimate_tokens(request.messages), max_output_tokens=judging.JUDGE_TOKENS, explicit_output=True
-    )
-    return replace(task, needs=needs, request=request)
 
 
 def _sum(made: list[tuple[str, Outcome]]) -> ProviderUsage:

@@ -9,6 +9,8 @@ from naiad.server.records import Check, Composite, ModelPut
 from naiad.server.sections import ConfigError, ModelSection
 
 AGGREGATIONS = {one.name.lower(): int(one) for one in Aggregation}
+ACCEPT = "accept"
+ON_ERROR = (ACCEPT, "escalate")
 
 
 def composite_of(section: ModelSection, where: str, source: str) -> Composite | None:
@@ -25,11 +27,17 @@ def composite_of(section: ModelSection, where: str, source: str) -> Composite | 
     if section.cascade is not None:
         check = section.cascade.check
         rules.between(check.threshold, 0.0, 1.0, f"{where}.cascade.check.threshold", source)
+        chosen = rules.choice(check.on_error, ON_ERROR, f"{where}.cascade.check.on_error", source)
         return Composite(
             kind=Kind.CASCADE,
             members=tuple(section.cascade.members),
             check=Check(
-                json_schema=check.json_schema, pattern=check.pattern, judge=check.judge, threshold=check.threshold
+                json_schema=check.json_schema,
+                pattern=check.pattern,
+                judge=check.judge,
+                threshold=check.threshold,
+                callback=check.callback,
+                accept_unchecked=chosen == ACCEPT,
             ),
         )
     return None

@@ -111,12 +111,15 @@ def _check_ensemble(composite: Composite, where: str) -> None:
 
 def _check_cascade(composite: Composite, where: str) -> None:
     check = composite.check or Check()
-    given = [name for name in ("json_schema", "pattern", "judge") if getattr(check, name)]
+    given = [name for name in ("json_schema", "pattern", "judge", "callback") if getattr(check, name)]
     if len(given) != 1:
-        rule = "exactly one of json_schema, pattern and judge"
+        rule = "exactly one of json_schema, pattern, judge and callback"
         raise _wrong(
             f"{where}.check", f"{where}.check has {' and '.join(given) or 'none of its kinds'}; give {rule}", rule
         )
+    if check.accept_unchecked and not check.callback:
+        rule = "on_error goes with a callback, and only with it"
+        raise _wrong(f"{where}.check.on_error", f"{where}.check.on_error is 'accept' with {given[0]}; {rule}", rule)
     try:
         checker_of(check)
     except Malformed as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from naiad.server.bounds import LONGEST_SCHEMA
+from naiad.server.callback import LONGEST_NAME
 from naiad.server.composites import MOST_MEMBERS, Kind
-from naiad.server.convert import enum_value, items, model_name, number, text
+from naiad.server.convert import enum_value, items, model_name, number, text, text_id
 from naiad.server.records import Check, Composite
 from naiad.v1 import catalog_pb2
 
@@ -36,11 +37,14 @@ def _ensemble(message: catalog_pb2.Ensemble) -> Composite:
 
 def _cascade(message: catalog_pb2.Cascade) -> Composite:
     where, given = "model.cascade", message.check
+    on_error = enum_value(given.on_error, catalog_pb2.OnCheckError, f"{where}.check.on_error", required=False)
     check = Check(
         json_schema=text(given.json_schema, f"{where}.check.json_schema", LONGEST_SCHEMA),
         pattern=text(given.pattern, f"{where}.check.pattern", _LONGEST_PATTERN),
         judge=model_name(given.judge, f"{where}.check.judge") if given.judge else "",
         threshold=number(given.threshold, f"{where}.check.threshold", 0.0, 1.0) if given.HasField("threshold") else 0.5,
+        callback=text_id(given.callback, f"{where}.check.callback", longest=LONGEST_NAME),
+        accept_unchecked=on_error == catalog_pb2.ON_CHECK_ERROR_ACCEPT,
     )
     return Composite(kind=Kind.CASCADE, members=_members(message.members, where), check=check)
 
@@ -61,6 +65,9 @@ def composite_to_proto(composite: Composite, message: catalog_pb2.Model) -> None
     message.cascade.members.extend(composite.members)
     check = composite.check or Check()
     message.cascade.check.threshold = check.threshold
-    for kind in ("json_schema", "pattern", "judge"):
+    for kind in ("json_schema", "pattern", "judge", "callback"):
         if getattr(check, kind):
             setattr(message.cascade.check, kind, getattr(check, kind))
+    if check.callback:
+        accept, escalate = catalog_pb2.ON_CHECK_ERROR_ACCEPT, catalog_pb2.ON_CHECK_ERROR_ESCALATE
+        message.cascade.check.on_error = accept if check.accept_unchecked else escalate

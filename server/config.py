@@ -20,6 +20,8 @@ from naiad.server import bounds, data_rules, providers, tls
 from naiad.server import config_rules as rules
 from naiad.server.address import split_address
 from naiad.server.cache_settings import CacheSettings, cache_settings
+from naiad.server.callback import Callback
+from naiad.server.callback_section import callbacks_of, check_callbacks
 from naiad.server.chaos import Plan
 from naiad.server.composite_section import check_composites, composite_of
 from naiad.server.endpoints import profiles_of
@@ -63,6 +65,7 @@ class Config:
     belief: BeliefSettings
     drift: DriftSettings
     networks: dict[str, Endpoint] = field(default_factory=dict)  # profile -> where it is, for kinds that reach one
+    callbacks: dict[str, Callback] = field(default_factory=dict)
     budgets: tuple[BudgetPut, ...] = ()
     cache: CacheSettings = field(default_factory=CacheSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
@@ -174,6 +177,8 @@ def _build(file: File, source: str) -> Config:
         if names.count(name) > 1:
             raise ConfigError(f"{source}: [[models]] names {name!r} twice; names must be unique")
     check_composites(models, source)
+    callbacks = callbacks_of(file.callbacks, source)
+    check_callbacks(models, callbacks, source)
     for where, name in named_models(file):
         if name not in names:
             near = nearest(name, names)
@@ -204,6 +209,7 @@ def _build(file: File, source: str) -> Config:
         belief=belief_of(file.learning, source),
         drift=drift_of(file.learning, source),
         networks=networks,
+        callbacks=callbacks,
         budgets=_budgets(file.budgets, frozenset(c.name for c in classes), source),
         cache=cache_settings(file, data, source),
         sessions=_sessions(file.sessions, source),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from naiad.server import config_rules as rules
 from naiad.server import pii
 from naiad.server.errors import nearest
-from naiad.server.governance import ANY, VENDOR, Governance, vendor_of, zone_rule_broken, zones_of
+from naiad.server.governance import ANY, VENDOR, Governance, vendor_of, zone_rule_broken, zones_in, zones_of
 from naiad.server.records import DataClass, ModelPut
 from naiad.server.sections import ConfigError, File, shown
 
@@ -19,8 +19,16 @@ _ZONE_RULE = (
 
 
 def zones(file: File, models: Sequence[ModelPut], source: str) -> tuple[str, ...]:
-    """Return the zones that models may declare; raises ConfigError for a name that is none, where there are rules."""
+    """Return the zones that models may declare; raises ConfigError for a name that is none, where there are rules.
+
+    Those of callbacks are among them.
+    """
     declared = {zone: f"models ({model.name!r}).data_zone" for model in models for zone in sorted(zones_of(model))}
+    declared |= {
+        zone: f"callbacks.{name}.data_zone"
+        for name, section in file.callbacks.items()
+        for zone in sorted(zones_in(section.data_zone))
+    }
     declared |= {zone: "governance.zones" for zone in file.governance.zones if not zone.startswith(VENDOR)}
     if file.data_classes:
         for zone, key in declared.items():

@@ -13,7 +13,7 @@ from random import Random
 
 import msgspec
 
-from naiad.server import disturbances, providers
+from naiad.server import callback_channel, disturbances, providers
 from naiad.server.arms_feed import ArmsFeed
 from naiad.server.auditor import Auditor
 from naiad.server.budget_changes import BudgetChanges
@@ -57,6 +57,7 @@ class Domain:
                 config.networks,
                 time.monotonic,
             ),
+            callbacks=callback_channel.connect(config.callbacks, time.monotonic),
         )
         self.journal = Journal(store, engine, now_ms)
         self.auditor = Auditor(self.journal, time.monotonic)

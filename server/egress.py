@@ -30,6 +30,7 @@ from naiad.adapters.departure import Withheld, checked
 from naiad.adapters.errors import ProviderError, Truncated
 from naiad.adapters.listing import ListedModel, ModelLister
 from naiad.server.breakers import Breakers
+from naiad.server.callback import AnswerChecker, Question, Verdict
 from naiad.server.catalog import Catalog
 from naiad.server.eligibility import Eligibility, Permit, Reason
 from naiad.server.records import Exclusion, ModelPut
@@ -57,6 +58,7 @@ class Kind(Enum):
     SHADOW = "shadow"
     CHAOS = "chaos"
     LISTING = "listing"  # asks a provider for its models: see Egress.list_models
+    CHECK = "check"  # asks a callback about an answer: see Egress.check_answer
 
 
 class NotPermitted(Exception):
@@ -76,8 +78,9 @@ class Dispatch(NamedTuple):
     """A call that has left."""
 
     kind: Kind
-    model: int  # NO_MODEL for a listing
+    model: int  # NO_MODEL for a listing; of a check the cascade
     epoch: int  # of the rules that let it leave
+    callback: str = ""  # of a check: whom it asks
 
 
 class Departure:
@@ -94,7 +97,7 @@ class Departure:
 
     def __call__(self) -> None:
         """Raise Withheld if the rules of this moment do not let the call leave any more."""
-        self.refused = self._egress.refused(self._permit, self.dispatch.kind, self.dispatch.model, at_present=False)
+        self.refused = self._egress.withdrawn(self._permit, self.dispatch)
         if self.refused is not None:
             raise Withheld("the rules have changed")
         self.dispatch = self.dispatch._replace(epoch=self._egress.epoch)
@@ -109,11 +112,13 @@ class Egress:
         eligibility: Eligibility,
         adapters: Mapping[str, Adapter],
         breakers: Breakers | None = None,
+        callbacks: Mapping[str, AnswerChecker] | None = None,
     ) -> None:
         self._catalog = catalog
         self._eligibility = eligibility
         self.breakers = eligibility.breakers = Breakers(time.monotonic) if breakers is None else breakers
         self.__adapters = dict(adapters)  # by endpoint; the name is mangled, so that reaching for it shows
+        self.__callbacks = dict(callbacks or {})
         self.__on_wire: dict[int, Departure] = {}
         self.__dispatched = 0
 
@@ -141,6 +146,23 @@ class Egress:
             return None
         log.warning("egress_refused", kind=kind.value, model=self._catalog.model_names[model], why=excluded.reason)
         return NotPermitted(kind, excluded)
+
+    def refused_check(self, permit: Permit | None, callback: str) -> NotPermitted | None:
+        """Return, and log, why a callback may not be asked about an answer at this moment, None if it may."""
+        if not isinstance(permit, Permit):
+            excluded: Exclusion | None = Exclusion(NO_MODEL, Reason.NOT_ALLOWED, "the request has no permit")
+        else:
+            excluded = self._eligibility.recheck_callback(permit, callback)
+        if excluded is None:
+            return None
+        log.warning("egress_refused", kind=Kind.CHECK.value, callback=callback, why=excluded.reason)
+        return NotPermitted(Kind.CHECK, excluded)
+
+    def withdrawn(self, permit: Permit | None, dispatch: Dispatch) -> NotPermitted | None:
+        """Return, and log, why a call that was let through may not be sent any more, None if it may."""
+        if dispatch.callback:
+            return self.refused_check(permit, dispatch.callback)
+        return self.refused(permit, dispatch.kind, dispatch.model, at_present=False)
 
     def recall(self, permit: Permit | None, model: int) -> bool:
         """Return whether an answer that a model gave before may be given again: checked as a call of it would be.
@@ -189,6 +211,21 @@ class Egress:
             raise NotListable(endpoint)
         with self._on_wire(Departure(self, None, Dispatch(Kind.LISTING, NO_MODEL, self.epoch))):
             return await adapter.list_models(timeout_s)
+
+    async def check_answer(
+        self, permit: Permit | None, callback: str, question: Question, *, timeout_s: float
+    ) -> Verdict:
+        """Ask a callback about an answer, under the permit for a cascade's parts.
+
+        timeout_s: what the caller has left for it. Raises NotPermitted before anything is sent, else CallbackFailed.
+        """
+        refused = self.refused_check(permit, callback)
+        if refused is not None or permit is None:
+            raise refused or TypeError("a check has a permit")
+        checker = self.__callbacks[callback]
+        departure = Departure(self, permit, Dispatch(Kind.CHECK, permit.via or 0, self.epoch, callback))
+        with self._on_wire(departure):
+            return await self._sent(departure, checker.check(question, timeout_s=timeout_s))
 
     @staticmethod
     async def _sent(departure: Departure, asked: Awaitable[Result]) -> Result:
@@ -245,6 +282,8 @@ class Egress:
         return [d for d in found if before_epoch is None or d.epoch < before_epoch]
 
     async def aclose(self) -> None:
-        """Close every adapter."""
+        """Close every adapter, and every channel to a callback."""
         for adapter in self.__adapters.values():
             await adapter.aclose()
+        for callback in self.__callbacks.values():
+            await callback.aclose()

@@ -168,9 +168,10 @@ def named_by(patterns: Iterable[str], name: str) -> bool:
 class Eligibility:
     """Splits the catalogue for requests; what does not depend on a request's size is worked out once."""
 
-    def __init__(self, catalog: Catalog, endpoints: frozenset[str]) -> None:
+    def __init__(self, catalog: Catalog, endpoints: frozenset[str], callbacks: Mapping[str, str] | None = None) -> None:
         self._catalog = catalog
         self._endpoints = endpoints
+        self.callbacks = callbacks or {}  # that are configured, with the zones that each declares
         self._kept: dict[_Key, _Kept] = {}
         self._grounds: dict[str, dict[int, str]] = {}  # data class -> model -> the entry that permits it
         self._version = -1
@@ -225,6 +226,29 @@ class Eligibility:
             return Exclusion(model, found.reason if found else Reason.NOT_ALLOWED, why)
         return self._part_refusal(entry, needs, breakers, judges=model == members.judge)
 
+    def recheck_callback(self, permit: Permit, name: str) -> Exclusion | None:
+        """Return why an answer may not go to a callback under a part's permit at this moment, None if it may.
+
+        It must be the check of the composite that the permit is for, as that is now; and the present rules must let
+        the request's data go where the callback is, as in `recheck`.
+        """
+        if permit.via is None or not permit.models:
+            return Exclusion(permit.via or 0, Reason.NOT_ALLOWED, "the request has no permit for a callback")
+        whole, needs = self._catalog.models[permit.via], self._needs_now(permit)
+        found = refusal(whole, needs, self._policy_models, self._endpoints, self.governance)
+        check = None if whole.composite is None else whole.composite.check
+        if found is None and (check is None or check.callback != name):
+            found = Exclusion(whole.model, Reason.NOT_ALLOWED, f"callback {name!r} is not its check any more")
+        return found or self._callback_refusal(whole, name, needs.data_class)
+
+    def _callback_refusal(self, whole: ModelPut, name: str, data_class: str) -> Exclusion | None:
+        """Return why a cascade's answers may not go to its callback, None if they may."""
+        zones = self.callbacks.get(name)
+        if zones is None:
+            return Exclusion(whole.model, Reason.NO_ENDPOINT, f"its callback {name!r} is not configured")
+        objection = self.governance.objection_to(zones, data_class)
+        return Exclusion(whole.model, Reason.DATA_ZONE, f"its callback {name!r}: {objection}") if objection else None
+
     def _part_refusal(
         self, part: ModelPut, needs: Needs, breakers: Breakers | None, *, judges: bool = False
     ) -> Exclusion | None:
@@ -250,6 +274,10 @@ class Eligibility:
         composite = model.composite
         if found is not None or composite is None:
             return found
+        if composite.check is not None and composite.check.callback:
+            unfit = self._callback_refusal(model, composite.check.callback, needs.data_class)
+            if unfit is not None:
+                return unfit
         models, members, least = self._catalog.models, self._catalog.members[model.model], quorum(composite)
         if members.judge is None and (names := judges_of(composite)):
             return Exclusion(model.model, Reason.DISABLED, f"its judge {names[0]} is not there")

@@ -61,7 +61,7 @@ def network_of(name: str, section: EndpointSection, source: str) -> Endpoint:
         key=_key(section, profile, where, source),
         api_version=section.api_version,
         headers=_headers(section, where, source),
-        ca=_authorities(section.ca, where, source),
+        ca=authorities(section.ca, where, source),
         connections=section.connections,
         patience=Patience(section.connect_s, section.first_byte_s, section.idle_s),
         caps=Caps(response_bytes=section.response_mib * MEBIBYTE, event_bytes=section.response_mib * MEBIBYTE),
@@ -142,7 +142,8 @@ def _key(section: EndpointSection, profile: Profile | None, where: str, source: 
     raise ConfigError(f"{source}: {place} holds no key; a key is one line of printable ASCII characters")
 
 
-def _authorities(ca: str, where: str, source: str) -> Path | None:
+def authorities(ca: str, where: str, source: str) -> Path | None:
+    """Return the PEM file of the authorities that are trusted, None for the usual ones; raises ConfigError."""
     if not ca:
         return None
     try:

@@ -6,7 +6,7 @@ Everything here is synchronous: no await, no clock, no database. `decide` reads 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -118,6 +118,7 @@ class EngineSettings:
     belief: BeliefSettings = field(default_factory=BeliefSettings)
     drift: DriftSettings = field(default_factory=DriftSettings)
     endpoints: frozenset[str] = frozenset()  # profiles that have an adapter; empty: do not check
+    callbacks: Mapping[str, str] = field(default_factory=dict)  # that cascades may ask, with the zones of each
     default_output_tokens: int | None = None  # under a hard budget, where the caller gives no bound
     hold_ms: int = 600_000  # how long a hard budget holds what a caller's own call may cost
     sessions: SessionSettings = field(default_factory=SessionSettings)
@@ -131,7 +132,7 @@ class Engine:
         self.tenant = tenant
         self.signer = signer
         self.catalog = Catalog()
-        self.eligibility = Eligibility(self.catalog, settings.endpoints)
+        self.eligibility = Eligibility(self.catalog, settings.endpoints, settings.callbacks)
         self.statistics = Statistics(settings.belief.caps)
         self.belief = Belief(settings.belief)
         self.drift = Drift(settings.drift, self.statistics, self.belief)

@@ -8,7 +8,7 @@ as the strictest: a request of which nobody says what it holds, and a stored nam
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from naiad.server.errors import NaiadError, nearest
@@ -38,9 +38,14 @@ class Treated(NamedTuple):
     no_store: bool
 
 
+def zones_in(declared: str) -> frozenset[str]:
+    """Return the zones of a declaration: names separated by commas."""
+    return frozenset(zone for part in declared.split(",") if (zone := part.strip()))
+
+
 def zones_of(model: ModelPut) -> frozenset[str]:
-    """Return the zones that a model declares: names separated by commas."""
-    return frozenset(zone for part in model.data_zone.split(",") if (zone := part.strip()))
+    """Return the zones that a model declares."""
+    return zones_in(model.data_zone)
 
 
 def vendor_of(model: ModelPut) -> str:
@@ -59,7 +64,12 @@ def fits(entry: str, model: ModelPut) -> bool:
         return entry == model.name
     if entry.startswith(VENDOR):
         return entry == vendor_of(model)
-    return entry == ANY or entry in zones_of(model)
+    return fits_zones(entry, zones_of(model))
+
+
+def fits_zones(entry: str, zones: frozenset[str]) -> bool:
+    """Return whether an entry of `allow` fits a place that is no model: by its zones, or because it fits everything."""
+    return entry == ANY or entry in zones
 
 
 class Governance:
@@ -136,9 +146,12 @@ class Governance:
             return ANY
         if model.composite is not None:
             return "its members"
+        return self._ground(lambda allowed: fits(allowed, model), data_class)
+
+    def _ground(self, fitting: Callable[[str], bool], data_class: str) -> str:
         found = ""
         for entry in self._classes[: self._rank.get(data_class, len(self._classes) - 1) + 1]:
-            found = next((allowed for allowed in entry.allow if fits(allowed, model)), "")
+            found = next((allowed for allowed in entry.allow if fitting(allowed)), "")
             if not found:
                 return ""
         return found
@@ -147,19 +160,26 @@ class Governance:
         """Return why a class may not go to a model, as a sentence without its full stop; "" if it may."""
         if self.ground(model, data_class):
             return ""
+        why = self._objection(lambda allowed: fits(allowed, model), data_class)
+        return f"{why}; the model is in {_listed(zones_of(model))}, of {vendor_of(model)}"
+
+    def objection_to(self, declared: str, data_class: str) -> str:
+        """Return why a class may not go to a place in these zones that is no model, as a callback; "" if it may."""
+        zones = zones_in(declared)
+        if not self.enforced or self._ground(lambda allowed: fits_zones(allowed, zones), data_class):
+            return ""
+        return f"{self._objection(lambda allowed: fits_zones(allowed, zones), data_class)}; it is in {_listed(zones)}"
+
+    def _objection(self, fitting: Callable[[str], bool], data_class: str) -> str:
         rank = self._rank.get(data_class, len(self._classes) - 1)
         name = self._classes[rank].name
         own_first = (self._classes[rank], *self._classes[:rank])
-        broken = next(c for c in own_first if not any(fits(allowed, model) for allowed in c.allow))
+        broken = next(c for c in own_first if not any(fitting(allowed) for allowed in c.allow))
         through = "" if broken.name == name else f", and what is stricter than {broken.name!r} goes where that may go"
         allowed = ", ".join(broken.allow[:_MOST_SHOWN]) or "nowhere"
         if len(broken.allow) > _MOST_SHOWN:
             allowed += f" and {len(broken.allow) - _MOST_SHOWN} more"
-        zones = ", ".join(sorted(zones_of(model))[:_MOST_SHOWN]) or "no zone"
-        return (
-            f"data class {name!r} may not go there{through}: {broken.name!r} may go to {allowed}; the model is in "
-            f"{zones}, of {vendor_of(model)}"
-        )
+        return f"data class {name!r} may not go there{through}: {broken.name!r} may go to {allowed}"
 
     # -- names -----------------------------------------------------------------------------------------------------
 
@@ -192,6 +212,10 @@ class Governance:
             metadata={"value": name, "nearest": near},
             field=field,
         )
+
+
+def _listed(zones: frozenset[str]) -> str:
+    return ", ".join(sorted(zones)[:_MOST_SHOWN]) or "no zone"
 
 
 def governance_of(policy: PolicySet) -> Governance:

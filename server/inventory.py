@@ -9,7 +9,7 @@ import msgspec
 
 from naiad.server.composites import check_composite
 from naiad.server.engine import Engine
-from naiad.server.errors import NaiadError
+from naiad.server.errors import NaiadError, nearest
 from naiad.server.journal import Journal, Request
 from naiad.server.money import listed_prices
 from naiad.server.objectives import check_listed
@@ -58,6 +58,7 @@ class Inventory:
                 )
             self._eligibility.governance.check_zones(wanted, "model.data_zone")
             check_composite(wanted, self._part("model"))
+            self._check_callback(wanted)
             now = self._now_ms()
             entry = msgspec.structs.replace(
                 completed(wanted),
@@ -93,6 +94,7 @@ class Inventory:
             if bool(entry.composite) != bool(known.composite):
                 raise _made_otherwise(entry)
             check_composite(entry, self._part("model"))
+            self._check_callback(entry)
             await self._journal.append(entry, request=request, reply=entry)
             return entry
 
@@ -101,6 +103,21 @@ class Inventory:
     def _part(self, field: str) -> Callable[[str], ModelPut]:
         """Return what finds a part of a composite; it raises NaiadError for one that is not there."""
         return lambda name: self._catalog.model(name, field)
+
+    def _check_callback(self, model: ModelPut) -> None:
+        """Raise UNKNOWN_CALLBACK for a cascade whose check is a callback that is not configured."""
+        check = None if model.composite is None else model.composite.check
+        known = self._eligibility.callbacks
+        if check is not None and check.callback and check.callback not in known:
+            near = nearest(check.callback, known)
+            hint = f"did you mean {near!r}?" if near else f"add [callbacks.{check.callback}] to the configuration"
+            raise NaiadError(
+                "UNKNOWN_CALLBACK",
+                f"model.cascade.check.callback is {check.callback!r}, which is not configured; {hint}",
+                code="NOT_FOUND",
+                metadata={"callback": check.callback, "nearest": near},
+                field="model.cascade.check.callback",
+            )
 
     async def delete_model(self, name: str, revision: int, request: Request) -> None:
         """Take a model out of the catalogue; what was learned of it is kept."""

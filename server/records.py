@@ -58,12 +58,14 @@ class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an answer of a cascade's step must pass; exactly one of the first three is set."""
+    """What an answer of a cascade's step must pass; exactly one of json_schema, pattern, judge and callback is set."""
 
     json_schema: str = ""  # JSON Schema, as text
     pattern: str = ""  # regular expression that the answer's text must contain
     judge: str = ""  # model that is asked for a score
     threshold: float = 0.5  # the least score of the judge that passes
+    callback: str = ""  # name of a service of the configuration that is asked
+    accept_unchecked: bool = False  # whether an answer passes that the callback could not check
 
 
 class Composite(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -370,6 +372,16 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     other_members: int = 0  # of the same: for answers that were not returned
 
 
+class Checked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a cascade's check made of one answer."""
+
+    attempt: str
+    by: str  # the rater of the feedback: "json_schema", "pattern", a model's name, or "callback:NAME"
+    passed: bool = False
+    score: float | None = None  # None: the check failed, and nothing was learned
+    failure: str = ""  # how
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The facts of one attempt."""
 
@@ -390,6 +402,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     first_token_s: float | None = None
     finish: int = 0
     started_ms: int = 0
+    checks: tuple[Checked, ...] = ()  # of a cascade's answer: of its members' answers
 
 
 class Rating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -297,6 +297,12 @@ def attempt(catalog: Catalog, name: str, outcome: Outcome) -> decision_pb2.Attem
         part_of="" if outcome.part_of is None else catalog.models[outcome.part_of].name,
         judge=outcome.role == Role.JUDGE,
         returned_attempt_id=outcome.returned,
+        checks=[
+            decision_pb2.AnswerCheck(
+                attempt_id=one.attempt, checked_by=one.by, passed=one.passed, score=one.score, failure=one.failure
+            )
+            for one in outcome.checks
+        ],
     )
     if outcome.failed:
         message.error.kind = outcome.error  # type: ignore[assignment]

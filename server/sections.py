@@ -125,12 +125,14 @@ class LearningSection(_Section, kw_only=True, frozen=True):
 
 
 class CheckSection(_Section, kw_only=True, frozen=True):
-    """[models.cascade.check]: what an answer must pass; exactly one of the first three."""
+    """[models.cascade.check]: what an answer must pass; exactly one of the first four."""
 
     json_schema: str = ""
     pattern: str = ""
     judge: str = ""
+    callback: str = ""
     threshold: float = 0.5
+    on_error: str = "escalate"
 
 
 class EnsembleSection(_Section, kw_only=True, frozen=True):
@@ -265,6 +267,20 @@ class EndpointSection(_Section, kw_only=True, frozen=True):
     response_mib: int = 16
 
 
+class CallbackSection(_Section, kw_only=True, frozen=True):
+    """[callbacks.NAME]: a service of yours that checks answers of cascades."""
+
+    address: str
+    private: bool = False
+    tls: bool = True
+    ca: str = ""
+    token_env: str = ""
+    data_zone: str = ""
+    send_task: bool = False
+    timeout_s: float = 2.0
+    concurrent_calls: int = 64
+
+
 class File(_Section, kw_only=True, frozen=True):
     """The whole file."""
 
@@ -283,6 +299,7 @@ class File(_Section, kw_only=True, frozen=True):
     spending: SpendingSection = SpendingSection()
     budgets: list[BudgetSection] = []
     endpoints: dict[str, EndpointSection] | None = None
+    callbacks: dict[str, CallbackSection] = {}
 
 
 _KINDS: dict[Any, tuple[tuple[type, ...], str, str]] = {

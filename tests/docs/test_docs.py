@@ -18,12 +18,14 @@ import msgspec
 import pytest
 
 from naiad.bandit.objective import Objective
+from naiad.client import AsyncClient
 from naiad.server import cli, process, providers, sections
 from naiad.server import config as configuration
 from naiad.server.app import Server
 from naiad.server.governance import Governance
 from naiad.server.objective_section import STRATEGIES
 from tests.certificates import Certificates
+from tests.server.test_callback_channel import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:50051"
@@ -54,6 +56,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[spending]": sections.SpendingSection,
     "[[budgets]]": sections.BudgetSection,
     "[endpoints.NAME]": sections.EndpointSection,
+    "[callbacks.NAME]": sections.CallbackSection,
 }
 
 
@@ -233,6 +236,34 @@ async def test_snippets_of_the_quickstart_run_against_its_configuration() -> Non
     assert [round(float(line), 3) for line in answered[1:]] == [0.2, 1.0]
 
 
+async def test_the_callback_in_the_text_checks_answers_of_the_cascade_in_the_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text, port = text_of("docs/callbacks.md"), str(free_port())
+    monkeypatch.setenv("REVIEWER_TOKEN", "let-me-in")
+    (code,), (file,) = blocks(text, "python"), blocks(text, "toml")
+    assert len(code.splitlines()) <= 24, "it is to stay short"
+    callback = await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", code.replace("50061", port))
+    try:
+        async with serving(tomllib.loads(file.replace("50061", port))) as address, AsyncClient(address) as client:
+            async with asyncio.timeout(30.0):
+                while True:
+                    messages = "Say these six words to me"
+                    answer = await client.complete(messages, task_class="t", allowed_models=["team/reviewed"])
+                    (*_, last) = answer.attempts
+                    if not last.checks[0].failure:
+                        break
+                    await asyncio.sleep(0.2)  # it is still starting
+            assert [(c.checked_by, c.passed) for c in last.checks] == [("callback:reviewer", True)]
+            found = (await client.get_decision(answer.decision_id)).feedback
+            assert [f.comment.endswith(" words") for f in found] == [True]
+            short = await client.complete("Too short", task_class="t", allowed_models=["team/reviewed"])
+            assert [c.passed for c in short.attempts[-1].checks] == [False, False]
+    finally:
+        callback.kill()
+        await callback.wait()
+
+
 async def test_the_health_probe_runs() -> None:
     (probe,) = blocks(text_of("docs/operations.md"), "python")
     async with serving() as address:
@@ -250,10 +281,11 @@ def keys(data: dict[str, Any], where: str = "") -> set[str]:
     found: set[str] = set()
     for key, value in data.items():
         if isinstance(value, dict) and (not where or key in ("pii", "trust", "influence", "tls", *_NESTED)):
-            name = "[endpoints.NAME]" if key == "endpoints" else f"[{key}]"
+            named = key in ("endpoints", "callbacks")
+            name = f"[{key}.NAME]" if named else f"[{key}]"
             name = f"{where[:-1]}.{key}]" if where in ("[learning]", "[governance]", "[server]") else name
             name = f"[{where.strip('[]')}.{key}]" if key in _NESTED else name
-            inner = value.values() if key == "endpoints" else [value]
+            inner = value.values() if named else [value]
             found |= {key_ for part in inner for key_ in keys(part, name)}
             found |= {f"{where} {key}"} if where else set()
         elif isinstance(value, list) and not where:
@@ -278,7 +310,7 @@ def test_the_complete_example_is_complete_and_loads(tmp_path: Path, monkeypatch:
         for field in msgspec.structs.fields(sections.ObjectiveSection)
     }
     optional |= {"[policy] primary", "[policy] fallbacks"}  # refused with another strategy
-    optional |= {"[models.cascade.check] json_schema", "[models.cascade.check] judge"}  # one check is enough
+    optional |= {f"[models.cascade.check] {kind}" for kind in ("json_schema", "pattern", "judge")}  # one is enough
     optional |= {  # refused with the kinds that this version has
         f"[endpoints.NAME] {field.name}"
         for field in msgspec.structs.fields(sections.EndpointSection)

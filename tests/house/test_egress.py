@@ -13,15 +13,18 @@ SERVER = sorted((ROOT / "server").rglob("*.py"))
 MAKERS = {"server/providers.py", "server/disturbances.py"}  # build the adapters, and call none
 BUILDERS = {
     ("providers", "build"), ("providers", "connect"), ("providers", "NETWORKED"), ("disturbances", "disturbed"),
+    ("callback_channel", "connect"),
 }  # fmt: skip
+CALLBACKS = "server/callback_channel.py"  # reaches callbacks, which the choke point holds too
+TRIAL = "tried"  # asks them a question that holds nobody's data
 CHOKE = "server/egress.py"
 PERMITS = "server/eligibility.py"
 _HARMLESS = (
-    "departure", "endpoint", "errors", "faults", "pricing", "profiles", "replay_records", "secret", "starters",
-    "streams", "tokens",
+    "departure", "endpoint", "errors", "faults", "pricing", "profiles", "replay_records", "resolving", "secret",
+    "starters", "streams", "tokens",
 )  # fmt: skip
 # What of the adapters holds no provider: the question before sending, addresses, values, errors, faults, prices,
-# vendors as data, deltas, tokens, and the demo's records.
+# vendors as data, names, deltas, tokens, and the demo's records.
 HARMLESS = {"naiad.adapters." + name for name in _HARMLESS}
 VALUES = {"Adapter"}  # of naiad.adapters.base: the only name there that can be called out with
 DATA = {
@@ -52,6 +55,14 @@ def bypasses(path: str, source: str) -> Iterator[str]:
             else:
                 names -= DATA
             yield from (f"imports {node.module}.{name}" for name in sorted(names))
+        if isinstance(node, ast.ImportFrom) and path != CALLBACKS:
+            names = {alias.name for alias in node.names}
+            if node.module == "naiad.server.callback_channel":
+                yield from (f"imports {node.module}.{name}" for name in sorted(names - {TRIAL}))
+            if node.module in ("naiad.v1", "naiad.v1.check_service_pb2_grpc"):
+                yield from (
+                    f"imports {name}" for name in sorted(names) if name.startswith(("check_service_pb2_", "Check"))
+                )
         if isinstance(node, ast.Import):
             yield from (f"imports {a.name}" for a in node.names if a.name.startswith("naiad.adapters"))
         if isinstance(node, ast.Attribute):
@@ -74,7 +85,8 @@ def bypasses(path: str, source: str) -> Iterator[str]:
 def _given(tree: ast.Module, made: ast.Attribute) -> bool:
     """Return whether what makes adapters stands within the arguments of `Egress(...)`, and so nobody else has them."""
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Egress"]
-    return any(inner is made for call in calls for arg in call.args for inner in ast.walk(arg))
+    given = [arg for call in calls for arg in (*call.args, *(keyword.value for keyword in call.keywords))]
+    return any(inner is made for arg in given for inner in ast.walk(arg))
 
 
 def _asked_whether(tree: ast.Module, made: ast.Attribute) -> bool:
@@ -105,6 +117,10 @@ def test_nothing_goes_around_the_choke_point(path: Path) -> None:
         "from naiad.adapters.chaos import Chaos",
         "adapter = providers.NETWORKED['openai'](endpoint)",
         "egress._Egress__adapters['x']",
+        "from naiad.server.callback_channel import CallbackChannel",
+        "from naiad.v1.check_service_pb2_grpc import CheckServiceStub",
+        "from naiad.v1 import check_service_pb2_grpc",
+        "mine = callback_channel.connect({}, clock)\nEgress(catalog, eligibility, {}, callbacks=mine)",
         "permit = Permit(models, 0, needs, claims, 0)",
         "wider = msgspec.structs.replace(permit, models=everything)",
         "msgspec.structs.force_setattr(permit, 'models', everything)",
@@ -122,6 +138,11 @@ def test_the_choke_point_checks_and_calls_with_nothing_between() -> None:
     (block,) = [n for n in methods["list_models"].body if isinstance(n, ast.With)]
     assert not [n for n in ast.walk(methods["_on_wire"]) if isinstance(n, ast.Await)]
     assert ast.unparse(block.body[0]) == "return await adapter.list_models(timeout_s)"
+    *_, asked = methods["check_answer"].body
+    assert ast.unparse(asked).startswith(
+        "with self._on_wire(departure):\n    return await self._sent(departure, checker."
+    )
+    assert len([n for n in ast.walk(methods["check_answer"]) if isinstance(n, ast.Await)]) == 1
     for name in ("call", "stream"):
         (block,) = [n for n in methods[name].body if isinstance(n, ast.With)]
         first = block.body[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -80,26 +81,29 @@ class Running:
 Start = Callable[..., Any]
 
 
+@asynccontextmanager
+async def serve(
+    monkeypatch: pytest.MonkeyPatch, composites: dict[str, Any], /, config: Any = None, **scripts: list[Step]
+) -> AsyncIterator[Running]:
+    """Start a server with composites over scripted providers; scripts by provider, "no" where none is given."""
+    adapters = {p: Scripted(scripts.get(p, [reply("no")]), provider=p, loop=True) for p in "abcj"}
+    monkeypatch.setattr(providers, "build", lambda profiles: dict(adapters))
+    data = {
+        "server": {"listen": "127.0.0.1:0", "drain_s": 5.0}, "storage": {"path": ":memory:"},
+        "endpoints": {p: {"kind": "echo"} for p in "abcj"}, "models": models(**composites),
+    }  # fmt: skip
+    served = await Server.start(parse(data | (config or {}), "test"))
+    async with grpc.aio.insecure_channel(served.address) as channel:
+        try:
+            yield Running(served, channel, adapters)
+        finally:
+            await served.stop()
+
+
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> Start:
-    """Return a function that starts a server with composites; scripts by provider, "no" where none is given."""
-
-    @asynccontextmanager
-    async def start(composites: dict[str, Any], /, config: Any = None, **scripts: list[Step]) -> AsyncIterator[Running]:
-        adapters = {p: Scripted(scripts.get(p, [reply("no")]), provider=p, loop=True) for p in "abcj"}
-        monkeypatch.setattr(providers, "build", lambda profiles: dict(adapters))
-        data = {
-            "server": {"listen": "127.0.0.1:0", "drain_s": 5.0}, "storage": {"path": ":memory:"},
-            "endpoints": {p: {"kind": "echo"} for p in "abcj"}, "models": models(**composites),
-        }  # fmt: skip
-        served = await Server.start(parse(data | (config or {}), "test"))
-        async with grpc.aio.insecure_channel(served.address) as channel:
-            try:
-                yield Running(served, channel, adapters)
-            finally:
-                await served.stop()
-
-    return start
+    """Return a function that starts a server with composites."""
+    return partial(serve, monkeypatch)
 
 
 def ensemble(aggregation: str = "majority", **fields: Any) -> dict[str, Any]:

@@ -113,7 +113,17 @@ from naiad.client.results import (
 )
 from naiad.client.retry import RetryPolicy
 from naiad.client.settings import DEFAULT_TARGET
-from naiad.client.values import Attempt, AttemptError, Candidate, Cost, DoubtedUsage, Exclusion, Notice, Usage
+from naiad.client.values import (
+    AnswerCheck,
+    Attempt,
+    AttemptError,
+    Candidate,
+    Cost,
+    DoubtedUsage,
+    Exclusion,
+    Notice,
+    Usage,
+)
 from naiad.v1.content_pb2 import Message
 from naiad.v1.error_reason_pb2 import ErrorReason
 
@@ -121,6 +131,7 @@ __all__ = [
     "DEFAULT_TARGET",
     "Aborted",
     "AlreadyExists",
+    "AnswerCheck",
     "Arm",
     "ArmTable",
     "ArmsUpdate",

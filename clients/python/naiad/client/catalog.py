@@ -51,12 +51,14 @@ class Ensemble:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What an answer of a cascade must pass; exactly one of the first three is given."""
+    """What an answer of a cascade must pass; exactly one of the first four is given."""
 
     json_schema: str | None = None
     pattern: str | None = None  # regular expression in RE2's language
     judge: str | None = None  # model that is asked for a score
-    threshold: float | None = None  # the least score that passes; None takes 0.5
+    callback: str | None = None  # name of a service in the server's configuration
+    threshold: float | None = None  # the least score of a judge that passes; None takes 0.5
+    on_error: str = ""  # where a callback fails: "escalate" or "accept"; "" takes "escalate"
     raw: catalog_pb2.Check = field(default_factory=catalog_pb2.Check, repr=False, compare=False)
 
 

@@ -110,6 +110,18 @@ class AttemptError:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnswerCheck:
+    """What a cascade's check made of one answer."""
+
+    attempt_id: str
+    checked_by: str  # "json_schema", "pattern", the judge's name, or "callback:NAME"
+    passed: bool
+    score: float | None = None  # None: the check failed, and nothing was learned
+    failure: str = ""  # how it failed
+    raw: decision_pb2.AnswerCheck = field(default_factory=decision_pb2.AnswerCheck, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One call to a provider that was made for a decision."""
 
@@ -125,4 +137,5 @@ class Attempt:
     part_of: str = ""  # the model made of others for which it was made
     judge: bool = False  # it asked a judge about the answers of that model's members
     returned_attempt_id: str = ""  # of an answer of a model made of others: the attempt whose answer it is
+    checks: tuple[AnswerCheck, ...] = ()  # of a cascade's answer: of its members' answers
     raw: decision_pb2.Attempt = field(default_factory=decision_pb2.Attempt, repr=False, compare=False)

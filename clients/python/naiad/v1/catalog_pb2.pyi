@@ -32,6 +32,12 @@ class Aggregation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AGGREGATION_MAJORITY: _ClassVar[Aggregation]
     AGGREGATION_JUDGE: _ClassVar[Aggregation]
     AGGREGATION_FIRST_AGREEMENT: _ClassVar[Aggregation]
+
+class OnCheckError(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ON_CHECK_ERROR_UNSPECIFIED: _ClassVar[OnCheckError]
+    ON_CHECK_ERROR_ESCALATE: _ClassVar[OnCheckError]
+    ON_CHECK_ERROR_ACCEPT: _ClassVar[OnCheckError]
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_VISION: Capability
 CAPABILITY_TOOLS: Capability
@@ -47,6 +53,9 @@ AGGREGATION_UNSPECIFIED: Aggregation
 AGGREGATION_MAJORITY: Aggregation
 AGGREGATION_JUDGE: Aggregation
 AGGREGATION_FIRST_AGREEMENT: Aggregation
+ON_CHECK_ERROR_UNSPECIFIED: OnCheckError
+ON_CHECK_ERROR_ESCALATE: OnCheckError
+ON_CHECK_ERROR_ACCEPT: OnCheckError
 
 class Prices(_message.Message):
     __slots__ = ("input_nano_usd_per_million_tokens", "output_nano_usd_per_million_tokens", "cached_input_nano_usd_per_million_tokens", "cache_write_nano_usd_per_million_tokens", "request_nano_usd", "price_version")
@@ -85,16 +94,20 @@ class Cascade(_message.Message):
     def __init__(self, members: _Optional[_Iterable[str]] = ..., check: _Optional[_Union[Check, _Mapping[str, object]]] = ...) -> None: ...
 
 class Check(_message.Message):
-    __slots__ = ("json_schema", "pattern", "judge", "threshold")
+    __slots__ = ("json_schema", "pattern", "judge", "callback", "threshold", "on_error")
     JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     JUDGE_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    ON_ERROR_FIELD_NUMBER: _ClassVar[int]
     json_schema: str
     pattern: str
     judge: str
+    callback: str
     threshold: float
-    def __init__(self, json_schema: _Optional[str] = ..., pattern: _Optional[str] = ..., judge: _Optional[str] = ..., threshold: _Optional[float] = ...) -> None: ...
+    on_error: OnCheckError
+    def __init__(self, json_schema: _Optional[str] = ..., pattern: _Optional[str] = ..., judge: _Optional[str] = ..., callback: _Optional[str] = ..., threshold: _Optional[float] = ..., on_error: _Optional[_Union[OnCheckError, str]] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("name", "provider", "upstream_model", "endpoint_profile", "prices", "context_window", "max_output_tokens", "capabilities", "data_zone", "disabled", "labels", "retire_time", "revision", "origin", "create_time", "update_time", "ensemble", "cascade")

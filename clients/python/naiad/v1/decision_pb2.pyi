@@ -5,7 +5,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -201,7 +201,7 @@ class AttemptError(_message.Message):
     def __init__(self, kind: _Optional[_Union[AttemptErrorKind, str]] = ..., detail: _Optional[str] = ..., http_status: _Optional[int] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("attempt_id", "model", "error", "usage", "cost", "latency", "time_to_first_token", "start_time", "finish_reason", "part_of", "judge", "returned_attempt_id")
+    __slots__ = ("attempt_id", "model", "error", "usage", "cost", "latency", "time_to_first_token", "start_time", "finish_reason", "part_of", "judge", "returned_attempt_id", "checks")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -214,6 +214,7 @@ class Attempt(_message.Message):
     PART_OF_FIELD_NUMBER: _ClassVar[int]
     JUDGE_FIELD_NUMBER: _ClassVar[int]
     RETURNED_ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     model: str
     error: AttemptError
@@ -226,4 +227,19 @@ class Attempt(_message.Message):
     part_of: str
     judge: bool
     returned_attempt_id: str
-    def __init__(self, attempt_id: _Optional[str] = ..., model: _Optional[str] = ..., error: _Optional[_Union[AttemptError, _Mapping[str, object]]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping[str, object]]] = ..., cost: _Optional[_Union[CostBreakdown, _Mapping[str, object]]] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., time_to_first_token: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finish_reason: _Optional[_Union[_content_pb2.FinishReason, str]] = ..., part_of: _Optional[str] = ..., judge: bool = ..., returned_attempt_id: _Optional[str] = ...) -> None: ...
+    checks: _containers.RepeatedCompositeFieldContainer[AnswerCheck]
+    def __init__(self, attempt_id: _Optional[str] = ..., model: _Optional[str] = ..., error: _Optional[_Union[AttemptError, _Mapping[str, object]]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping[str, object]]] = ..., cost: _Optional[_Union[CostBreakdown, _Mapping[str, object]]] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., time_to_first_token: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finish_reason: _Optional[_Union[_content_pb2.FinishReason, str]] = ..., part_of: _Optional[str] = ..., judge: bool = ..., returned_attempt_id: _Optional[str] = ..., checks: _Optional[_Iterable[_Union[AnswerCheck, _Mapping[str, object]]]] = ...) -> None: ...
+
+class AnswerCheck(_message.Message):
+    __slots__ = ("attempt_id", "checked_by", "passed", "score", "failure")
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_BY_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    attempt_id: str
+    checked_by: str
+    passed: bool
+    score: float
+    failure: str
+    def __init__(self, attempt_id: _Optional[str] = ..., checked_by: _Optional[str] = ..., passed: bool = ..., score: _Optional[float] = ..., failure: _Optional[str] = ...) -> None: ...
