@@ -238,9 +238,10 @@ def _ready(address: str) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from naiad.server.report import print_inventory
+    from naiad.server.report import print_inventory, trouble
 
-    print_inventory(_load(options))
+    config = _load(options)
+    print_inventory(config, found=trouble(config))
     return OK
 
 

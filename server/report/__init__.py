@@ -3,6 +3,7 @@
 from naiad.server.report.access import access_of
 from naiad.server.report.arms import print_arms
 from naiad.server.report.audit import print_audit, verify_audit
+from naiad.server.report.callbacks import trouble
 from naiad.server.report.costs import print_costs
 from naiad.server.report.explanation import print_explanation
 from naiad.server.report.faults import print_faults
@@ -24,6 +25,7 @@ __all__ = [
     "print_models",
     "print_replay",
     "run_keys",
+    "trouble",
     "verify_audit",
     "watch_arms",
 ]

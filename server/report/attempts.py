@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from naiad.client import Attempt, CandidateExplanation, DecisionRecord
-from naiad.client.values import Cost, Usage
+from naiad.client.values import AnswerCheck, Cost, Usage
 from naiad.server.report.screen import clean, nano_usd, number
 
 _WHY = {
@@ -39,6 +39,7 @@ def aftermath(record: DecisionRecord) -> Iterator[str]:
         tokens, role = _tokens(attempt.usage), " as the judge" if attempt.judge else ""
         doubts = "".join(_doubts(attempt.usage, attempt.cost))
         yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{role}{took}{tokens}.{cost}{doubts}"
+        yield from map(_checked, attempt.checks)
     for attempt in record.attempts:
         if attempt.returned_attempt_id:
             yield _shares(record, attempt)
@@ -67,6 +68,16 @@ def _doubts(usage: Usage, cost: Cost) -> Iterator[str]:
         )
     if cost.doubted_bill:
         yield f" The provider says that it billed {clean(cost.doubted_bill)}, which cannot be true."
+
+
+def _checked(check: AnswerCheck) -> str:
+    """Return what a cascade's check made of one answer."""
+    by, name = clean(check.checked_by), clean(check.attempt_id)
+    if check.failure:
+        fate = "it was accepted unchecked" if check.passed else "so it did not pass"
+        return f"The check {by} of attempt {name} failed ({clean(check.failure).replace('_', ' ')}): {fate}."
+    score = "" if check.score is None else f", scoring {check.score:.3f}"
+    return f"Attempt {name} {'passed' if check.passed else 'did not pass'} the check {by}{score}."
 
 
 def _cost(cost: Cost, expected: CandidateExplanation | None) -> str:

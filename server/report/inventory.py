@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from naiad.server.governance import Governance
 from naiad.server.objectives import resolve
 from naiad.server.periods import Period
 from naiad.server.records import Composite, ModelPut, ObjectiveSpec, Prices
+from naiad.server.report.callbacks import callbacks, shut_out
 from naiad.server.report.models import retiring
 from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
 from naiad.server.report.words import from_core, objective_in_words
@@ -28,8 +29,11 @@ _CAPABILITY = {value: name for name, value in CAPABILITIES.items()}
 _SHARE = PolicySection().newcomer_share
 
 
-def print_inventory(config: Config, screen: Console | None = None) -> None:
-    """Print models, task classes, policy, where it listens and stores, and advice."""
+def print_inventory(config: Config, screen: Console | None = None, *, found: Iterable[str] = ()) -> None:
+    """Print models, task classes, policy, where it listens and stores, and advice.
+
+    found: sentences about what looking at the world showed.
+    """
     out = screen or console()
     server, policy = config.file.server, config.file.policy
     out.print(f"Configuration: {config.source}")
@@ -41,6 +45,9 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
     out.print()
     if any(m.composite is not None for m in config.models):
         out.print(_composites(config))
+        out.print()
+    if config.callbacks:
+        out.print(callbacks(config))
         out.print()
     if config.task_classes:
         out.print(_task_classes(config))
@@ -69,7 +76,7 @@ def print_inventory(config: Config, screen: Console | None = None) -> None:
     out.print(f"Listens on {server.listen} {manner}; {plural(server.concurrent_calls, 'call')} at a time")
     out.print(f"Database   {config.database if config.database is not None else 'none: everything is kept in memory'}")
     out.print()
-    advice = list(advise(config))
+    advice = [*advise(config), *found]
     for line in advice:
         out.print(f"! {line}", style="yellow")
     if not advice:
@@ -148,6 +155,8 @@ def _how(composite: Composite) -> str:
     if check is not None:
         if check.judge:
             return f"until {clean(check.judge)} gives {check.threshold:g} or more"
+        if check.callback:
+            return f"until callback {clean(check.callback)} accepts" + (" or fails" if check.accept_unchecked else "")
         return "until one fits the JSON schema" if check.json_schema else f"until one contains {clean(check.pattern)!r}"
     if composite.aggregation == Aggregation.JUDGE:
         return f"{clean(composite.judge)} picks"
@@ -306,6 +315,7 @@ def advise(config: Config, now: datetime | None = None) -> Iterator[str]:
     yield from _unused_budgets(config)
     yield from map(clean, data_rules.empty_classes(config.policy.data_classes, usable))
     yield from map(clean, data_rules.widened(config.policy.data_classes, usable))
+    yield from map(clean, shut_out(config))
     if not policy.create_task_classes and not config.task_classes:
         yield "no task class is configured and none is created on first use: only requests without one are served"
     if config.database is None:

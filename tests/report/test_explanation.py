@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from naiad.client import (
+    AnswerCheck,
     Attempt,
     AttemptError,
     BudgetExplanation,
@@ -115,6 +116,24 @@ def test_reasoning_doubts_and_who_was_paid_for_an_ensemble_are_told(running: Run
     assert shares == (
         "team/e cost $13 in all: $4 for the answer of attempt 2, $1 for the other members, $8 for the judge."
     )
+
+
+def test_what_a_cascades_check_made_of_each_answer_is_told(running: Running) -> None:
+    done = running.client.complete("hello", task_class="checked")
+    record = running.client.get_decision(done.decision_id)
+    checks = (
+        AnswerCheck(attempt_id="1", checked_by="callback:taste", passed=False, score=0.25),
+        AnswerCheck(attempt_id="2", checked_by="pattern", passed=True, score=1.0),
+        AnswerCheck(attempt_id="3", checked_by="callback:taste", passed=True, failure="invalid_reply"),
+        AnswerCheck(attempt_id="4", checked_by="j/m", passed=False, failure="no_verdict"),
+    )
+    cascade = replace(record.attempts[0], checks=checks)
+    assert list(aftermath(replace(record, attempts=(cascade,))))[1:] == [
+        "Attempt 1 did not pass the check callback:taste, scoring 0.250.",
+        "Attempt 2 passed the check pattern, scoring 1.000.",
+        "The check callback:taste of attempt 3 failed (invalid reply): it was accepted unchecked.",
+        "The check j/m of attempt 4 failed (no verdict): so it did not pass.",
+    ]
 
 
 def test_the_draw_lies_in_the_part_of_the_model_chosen(running: Running) -> None:

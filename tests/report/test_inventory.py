@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from naiad.server import cli
 from naiad.server.config import parse
 from naiad.server.report import print_inventory
 from naiad.server.report.inventory import advise
 from naiad.server.sections import ConfigError
 from tests.report.conftest import MODELS, config_in
+from tests.server.answering import Reviewer, answering, ends_with
 
 
 def test_the_inventory_is_printed_plainly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,6 +160,67 @@ def test_data_classes_are_printed_with_the_models_that_each_permits(capsys: pyte
     assert [line for line in said if "no model that can be chosen is permitted to data class 'secret'" in line]
     print_inventory(parse({"models": models}, "test.toml"))
     assert "data_class is recorded and not enforced" in capsys.readouterr().out
+
+
+FILE = """
+[callbacks.taste]
+address = "127.0.0.1:{port}"
+tls = false
+private = true
+timeout_s = 1.0
+[[models]]
+name = "echo/small"
+[[models]]
+name = "echo/large"
+[[models]]
+name = "team/c"
+[models.cascade]
+members = ["echo/small", "echo/large"]
+check = {{ callback = "taste", on_error = "accept" }}
+"""
+
+
+def with_callback(port: int, **callback: Any) -> dict[str, Any]:
+    """Return sections with a cascade whose check is a callback on loopback."""
+    section = {"address": f"127.0.0.1:{port}", "tls": False, "private": True, "timeout_s": 1.0, **callback}
+    names = [model["name"] for model in MODELS[:2]]
+    check = {"callback": "taste", "on_error": "accept"}
+    models = [*MODELS, {"name": "team/c", "cascade": {"members": names, "check": check}}]
+    return {"models": models, "callbacks": {"taste": section}}
+
+
+async def test_callbacks_are_printed_and_asked_whether_they_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, reviewer = tmp_path / "naiad.toml", Reviewer()
+
+    async def check() -> str:
+        """Run naiad check, and return what it prints."""
+        assert await asyncio.to_thread(cli.main, ["check", "--config", str(path)]) == cli.OK
+        return " ".join(capsys.readouterr().out.split())
+
+    async with answering(reviewer) as port:
+        path.write_text(FILE.format(port=port), encoding="utf-8")
+        text = await check()
+        assert f"taste 127.0.0.1:{port} the answer none 1 s plaintext" in text
+        assert "until callback taste accepts or fails" in text
+        assert "cannot check answers" not in text
+        assert [asked.SerializeToString() for asked in reviewer.asked] == [b"\x50\x01"], "it holds nobody's data"
+        reviewer.say = b"garbage"
+        assert f"callback 'taste' at 127.0.0.1:{port} cannot check answers: invalid_reply: its reply" in await check()
+        reviewer.say = ends_with(grpc.StatusCode.UNAUTHENTICATED)
+        assert "unauthorized: it ended with UNAUTHENTICATED: set token_env" in await check()
+    assert f"callback 'taste' at 127.0.0.1:{port} cannot check answers: unreachable: nobody answers" in await check()
+
+
+def test_a_cascade_that_only_its_callback_keeps_from_a_data_class_is_told() -> None:
+    classes = [{"name": "open", "allow": ["any"]}, {"name": "secret", "allow": ["inside", "vendor:echo"]}]
+    rules = {"data_classes": classes, "governance": {"zones": ["inside"]}}
+    said = [line for line in advise(parse(with_callback(1) | rules, "test.toml")) if "team/c" in line]
+    assert len(said) == 1
+    assert "team/c is never used for data class 'secret': its callback 'taste': data class 'secret' may not" in said[0]
+    inside = with_callback(1, data_zone="inside") | rules
+    assert not [line for line in advise(parse(inside, "test.toml")) if "team/c" in line]
 
 
 def test_a_model_that_is_retired_soon_is_told_of() -> None:
