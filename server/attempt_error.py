@@ -36,6 +36,8 @@ BLAMELESS = frozenset({
 })  # fmt: skip
 """Kinds that say nothing about the availability of the model."""
 
+_LONGEST_DETAIL = 1_000  # characters, as in the API
+
 # The most specific class first.
 _KINDS: tuple[tuple[type[provider.ProviderError], AttemptError], ...] = (
     (provider.Timeout, AttemptError.TIMEOUT),
@@ -52,6 +54,11 @@ _KINDS: tuple[tuple[type[provider.ProviderError], AttemptError], ...] = (
     (provider.Truncated, AttemptError.TRUNCATED),
     (provider.MalformedAnswer, AttemptError.MALFORMED_ANSWER),
 )
+
+
+def detail_of(error: provider.ProviderError) -> str:
+    """Return what happened, for a person: the error's class and its message, which quotes no content and no key."""
+    return f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL]
 
 
 def kind_of(error: provider.ProviderError) -> AttemptError:

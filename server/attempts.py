@@ -16,7 +16,7 @@ from naiad.adapters import errors as provider
 from naiad.adapters.base import Answer, FinishReason, Message
 from naiad.adapters.base import Role as Speaker
 from naiad.adapters.tokens import text_bytes
-from naiad.server.attempt_error import AttemptError, kind_of
+from naiad.server.attempt_error import AttemptError, detail_of, kind_of
 from naiad.server.ceilings import Shortage
 from naiad.server.composites import Role
 from naiad.server.credibility import Allowed, Doubt, booked
@@ -141,8 +141,11 @@ class Attempts:
                 timeout_s=max(left_s - kept_s, left_s / 2), fair_s=fair_s(record, position),
             )  # fmt: skip
         except provider.ProviderError as error:
-            log.warning("attempt_failed", model=model.name, error=type(error).__name__, attempt=name, kind=kind.value)
             outcome = _failed(blank, error, self._monotonic() - began_s, asking.first_s)
+            log.warning(
+                "attempt_failed", model=model.name, error=type(error).__name__, detail=outcome.error_detail,
+                status=error.status, attempt=name, kind=kind.value,
+            )  # fmt: skip
             return Made(name, outcome, None, error, hold)
         except ReaderStalled:
             await self.record(walk, name, _given_up(blank, asking, "the caller did not read"), None, hold)
@@ -277,7 +280,7 @@ def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float, fir
         blank,
         failed=True,
         error=kind_of(error),
-        error_detail=type(error).__name__,
+        error_detail=detail_of(error),
         http_status=error.status,
         retry_after_s=error.retry_after_s,
         latency_s=latency_s,

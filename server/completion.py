@@ -28,6 +28,7 @@ from naiad.server.ceilings import Shortage, exhausted
 from naiad.server.checking import Checking
 from naiad.server.composing import Composer
 from naiad.server.egress import Egress, Kind
+from naiad.server.eligibility import Reason
 from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.feedback import Feedback
@@ -38,6 +39,7 @@ from naiad.server.retrying import RetryBudget, again_in_s
 from naiad.server.walk import Asking, Made, Task, Walk, Whole
 
 _KEPT_LEAST_S = 0.5  # for another model, however quick it is
+_MOST_QUOTED = 300  # characters of what one attempt, or one model, says in the message of a failure
 MARGIN_S = 0.05  # kept back from the caller's deadline for recording and answering
 ALL_FAILED = frozenset({"ALL_ATTEMPTS_FAILED", "ALL_ATTEMPTS_REJECTED"})  # the providers' word: repeating gets the same
 
@@ -222,7 +224,8 @@ def _cost_of(walk: Walk, made: Made, model: ModelPut) -> Cost | None:
 def _all_failed(catalog: Catalog, walk: Walk, *, past: bool) -> NaiadError:
     kinds: dict[str, int] = {}
     for _, outcome in walk.made:
-        kinds[outcome.error_detail] = kinds.get(outcome.error_detail, 0) + 1
+        kind = outcome.error_detail.partition(":")[0]
+        kinds[kind] = kinds.get(kind, 0) + 1
     listed = ", ".join(f"{kind} x {count}" for kind, count in sorted(kinds.items())) or "none was made"
     decision_id = walk.decision.decision_id
     details = [render.attempts_failed(catalog, decision_id, walk.made)]
@@ -230,14 +233,15 @@ def _all_failed(catalog: Catalog, walk: Walk, *, past: bool) -> NaiadError:
         return NaiadError(
             "DEADLINE_EXCEEDED",
             f"the deadline passed before a model had answered ({listed}); "
-            "call with a longer one, or allow faster models",
+            f"call with a longer one, or allow faster models{_last(catalog, walk)}",
             code="DEADLINE_EXCEEDED", details=details,
             metadata={"decision_id": decision_id, "attempts": len(walk.made)},
         )  # fmt: skip
     metadata = {"decision_id": decision_id, "attempts": len(walk.made), "kinds": listed}
     if all(outcome.error in REJECTIONS for _, outcome in walk.made):
         return NaiadError(
-            "ALL_ATTEMPTS_REJECTED", f"no model answered ({listed}); correct the request or the endpoint",
+            "ALL_ATTEMPTS_REJECTED",
+            f"no model answered ({listed}); correct the request or the endpoint{_last(catalog, walk)}",
             code="FAILED_PRECONDITION", metadata=metadata, details=details,
         )  # fmt: skip
     named = [
@@ -246,10 +250,25 @@ def _all_failed(catalog: Catalog, walk: Walk, *, past: bool) -> NaiadError:
         if isinstance(error, provider.RateLimited | provider.Overloaded) and error.retry_after_s is not None
     ]
     return NaiadError(
-        "ALL_ATTEMPTS_FAILED", f"no model answered ({listed}); try again later, or allow more models",
+        "ALL_ATTEMPTS_FAILED",
+        f"no model answered ({listed}); try again later, or allow more models{_last(catalog, walk)}",
         code="UNAVAILABLE", metadata=metadata, details=details,
         retry_after_s=min(max(0.0, min(named)), 3_600.0) if named else None,
     )  # fmt: skip
+
+
+def _last(catalog: Catalog, walk: Walk) -> str:
+    """Return how the last attempt ended, and why models were passed over that might have been asked next."""
+    told = ""
+    if walk.made:
+        _, outcome = walk.made[-1]
+        told = f". The last, {catalog.models[outcome.model].name}, failed with {outcome.error_detail[:_MOST_QUOTED]}"
+    if walk.passed_over:
+        first = walk.passed_over[0]
+        more = f", and {len(walk.passed_over) - 1} more" if len(walk.passed_over) > 1 else ""
+        reason = f"{Reason(first.reason).name}: {first.detail}"[:_MOST_QUOTED]
+        told += f". Not asked: {catalog.models[first.model].name} ({reason}){more}"
+    return told
 
 
 def _cut(catalog: Catalog, walk: Walk, made: Made, model: ModelPut) -> NaiadError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from naiad.adapters import errors as provider
-from naiad.server.attempt_error import BLAMELESS, AttemptError, kind_of
+from naiad.server.attempt_error import BLAMELESS, AttemptError, detail_of, kind_of
 from naiad.v1 import decision_pb2
 
 
@@ -22,6 +22,12 @@ def test_they_are_numbered_as_in_the_api() -> None:
 def test_every_error_of_a_provider_has_a_kind_of_its_own(error: type[provider.ProviderError]) -> None:
     made = error.__new__(error)
     assert (kind_of(made) is AttemptError.OTHER) == (error in (provider.ProviderError, provider.AdapterClosed))
+
+
+def test_what_is_said_of_an_error_is_bounded() -> None:
+    error = provider.MalformedAnswer("the reply is text/html" + "x" * 2_000, provider="p", model="m")
+    assert detail_of(error).startswith("MalformedAnswer: the reply is text/html")
+    assert len(detail_of(error)) == 1_000
 
 
 def test_a_caller_who_leaves_blames_nobody() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -144,6 +145,9 @@ async def test_when_all_fail_the_error_tells_of_every_attempt(
         assert [d.Unpack(detail) for d in refusal.others] == [True], "the documented detail"
         assert detail.decision_id == refusal.metadata["decision_id"]
         assert [a.error.kind for a in detail.attempts] == [kind] * now.calls()
+        last = detail.attempts[-1]
+        assert re.fullmatch(r"[A-Z]\w+: .+", last.error.detail), "what happened, not its kind alone"
+        assert f"The last, {last.model}, failed with {last.error.detail}" in refusal.message
 
 
 async def test_max_attempts_binds(running: Start) -> None:

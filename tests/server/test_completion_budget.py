@@ -71,7 +71,9 @@ async def test_every_attempt_holds_for_itself_and_failures_that_bill_nothing_giv
 async def test_a_fallback_that_does_not_fit_any_more_is_not_called(running: Start) -> None:  # noqa: F811
     async with running([SLOW], [SLOW]) as now:
         await budget(now, 150_000)
-        assert (await now.refused(max_output_tokens=100)).reason == "ALL_ATTEMPTS_FAILED"
+        refusal = await now.refused(max_output_tokens=100)
+        assert refusal.reason == "ALL_ATTEMPTS_FAILED"
+        assert "Not asked: b/m (BUDGET: " in refusal.message or "Not asked: a/m (BUDGET: " in refusal.message
         assert now.calls() == 1
         spent, reserved = await standing(now)
         assert (spent >= 100_000, reserved) == (True, 0), "a call that timed out may have been billed"
