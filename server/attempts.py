@@ -28,6 +28,7 @@ from naiad.server.errors import NaiadError
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import Entry, take_outcome
 from naiad.server.money import charged
+from naiad.server.notices import of_answer
 from naiad.server.records import Cost, Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved
 from naiad.server.walk import Asking, Done, Made, ReaderStalled, Task, Walk
 
@@ -168,7 +169,7 @@ class Attempts:
             finish=FINISH.get(answer.finish, 0),
         )
         _tell_doubts(name, model, outcome)
-        return Made(name, outcome, answer, None, hold)
+        return Made(name, outcome, answer, None, hold, of_answer(answer, model))
 
     async def _reserve(
         self, record: Decided, name: str, model: ModelPut, task: Task, left_s: float

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any
@@ -26,6 +26,7 @@ from naiad.server.eligibility import Capability, Permit
 from naiad.server.engine import Decision, Engine, Query
 from naiad.server.errors import NaiadError
 from naiad.server.inventory import UNCLASSIFIED
+from naiad.server.notices import Notice
 from naiad.server.records import Decided, ModelPut, decode, encode
 from naiad.server.walk import Task
 
@@ -60,6 +61,7 @@ class _Entry:
     until_s: float
     size: int  # bytes
     parts: frozenset[int] = frozenset()  # of a composite: whose answers went into it
+    notices: tuple[Notice, ...] = ()
 
 
 class Cache:
@@ -133,8 +135,9 @@ class Cache:
         if not isinstance(record, Decided):
             raise TypeError(f"{type(record).__name__} is kept where a decision should be")
         return Completion(
-            Decision(entry.decision_id, record), entry.answer, entry.attempt, entry.model, (), age_s=age_s
-        )
+            Decision(entry.decision_id, record), entry.answer, entry.attempt, entry.model, (), age_s=age_s,
+            notices=entry.notices,
+        )  # fmt: skip
 
     def _good(self, entry: _Entry, place: Place) -> bool:
         """Return whether an entry may be given: young enough, by a model that is the same and permitted now."""
@@ -156,11 +159,11 @@ class Cache:
             return
         self._clean()
         kept = encode(record)
-        size = _size(answer) + len(kept) + _OVERHEAD_BYTES
+        size = _size(answer, completion.notices) + len(kept) + _OVERHEAD_BYTES
         at_s = self._monotonic()
         entry = _Entry(
             answer, completion.decision.decision_id, kept, completion.attempt, completion.model, at_s,
-            at_s + place.seconds, size, completion.parts,
+            at_s + place.seconds, size, completion.parts, completion.notices,
         )  # fmt: skip
         if not self._good(entry, now) or size > self._settings.size_bytes:
             return
@@ -194,12 +197,12 @@ def _framed(part: Any) -> bytes:
     return len(body).to_bytes(8, "big") + body
 
 
-def _size(answer: Answer) -> int:
+def _size(answer: Answer, notices: Sequence[Notice]) -> int:
     """Return the bytes that an answer's texts take in memory."""
-    texts = [*answer.notices]
+    texts = [text for notice in notices for text in (notice.message, *notice.metadata.values())]
     for part in answer.parts:
         if isinstance(part, TextPart):
             texts.append(part.text)
         elif isinstance(part, ToolCallPart):
             texts += (part.id, part.name, part.arguments)
-    return sum(map(sys.getsizeof, texts)) + 200 * len(answer.parts)
+    return sum(map(sys.getsizeof, texts)) + 200 * len(answer.parts) + 400 * len(notices)

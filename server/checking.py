@@ -124,12 +124,3 @@ def judge_task(task: Task, request: ProviderRequest) -> Task:
         input_tokens=estimate_tokens(request.messages), max_output_tokens=judging.JUDGE_TOKENS, explicit_output=True
     )
     return replace(task, needs=needs, request=request)
-
-
-def unchecked(checked: Checked) -> str:
-    """Return a sentence about an answer whose check by a callback failed, "" for any other."""
-    if not checked.failure or not checked.by.startswith(RATER):
-        return ""
-    fate = "was accepted unchecked" if checked.passed else "counts as rejected"
-    name, failure = checked.by.removeprefix(RATER), checked.failure.replace("_", " ")
-    return f"callback {name!r} could not check attempt {checked.attempt} ({failure}): its answer {fate}"

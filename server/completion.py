@@ -34,6 +34,7 @@ from naiad.server.errors import NaiadError
 from naiad.server.feedback import Feedback
 from naiad.server.journal import Journal, Request
 from naiad.server.money import sum_of
+from naiad.server.notices import Notice
 from naiad.server.records import Cost, Exclusion, ModelPut, Outcome
 from naiad.server.retrying import RetryBudget, again_in_s
 from naiad.server.walk import Asking, Made, Task, Walk, Whole
@@ -57,6 +58,7 @@ class Completion:
     passed_over: tuple[Exclusion, ...] = ()  # models of the ranking that could not be called any more
     parts: frozenset[int] = frozenset()  # of a composite: the models whose answers went into this one
     age_s: float | None = None  # of an answer that was kept; None: it was made for this request
+    notices: tuple[Notice, ...] = ()  # what the caller is told of the answer
 
 
 class Completer:
@@ -102,7 +104,7 @@ class Completer:
                 model = self._engine.catalog.models[made.outcome.model]
                 return Completion(
                     decision, made.answer, made.name, model, tuple(walk.made), _cost_of(walk, made, model),
-                    tuple(walk.passed_over), _parts_of(walk, model),
+                    tuple(walk.passed_over), _parts_of(walk, model), notices=made.notices,
                 )  # fmt: skip
         raise self._failure(walk)
 

@@ -16,15 +16,16 @@ import msgspec
 from naiad.adapters import errors as provider
 from naiad.adapters.base import Answer, FinishReason
 from naiad.adapters.base import Usage as ProviderUsage
-from naiad.server import agreement, judging
+from naiad.server import agreement, judging, notices
 from naiad.server.attempt_error import kind_of
 from naiad.server.attempts import FINISH, Attempts, reader_stalled
-from naiad.server.checking import STANDS, Checking, judge_task, unchecked
+from naiad.server.checking import STANDS, Checking, judge_task
 from naiad.server.composites import Aggregation, quorum
 from naiad.server.credibility import of_parts
 from naiad.server.egress import Kind
 from naiad.server.eligibility import Reason
 from naiad.server.engine import Decision, Engine
+from naiad.server.notices import Notice
 from naiad.server.prediction import Predictor
 from naiad.server.records import Check, Checked, Composite, Cost, Exclusion, Outcome
 from naiad.server.walk import Made, ReaderStalled, Task, Walk, Whole
@@ -35,15 +36,11 @@ _FINAL = frozenset({FinishReason.REFUSAL, FinishReason.CONTENT_FILTER, FinishRea
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The answer that is returned, and the attempt that gave it."""
+    """The answer that is returned, the attempt that gave it, and what the caller is told of it."""
 
     attempt: str
     answer: Answer
-
-    def noticed(self, *notices: str) -> Taken:
-        """Return it with more to be said of the answer."""
-        answer = self.answer
-        return replace(self, answer=replace(answer, notices=(*answer.notices, *notices))) if notices else self
+    notices: tuple[Notice, ...] = ()
 
 
 class Composer:
@@ -112,7 +109,7 @@ class Composer:
             blank, usage=of_parts(whole.usage, (o.usage for _, o in parts.made)), cost=Cost(), latency_s=latency_s,
             finish=FINISH.get(whole.finish, 0), returned=taken.attempt, checks=tuple(checks),
         )  # fmt: skip
-        return Made(name, outcome, whole, None, None)
+        return Made(name, outcome, whole, None, None, taken.notices)
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -151,9 +148,9 @@ class Composer:
         self, parts: Walk, composite: Composite, usable: list[int]
     ) -> tuple[Taken | None, provider.ProviderError | None]:
         """Ask all at once, until what they say is decided; the others are cancelled."""
-        names: dict[int, str] = {}
         asked = {asyncio.ensure_future(self._ask(parts, at, Kind.ENSEMBLE)): at for at in usable}
         answers: dict[int, Answer] = {}
+        found: dict[int, Made] = {}
         error: provider.ProviderError | None = None
         waiting = set(asked)
         try:
@@ -162,7 +159,7 @@ class Composer:
                 for task in sorted(done, key=lambda task: asked[task]):
                     made = task.result()
                     if made is not None and made.answer is not None:
-                        answers[asked[task]], names[asked[task]] = made.answer, made.name
+                        answers[asked[task]], found[asked[task]] = made.answer, made
                     elif made is not None:
                         error = made.error
         finally:
@@ -172,13 +169,13 @@ class Composer:
         whole = {at: answer for at, answer in answers.items() if answer.finish in STANDS} or answers
         if not whole:
             return None, error or _none_called()
-        at, notices = await self._aggregate(parts, composite, whole)
-        return Taken(names[at], whole[at]).noticed(*notices), None
+        at, said = await self._aggregate(parts, composite, whole)
+        return Taken(found[at].name, whole[at], (*found[at].notices, *said)), None
 
     async def _aggregate(
         self, parts: Walk, composite: Composite, answers: dict[int, Answer]
-    ) -> tuple[int, tuple[str, ...]]:
-        """Return whose answer it is, and what is to be said of that."""
+    ) -> tuple[int, tuple[Notice, ...]]:
+        """Return whose answer it is, and what is to be told of that."""
         quality = dict(enumerate(parts.decision.record.quality))
         if composite.aggregation == Aggregation.JUDGE and len(agreement.groups(answers)) > 1:
             return await self._picked(parts, composite, answers, quality)
@@ -187,13 +184,15 @@ class Composer:
         wanted = composite.agree if composite.aggregation == Aggregation.FIRST_AGREEMENT else 2
         if composite.aggregation == Aggregation.JUDGE or most >= wanted:
             return at, ()
-        said = f"{len(answers)} of {len(composite.members)} members answered, and fewer than {wanted} said the same"
-        return at, (f"{said}; this is the answer of the one believed to be best",)
+        told = notices.no_agreement(
+            self._name_of(parts), answered=len(answers), members=len(composite.members), agreed=most, wanted=wanted
+        )
+        return at, (told,)
 
     async def _picked(
         self, parts: Walk, composite: Composite, answers: dict[int, Answer], quality: dict[int, float]
-    ) -> tuple[int, tuple[str, ...]]:
-        """Return whose answer the judge picks; where it picks none, one that gave what most did, and say so."""
+    ) -> tuple[int, tuple[Notice, ...]]:
+        """Return whose answer the judge picks; where it picks none, one that most gave, and say so."""
         order = sorted(answers)
         request = judging.which_is_best(
             parts.task.request.messages, [answers[at].text for at in order], secrets.token_hex(8)
@@ -204,7 +203,8 @@ class Composer:
             picked = judging.best_of(verdict.answer.text, len(order))
         if picked is not None:
             return order[picked], ()
-        return agreement.most_said(answers, quality), (f"{composite.judge} picked no answer; this is what most said",)
+        told = notices.not_picked(self._name_of(parts), composite.judge, agreement.groups(answers).values())
+        return agreement.most_said(answers, quality), (told,)
 
     # -- in turn ---------------------------------------------------------------------------------------------------
 
@@ -215,9 +215,9 @@ class Composer:
 
         checks: what the check made of each answer is added to it.
         """
-        last: Taken | None = None
+        last: Made | None = None
         error: provider.ProviderError | None = None
-        notices: tuple[str, ...] = ()
+        told: list[Notice] = []
 
         async def ask_judge(task: Task) -> Made | None:
             return await self._ask(parts, len(parts.decision.record.models) - 1, Kind.JUDGE, task)
@@ -229,20 +229,31 @@ class Composer:
                 if error is not None and not error.fallback_worthy:
                     break
                 continue
-            last = Taken(made.name, made.answer)
+            last = made
             if made.answer.finish in _FINAL:
-                return last.noticed(*notices), None
+                return _taken(made, told), None
             checked = await self._checking.check(parts, check, made, ask_judge, final=at == usable[-1])
             if checked is None:
-                return last.noticed(*notices), None
+                return _taken(made, told), None
             checks.append(checked)
-            if sentence := unchecked(checked):
-                notices = (*notices, sentence)
+            if checked.failure:
+                told.append(notices.not_checked(self._name_of(parts), checked))
             if checked.passed:
-                return last.noticed(*notices), None
+                return _taken(made, told), None
         if last is None:
             return None, error or _none_called()
-        return last.noticed(*notices, "no answer passed the check; this is the last that came"), None
+        return _taken(last, [*told, notices.none_passed(self._name_of(parts))]), None
+
+    def _name_of(self, parts: Walk) -> str:
+        """Return the name of the composite whose parts these are."""
+        permit = parts.decision.permit
+        return "" if permit is None or permit.via is None else self._engine.catalog.model_names[permit.via]
+
+
+def _taken(made: Made, told: list[Notice]) -> Taken:
+    """Return a member's answer as the one that is returned, with what is to be told of it besides."""
+    assert made.answer is not None  # noqa: S101 - the caller looked
+    return Taken(made.name, made.answer, (*made.notices, *told))
 
 
 def _enough(composite: Composite, answers: dict[int, Answer], waiting: int) -> bool:

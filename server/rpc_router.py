@@ -16,6 +16,7 @@ from naiad.server.doubts import doubts
 from naiad.server.engine import Decision, Query
 from naiad.server.generation import task_from_proto
 from naiad.server.journal import Request
+from naiad.server.notices import Notice, estimated
 from naiad.server.pii import Detector
 from naiad.server.query import query_from_proto
 from naiad.server.records import Outcome
@@ -175,20 +176,9 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             task_class=catalog.task_classes[record.task_class].name,
             notices=render.notices_of(catalog, record) if completion.age_s is None else [_cached(completion.age_s)],
         )
-        for sentence in completion.answer.notices:
-            code = decision_pb2.NOTICE_CODE_UNSPECIFIED
-            if completion.model.endpoint == "replay":
-                code = decision_pb2.NOTICE_CODE_REPLAYED_ANSWER
-            elif sentence in completion.answer.dropped:
-                code = decision_pb2.NOTICE_CODE_PARAMETER_DROPPED
-            response.notices.add(code=code, message=sentence, metadata={"model": completion.model.name})
+        told = [*completion.notices, *estimated(catalog, completion.model, answered, completion.attempts)]
+        response.notices.extend(map(_notice, told))
         response.notices.extend(doubts(catalog, completion.attempts))
-        if answered.usage.estimated and answered.usage.claim is None and completion.model.endpoint != "replay":
-            response.notices.add(
-                code=decision_pb2.NOTICE_CODE_USAGE_ESTIMATED,
-                message=f"{completion.model.name} gave no count of tokens that adds up: tokens and cost are estimates",
-                metadata={"model": completion.model.name},
-            )
         if completion.model.model != record.model and completion.age_s is None:
             first = catalog.models[record.model].name
             why = next((e.detail for e in completion.passed_over if e.model == record.model), "")
@@ -198,6 +188,11 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
                 metadata={"first_choice": first, "model": completion.model.name},
             )
         return response
+
+
+def _notice(told: Notice) -> decision_pb2.Notice:
+    """Return what is told of an answer."""
+    return decision_pb2.Notice(code=int(told.code), message=told.message, metadata=told.metadata)  # type: ignore[arg-type]
 
 
 def _cached(age_s: float) -> decision_pb2.Notice:

@@ -16,6 +16,7 @@ from naiad.server.egress import Egress, Kind
 from naiad.server.eligibility import Needs, Permit
 from naiad.server.engine import Decision
 from naiad.server.journal import Request
+from naiad.server.notices import Notice
 from naiad.server.records import Exclusion, Hold, ModelPut, Outcome
 
 MAX_ATTEMPTS = 3
@@ -151,3 +152,4 @@ class Made:
     answer: Answer | None
     error: provider.ProviderError | None
     hold: Hold | None
+    notices: tuple[Notice, ...] = ()  # what the caller is told of the answer

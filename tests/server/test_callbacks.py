@@ -20,7 +20,7 @@ from naiad.server.egress import Kind, NotPermitted
 from naiad.server.eligibility import Permit, Reason
 from naiad.server.governance import Claims
 from naiad.server.records import Check
-from naiad.v1 import catalog_service_pb2, router_service_pb2
+from naiad.v1 import catalog_service_pb2, decision_pb2, router_service_pb2
 from naiad.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from naiad.v1.check_service_pb2 import CheckAnswerRequest, CheckAnswerResponse
 from naiad.v1.router_service_pb2_grpc import RouterServiceStub
@@ -175,6 +175,11 @@ async def test_a_failure_does_as_the_configuration_says_teaches_nothing_and_is_t
                 assert checks(answer) == [(f"{p}/m", on_error == "accept", None, failure) for p in asked]
                 assert told(answer).count(words) == len(asked)
                 assert failure.replace("_", " ") in told(answer)
+                notices = [n for n in answer.notices if n.code == decision_pb2.NOTICE_CODE_NO_VERDICT]
+                facts = {"model": "team/e", "checked_by": "callback:taste", "failure": failure}
+                fate = facts | {"passed": str(on_error == "accept").lower()}
+                assert [n.metadata["attempt_id"] for n in notices] == [c.attempt_id for c in answer.attempts[-1].checks]
+                assert all(dict(n.metadata).items() >= fate.items() for n in notices)
                 assert not (await now.record(answer.decision_id)).feedback, "nothing is learned"
         events = [entry for entry in logged if entry["event"] == "callback_failed"]
         assert [entry["failure"] for entry in events] == [failure] * len(asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,10 @@ from naiad.adapters.errors import AdapterClosed, Overloaded, ProviderError, Rate
 from naiad.server import providers
 from naiad.server.app import Server
 from naiad.server.config import parse
+from naiad.server.notices import Code
 from naiad.v1 import (
     catalog_service_pb2,
+    decision_pb2,
     feedback_pb2,
     feedback_service_pb2,
     insight_pb2,
@@ -28,7 +30,7 @@ from naiad.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from naiad.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from naiad.v1.insight_service_pb2_grpc import InsightServiceStub
 from naiad.v1.router_service_pb2_grpc import RouterServiceStub
-from tests.adapters.scripted import Fail, Scripted, Step, reply
+from tests.adapters.scripted import Fail, Reply, Scripted, Step, reply
 from tests.e2e.live import Refusal, refusal_of
 from tests.server.test_completion import until
 
@@ -116,6 +118,12 @@ def cascade(**check: Any) -> dict[str, Any]:
     return {"e": {"cascade": {"members": ["a/m", "b/m", "c/m"], "check": check}}}
 
 
+def told_of(response: router_service_pb2.CompleteResponse) -> dict[str, decision_pb2.Notice]:
+    """Return the notices of an answer by code."""
+    names = decision_pb2.NoticeCode.Name
+    return {names(notice.code).removeprefix("NOTICE_CODE_"): notice for notice in response.notices}
+
+
 def text(response: router_service_pb2.CompleteResponse) -> str:
     """Return the text of an answer."""
     return "".join(part.text for part in response.answer.parts)
@@ -198,7 +206,13 @@ async def test_without_a_verdict_most_decide_and_a_notice_says_so(running: Start
     async with running(made, a=[reply("x")], b=[reply("y")], c=[reply("y")], j=[judge]) as now:
         answer = await now.complete()
         assert text(answer) == "y"
-        assert any("picked no answer" in notice.message for notice in answer.notices)
+        told = told_of(answer)["NO_VERDICT"]
+        assert told.message == "j/m picked no answer; this is what most said, 2 of 3"
+        assert (told.metadata["model"], told.metadata["checked_by"]) == ("team/e", "j/m")
+    async with running(made, a=[reply("x")], b=[reply("y")], c=[reply("z")], j=[judge]) as now:
+        told = told_of(await now.complete())["NO_VERDICT"]
+        assert "that of the member believed to be best" in told.message
+        assert "most said" not in told.message, "where all differ, most said nothing"
 
 
 async def test_members_that_fail_are_missed_only_when_all_do(running: Start) -> None:
@@ -399,13 +413,47 @@ async def test_a_count_that_is_too_low_counts_for_nothing(running: Start) -> Non
 
 async def test_disagreement_and_failed_checks_are_told(running: Start) -> None:
     async with running(ensemble(), a=[reply("x")], b=[reply("y")], c=[reply("z")]) as now:
-        assert any("fewer than 2 said the same" in n.message for n in (await now.complete()).notices)
+        told = told_of(await now.complete())["NO_AGREEMENT"]
+        assert "fewer than 2 said the same; this is the answer of the one believed to be best" in told.message
+        facts = {"model": "team/e", "answered": "3", "members": "3", "agreed": "1", "wanted": "2"}
+        assert dict(told.metadata) == facts
     async with running(ensemble(), a=[reply("x")], b=[reply("x")], c=[reply("z")]) as now:
-        assert not any("said the same" in n.message for n in (await now.complete()).notices)
+        assert "NO_AGREEMENT" not in told_of(await now.complete())
     async with running(cascade(pattern="[0-9]"), a=[reply("x")], b=[BUSY], c=[reply("y")]) as now:
         answer = await now.complete()
         assert text(answer) == "y"
-        assert any("no answer passed the check" in n.message for n in answer.notices)
+        told = told_of(answer)["NO_ANSWER_PASSED"]
+        assert "no answer passed the check" in told.message
+        assert dict(told.metadata) == {"model": "team/e"}
+
+
+async def test_what_is_told_of_a_kept_answer_is_told_again(running: Start) -> None:
+    config = {"task_classes": [{"name": "t", "cache_s": 60.0}]}
+    async with running(ensemble(), config, a=[reply("x")], b=[reply("y")], c=[reply("z")]) as now:
+        first, second = await now.complete(), await now.complete()
+        assert now.called() == "abc"
+        assert told_of(second)["NO_AGREEMENT"] == told_of(first)["NO_AGREEMENT"]
+
+
+async def test_what_is_told_of_a_member_names_the_member(running: Start) -> None:
+    """Who gave no count of tokens, and whose parameter was left out: not the ensemble, which is no model of anybody."""
+    plain, sentence = reply("x").answer, "temperature was left out"
+    guessed = Reply(replace(plain, usage=replace(plain.usage, estimated=True)))
+    dropped = Reply(replace(plain, notices=(sentence,), dropped=(sentence,)))
+    async with running(ensemble("first_agreement", agree=2), a=[guessed], b=[BUSY], c=[dropped]) as now:
+        answer = await now.complete()
+        assert answer.usage.estimated
+        estimated = [n for n in answer.notices if n.code == decision_pb2.NOTICE_CODE_USAGE_ESTIMATED]
+        assert [n.metadata["model"] for n in estimated] == ["a/m"]
+        assert estimated[0].message.startswith("a/m gave no count")
+    async with running(cascade(pattern="x"), a=[dropped]) as now:
+        told = told_of(await now.complete())["PARAMETER_DROPPED"]
+        assert (told.message, told.metadata["model"]) == (sentence, "a/m")
+
+
+def test_codes_are_numbered_as_in_the_api() -> None:
+    for code in Code:
+        assert decision_pb2.NoticeCode.Value(f"NOTICE_CODE_{code.name}") == code
 
 
 @pytest.mark.parametrize("finish", [FinishReason.REFUSAL, FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS])

@@ -64,6 +64,9 @@ class NoticeCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_CODE_DRY_RUN: _ClassVar[NoticeCode]
     NOTICE_CODE_USAGE_NOT_CREDIBLE: _ClassVar[NoticeCode]
     NOTICE_CODE_BILL_NOT_CREDIBLE: _ClassVar[NoticeCode]
+    NOTICE_CODE_NO_VERDICT: _ClassVar[NoticeCode]
+    NOTICE_CODE_NO_AGREEMENT: _ClassVar[NoticeCode]
+    NOTICE_CODE_NO_ANSWER_PASSED: _ClassVar[NoticeCode]
 EXCLUSION_REASON_UNSPECIFIED: ExclusionReason
 EXCLUSION_REASON_POLICY: ExclusionReason
 EXCLUSION_REASON_NOT_ALLOWED: ExclusionReason
@@ -110,6 +113,9 @@ NOTICE_CODE_SESSION_MOVED: NoticeCode
 NOTICE_CODE_DRY_RUN: NoticeCode
 NOTICE_CODE_USAGE_NOT_CREDIBLE: NoticeCode
 NOTICE_CODE_BILL_NOT_CREDIBLE: NoticeCode
+NOTICE_CODE_NO_VERDICT: NoticeCode
+NOTICE_CODE_NO_AGREEMENT: NoticeCode
+NOTICE_CODE_NO_ANSWER_PASSED: NoticeCode
 
 class Candidate(_message.Message):
     __slots__ = ("model", "propensity", "quality", "quality_sd", "cost_nano_usd", "cost_sd_nano_usd", "latency_s", "latency_sd_s")
