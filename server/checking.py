@@ -13,27 +13,26 @@ from typing import TypeAlias
 import structlog
 
 from naiad.adapters.base import FinishReason
-from naiad.adapters.base import Request as ProviderRequest
-from naiad.adapters.tokens import estimate_tokens
+from naiad.adapters.tokens import estimate_offered, estimate_tokens
 from naiad.server import judging
 from naiad.server.attempts import LEAST_S, Attempts
 from naiad.server.callback import RATER, CallbackFailed, Failure, Question, Verdict
 from naiad.server.checks import checker_of
 from naiad.server.egress import Egress, NotPermitted
+from naiad.server.eligibility import Capability
 from naiad.server.engine import Engine
 from naiad.server.feedback import Feedback, Judgement
 from naiad.server.journal import Request
 from naiad.server.ledger import CHECK_SOURCE
-from naiad.server.records import Check, Checked
+from naiad.server.records import Check, Checked, ModelPut
 from naiad.server.walk import Made, Task, Walk
 
 log = structlog.get_logger(__name__)
 
 STANDS = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})  # answers that are whole
-_NO_VERDICT = "no_verdict"
 
-AskJudge: TypeAlias = Callable[[Task], Awaitable[Made | None]]
-"""Asks the judge of a cascade; None where it may not be called."""
+AskJudge: TypeAlias = Callable[[judging.Scoring], Awaitable[float | judging.NoVerdict]]
+"""Asks the judge of a cascade for a score."""
 
 
 class Checking:
@@ -60,11 +59,9 @@ class Checking:
         elif final:
             return None
         else:
-            request = judging.how_good(parts.task.request.messages, answer.text, secrets.token_hex(8))
-            verdict = await ask_judge(judge_task(parts.task, request))
-            found = judging.score_of(verdict.answer.text) if verdict is not None and verdict.answer else None
-            if found is None:  # nothing is known: the next one is asked
-                return Checked(attempt=made.name, by=check.judge, failure=_NO_VERDICT)
+            found = await ask_judge(judging.how_good(parts.task.request.messages, answer.text, secrets.token_hex(8)))
+            if isinstance(found, judging.NoVerdict):  # nothing is known: the next one is asked
+                return Checked(attempt=made.name, by=check.judge, failure=found.value)
             rater, score = check.judge, found
         passed = answer.finish in STANDS and score >= (check.threshold if check.judge else 1.0)
         await self._record(parts, made, rater, score)
@@ -118,9 +115,12 @@ class Checking:
         await self._feedback.report_feedback(ticket, parts.decision.decision_id, judgement, Request(""))
 
 
-def judge_task(task: Task, request: ProviderRequest) -> Task:
-    """Return the task of a judge, with the needs of its own request."""
+def judge_task(task: Task, question: judging.Question[object], judge: ModelPut) -> Task:
+    """Return the task of a judge: its question, held to a schema where the model can be, and the needs of that."""
+    request = question.request(as_json=Capability.JSON_SCHEMA in judge.capabilities)
     needs = task.needs._replace(
-        input_tokens=estimate_tokens(request.messages), max_output_tokens=judging.JUDGE_TOKENS, explicit_output=True
+        input_tokens=estimate_tokens(request.messages) + estimate_offered((), request.response_schema),
+        max_output_tokens=judging.JUDGE_TOKENS,
+        explicit_output=True,
     )
     return replace(task, needs=needs, request=request)

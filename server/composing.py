@@ -10,8 +10,10 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import msgspec
+import structlog
 
 from naiad.adapters import errors as provider
 from naiad.adapters.base import Answer, FinishReason
@@ -29,6 +31,9 @@ from naiad.server.notices import Notice
 from naiad.server.prediction import Predictor
 from naiad.server.records import Check, Checked, Composite, Cost, Exclusion, Outcome
 from naiad.server.walk import Made, ReaderStalled, Task, Walk, Whole
+
+log = structlog.get_logger(__name__)
+Value = TypeVar("Value")
 
 _NOTHING = ProviderUsage(0, 0)
 _FINAL = frozenset({FinishReason.REFUSAL, FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS})  # not checked
@@ -142,6 +147,22 @@ class Composer:
         finally:
             parts.made += own.made  # also of one that was cancelled
 
+    async def _judge(self, parts: Walk, question: judging.Question[Value]) -> Value | judging.NoVerdict:
+        """Ask the judge, which is the last of the parts; return its verdict, or why there is none."""
+        at = len(parts.decision.record.models) - 1
+        judge = self._engine.catalog.models[parts.decision.record.models[at]]
+        made = await self._ask(parts, at, Kind.JUDGE, judge_task(parts.task, question, judge))
+        if made is None:
+            failure = judging.NoVerdict.NOT_CALLED
+        elif made.answer is None:
+            failure = judging.NoVerdict.ERROR
+        elif (verdict := question.read(made.answer)) is not None:
+            return verdict
+        else:
+            failure = judging.NoVerdict.NO_VERDICT
+        log.warning("no_verdict", judge=judge.name, failure=failure.value, attempt=made.name if made else "")
+        return failure
+
     # -- side by side ----------------------------------------------------------------------------------------------
 
     async def _side_by_side(
@@ -194,16 +215,12 @@ class Composer:
     ) -> tuple[int, tuple[Notice, ...]]:
         """Return whose answer the judge picks; where it picks none, one that most gave, and say so."""
         order = sorted(answers)
-        request = judging.which_is_best(
-            parts.task.request.messages, [answers[at].text for at in order], secrets.token_hex(8)
-        )
-        verdict = await self._ask(parts, len(composite.members), Kind.JUDGE, judge_task(parts.task, request))
-        picked = None
-        if verdict is not None and verdict.answer is not None:
-            picked = judging.best_of(verdict.answer.text, len(order))
-        if picked is not None:
+        asked, texts = parts.task.request.messages, [answers[at].text for at in order]
+        picked = await self._judge(parts, judging.which_is_best(asked, texts, secrets.token_hex(8)))
+        if not isinstance(picked, judging.NoVerdict):
             return order[picked], ()
-        told = notices.not_picked(self._name_of(parts), composite.judge, agreement.groups(answers).values())
+        groups = agreement.groups(answers).values()
+        told = notices.not_picked(self._name_of(parts), composite.judge, picked, groups)
         return agreement.most_said(answers, quality), (told,)
 
     # -- in turn ---------------------------------------------------------------------------------------------------
@@ -218,10 +235,6 @@ class Composer:
         last: Made | None = None
         error: provider.ProviderError | None = None
         told: list[Notice] = []
-
-        async def ask_judge(task: Task) -> Made | None:
-            return await self._ask(parts, len(parts.decision.record.models) - 1, Kind.JUDGE, task)
-
         for at in usable:
             made = await self._ask(parts, at, Kind.CASCADE)
             if made is None or made.answer is None:
@@ -232,7 +245,9 @@ class Composer:
             last = made
             if made.answer.finish in _FINAL:
                 return _taken(made, told), None
-            checked = await self._checking.check(parts, check, made, ask_judge, final=at == usable[-1])
+            checked = await self._checking.check(
+                parts, check, made, lambda question: self._judge(parts, question), final=at == usable[-1]
+            )
             if checked is None:
                 return _taken(made, told), None
             checks.append(checked)

@@ -9,6 +9,7 @@ from enum import IntEnum
 from naiad.adapters.base import Answer
 from naiad.server.callback import RATER
 from naiad.server.catalog import Catalog
+from naiad.server.judging import NoVerdict
 from naiad.server.records import Checked, ModelPut, Outcome
 
 
@@ -22,6 +23,13 @@ class Code(IntEnum):
     NO_VERDICT = 47
     NO_AGREEMENT = 48
     NO_ANSWER_PASSED = 49
+
+
+_WHY: dict[str, str] = {
+    NoVerdict.NOT_CALLED: "it might not be called",
+    NoVerdict.ERROR: "its call failed",
+    NoVerdict.NO_VERDICT: "its reply was not the one number that was asked for",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +86,26 @@ def no_agreement(model: str, *, answered: int, members: int, agreed: int, wanted
     )
 
 
-def not_picked(model: str, judge: str, groups: Collection[Collection[int]]) -> Notice:
+def not_picked(model: str, judge: str, failure: NoVerdict, groups: Collection[Collection[int]]) -> Notice:
     """Return the notice of an ensemble whose judge picked no answer; groups: the members by what they said."""
     sizes = sorted((len(group) for group in groups), reverse=True)
     if len(sizes) > 1 and sizes[0] == sizes[1]:
         taken = "no answer was given more often than every other, and this is that of the member believed to be best"
     else:
         taken = f"this is what most said, {sizes[0]} of {sum(sizes)}"
-    return Notice(Code.NO_VERDICT, f"{judge} picked no answer; {taken}", {"model": model, "checked_by": judge})
+    facts = {"model": model, "checked_by": judge, "failure": failure.value}
+    return Notice(Code.NO_VERDICT, f"{judge} picked no answer: {_WHY[failure]}; {taken}", facts)
 
 
 def not_checked(model: str, checked: Checked) -> Notice:
     """Return the notice of an answer of a cascade whose check failed."""
     fate = "was accepted unchecked" if checked.passed else "counts as rejected"
-    failure = checked.failure.replace("_", " ")
-    who = checked.by
+    who, why = checked.by, _WHY.get(checked.failure, "")
     if who.startswith(RATER):
-        who = f"callback {who.removeprefix(RATER)!r}"
+        who, why = f"callback {who.removeprefix(RATER)!r}", checked.failure.replace("_", " ")
     return Notice(
         Code.NO_VERDICT,
-        f"{who} could not check attempt {checked.attempt} ({failure}): its answer {fate}",
+        f"{who} could not check attempt {checked.attempt} ({why}): its answer {fate}",
         {
             "model": model, "checked_by": checked.by, "attempt_id": checked.attempt, "failure": checked.failure,
             "passed": str(checked.passed).lower(),

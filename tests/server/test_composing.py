@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 
 from naiad.adapters.base import FinishReason
 from naiad.adapters.errors import AdapterClosed, Overloaded, ProviderError, RateLimited
@@ -18,6 +19,7 @@ from naiad.server.app import Server
 from naiad.server.config import parse
 from naiad.server.notices import Code
 from naiad.v1 import (
+    catalog_pb2,
     catalog_service_pb2,
     decision_pb2,
     feedback_pb2,
@@ -188,7 +190,7 @@ async def test_the_first_that_agree(running: Start) -> None:
 
 async def test_a_judge_picks(running: Start) -> None:
     made = ensemble("judge", judge="j/m")
-    async with running(made, a=[reply("x")], b=[reply("y")], c=[reply("z")], j=[reply("The best is 2")]) as now:
+    async with running(made, a=[reply("x")], b=[reply("y")], c=[reply("z")], j=[reply("Answer 2")]) as now:
         answer = await now.complete()
         assert text(answer) == "y"
         (asked,) = now.adapters["j"].calls
@@ -200,15 +202,25 @@ async def test_a_judge_picks(running: Start) -> None:
         assert "j" not in now.called(), "where all say the same there is nothing to judge"
 
 
-@pytest.mark.parametrize("judge", [BUSY, reply("I cannot say"), reply("9")])
-async def test_without_a_verdict_most_decide_and_a_notice_says_so(running: Start, judge: Step) -> None:
+CUT = reply("1", finish=FinishReason.LENGTH)
+NO_VERDICT: list[tuple[Step, str, str]] = [
+    (BUSY, "error", "its call failed"),
+    *((step, "no_verdict", "its reply was not the one number") for step in (reply("I say 1, not 2"), reply("-1"), CUT)),
+]
+
+
+@pytest.mark.parametrize(("judge", "failure", "words"), NO_VERDICT)
+async def test_without_a_verdict_most_decide_and_a_notice_says_so(
+    running: Start, judge: Step, failure: str, words: str
+) -> None:
     made = ensemble("judge", judge="j/m")
     async with running(made, a=[reply("x")], b=[reply("y")], c=[reply("y")], j=[judge]) as now:
         answer = await now.complete()
         assert text(answer) == "y"
         told = told_of(answer)["NO_VERDICT"]
-        assert told.message == "j/m picked no answer; this is what most said, 2 of 3"
-        assert (told.metadata["model"], told.metadata["checked_by"]) == ("team/e", "j/m")
+        assert told.message.startswith(f"j/m picked no answer: {words}")
+        assert told.message.endswith("; this is what most said, 2 of 3")
+        assert dict(told.metadata) == {"model": "team/e", "checked_by": "j/m", "failure": failure}
     async with running(made, a=[reply("x")], b=[reply("y")], c=[reply("z")], j=[judge]) as now:
         told = told_of(await now.complete())["NO_VERDICT"]
         assert "that of the member believed to be best" in told.message
@@ -320,9 +332,46 @@ async def test_a_judge_decides_on_going_on_and_is_not_asked_about_the_last(runni
         assert text(answer) == "y"
         assert now.called() == "abjj"
         assert {a.model for a in answer.attempts} == {"a/m", "b/m", "j/m", "team/e"}
-    async with running(cascade(**check), a=[reply("x")], b=[reply("y")], c=[reply("z")], j=[BUSY]) as now:
-        assert text(await now.complete()) == "z", "without a verdict it goes on"
-        assert now.called().replace("j", "") == "abc"
+
+
+@pytest.mark.parametrize(("judge", "failure", "words"), NO_VERDICT)
+async def test_an_answer_that_a_judge_gave_no_verdict_on_is_not_taken_nor_learned_from_and_that_is_told(
+    running: Start, judge: Step, failure: str, words: str
+) -> None:
+    async with running(cascade(judge="j/m"), a=[reply("x")], b=[BUSY], c=[reply("z")], j=[judge]) as now:
+        with structlog.testing.capture_logs() as logged:
+            answer = await now.complete()
+        assert text(answer) == "z", "without a verdict it goes on"
+        asked = answer.attempts[0]
+        (check,) = answer.attempts[-1].checks
+        assert (check.attempt_id, check.passed, check.failure) == (asked.attempt_id, False, failure)
+        assert not check.HasField("score")
+        told = told_of(answer)["NO_VERDICT"]
+        assert words in told.message
+        assert dict(told.metadata) == {
+            "model": "team/e", "checked_by": "j/m", "attempt_id": asked.attempt_id, "failure": failure,
+            "passed": "false",
+        }  # fmt: skip
+        assert not (await now.record(answer.decision_id)).feedback, "nothing is learned"
+        assert (await now.arms())["a/m"].quality.effective_observations == 0
+        assert [(e["judge"], e["failure"]) for e in logged if e["event"] == "no_verdict"] == [("j/m", failure)]
+
+
+async def test_a_judge_that_can_is_held_to_a_schema(running: Start) -> None:
+    verdicts = [reply('{"score": 0.25}'), reply('{"score": 1}')]
+    async with running(cascade(judge="j/m"), a=[reply("x")], b=[reply("y")], j=verdicts) as now:
+        change = {"name": "j/m", "capabilities": [catalog_pb2.CAPABILITY_JSON_SCHEMA]}
+        await CatalogServiceStub(now.channel).UpdateModel(catalog_service_pb2.UpdateModelRequest(model=change))
+        answer = await now.complete()
+        assert text(answer) == "y"
+        assert [check.score for check in answer.attempts[-1].checks] == [0.25, 1.0]
+        for asked in now.adapters["j"].calls:
+            assert asked.response_schema is not None
+            assert '"score"' in asked.response_schema.schema
+        assert "NO_VERDICT" not in told_of(answer)
+    async with running(cascade(judge="j/m"), a=[reply("x")], j=[reply("1")]) as now:
+        await now.complete()
+        assert [asked.response_schema for asked in now.adapters["j"].calls] == [None], "it cannot be held to one"
 
 
 async def test_what_no_other_model_can_mend_ends_it(running: Start) -> None:
