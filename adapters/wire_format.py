@@ -13,8 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from naiad.adapters.base import Answer, Delta, Message, Part, Request, ToolCallPart, Usage
-from naiad.adapters.errors import ProviderError
+from naiad.adapters.base import Answer, Delta, FinishReason, Message, Part, Request, ToolCallPart, Usage
+from naiad.adapters.errors import Blocked, ProviderError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret
@@ -126,6 +126,18 @@ def estimated_usage(request: Request, parts: Iterable[Part]) -> Usage:
     """Return a count of tokens by their bytes, marked as estimated, where the provider gave none."""
     written = text_bytes((Message(request.messages[-1].role, tuple(parts)),))
     return Usage(estimate_tokens(request.messages), tokens_of_bytes(written), estimated=True)
+
+
+def blocked_answer(block: Blocked, request: Request, parts: tuple[Part, ...] = ()) -> Answer:
+    """Return the answer that a provider's content rules left of one. Azure bills for it, and says not how much."""
+    return Answer(
+        parts=parts,
+        finish=FinishReason.CONTENT_FILTER,
+        usage=estimated_usage(request, parts),
+        model=request.model,
+        provider_request_id=block.provider_request_id,
+        notices=(f"{block.provider} stopped this by its content rules, without a count of tokens: it is estimated.",),
+    )
 
 
 def sane_usage(

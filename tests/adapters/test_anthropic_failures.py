@@ -10,6 +10,7 @@ import pytest
 from naiad.adapters.anthropic_messages import AnthropicMessages
 from naiad.adapters.errors import (
     AuthenticationFailed,
+    Blocked,
     ContextTooLong,
     InvalidRequest,
     ModelNotFound,
@@ -69,6 +70,13 @@ def test_a_prompt_that_does_not_fit_is_told_by_its_sentence_which_is_not_shown(m
     error = failed(400, {"type": "invalid_request_error", "message": message})
     assert type(error) is ContextTooLong
     assert "00000" not in str(error)
+    quoted = failed(400, {"type": "invalid_request_error", "message": f"messages.0: {message}"})
+    assert type(quoted) is InvalidRequest, "a prompt that is quoted decides nothing"
+
+
+def test_an_answer_that_the_content_filter_stopped_is_told_by_its_sentence() -> None:
+    message = "Output blocked by content filtering policy"
+    assert type(failed(400, {"type": "invalid_request_error", "message": message})) is Blocked
     quoted = failed(400, {"type": "invalid_request_error", "message": f"messages.0: {message}"})
     assert type(quoted) is InvalidRequest, "a prompt that is quoted decides nothing"
 
