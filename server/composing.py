@@ -30,6 +30,7 @@ from naiad.server.feedback import Feedback, Judgement
 from naiad.server.journal import Request
 from naiad.server.prediction import Predictor
 from naiad.server.records import Check, Composite, Cost, Exclusion, Outcome
+from naiad.server.refusals import REFUSED, OnRefusal, routes_around
 from naiad.server.walk import Made, ReaderStalled, Task, Walk, Whole
 
 _CHECK_SOURCE = 3
@@ -96,7 +97,8 @@ class Composer:
             )  # fmt: skip
             return Made(name, failed, None, error, None)
         try:
-            await walk.asking.pass_on(answer)
+            if not routes_around(record, answer):
+                await walk.asking.pass_on(answer)
         except ReaderStalled:
             raise reader_stalled(walk.decision, name, model) from None
         whole = replace(answer, usage=_sum(parts.made), latency_s=None)
@@ -141,24 +143,35 @@ class Composer:
     async def _side_by_side(
         self, parts: Walk, composite: Composite, usable: list[int]
     ) -> tuple[Answer | None, provider.ProviderError | None]:
-        """Ask all at once, until what they say is decided; the others are cancelled."""
+        """Ask all at once, until what they say is decided; the others are cancelled.
+
+        Refusals say the same, whatever their words, and are the answer where more members refuse than give any other
+        (with a judge, than answer at all); where refusals are routed around, only where nobody answers.
+        """
         asked = {asyncio.ensure_future(self._ask(parts, at, Kind.ENSEMBLE)): at for at in usable}
         answers: dict[int, Answer] = {}
+        refusals: dict[int, Answer] = {}
+        routes = parts.decision.record.on_refusal == OnRefusal.NEXT
         error: provider.ProviderError | None = None
         waiting = set(asked)
         try:
-            while waiting and not _enough(composite, answers, len(waiting)):
+            while waiting and not _enough(composite, answers, 0 if routes else len(refusals), len(waiting)):
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(done, key=lambda task: asked[task]):
                     made = task.result()
                     if made is not None and made.answer is not None:
-                        answers[asked[task]] = made.answer
+                        group = refusals if made.answer.finish in REFUSED else answers
+                        group[asked[task]] = made.answer
                     elif made is not None:
                         error = made.error
         finally:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+        judged = composite.aggregation == Aggregation.JUDGE  # who is asked what is best, and not whether to answer
+        against = len(answers) if judged else agreement.largest(answers)
+        if refusals and (not answers or (not routes and len(refusals) > against)):
+            return refusals[min(refusals)], None
         whole = {at: answer for at, answer in answers.items() if answer.finish in _STANDS} or answers
         if not whole:
             return None, error or _none_called()
@@ -169,7 +182,7 @@ class Composer:
         if composite.aggregation == Aggregation.JUDGE and len(agreement.groups(answers)) > 1:
             return await self._picked(parts, composite, answers, quality)
         answer = answers[agreement.most_said(answers, quality)]
-        most = max(len(members) for members in agreement.groups(answers).values())
+        most = agreement.largest(answers)
         wanted = composite.agree if composite.aggregation == Aggregation.FIRST_AGREEMENT else 2
         if composite.aggregation == Aggregation.JUDGE or most >= wanted:
             return answer
@@ -198,8 +211,14 @@ class Composer:
     async def _in_turn(
         self, parts: Walk, check: Check, usable: list[int]
     ) -> tuple[Answer | None, provider.ProviderError | None]:
-        """Ask one after the other, until a check accepts an answer; else return the last one there is."""
+        """Ask one after the other, until a check accepts an answer; else return the last one there is.
+
+        A refusal ends it. Where refusals are routed around, the next is asked, and a refusal is the answer if there is
+        no other.
+        """
         last: Answer | None = None
+        refusal: Answer | None = None
+        routes = parts.decision.record.on_refusal == OnRefusal.NEXT
         error: provider.ProviderError | None = None
         for at in usable:
             made = await self._ask(parts, at, Kind.CASCADE)
@@ -208,11 +227,14 @@ class Composer:
                 if error is not None and not error.fallback_worthy:
                     break
                 continue
+            if routes and made.answer.finish in REFUSED:
+                refusal = refusal or made.answer
+                continue
             last = made.answer
             if last.finish in _FINAL or await self._passes(parts, check, made, final=at == usable[-1]):
                 return last, None
         if last is None:
-            return None, error or _none_called()
+            return refusal, None if refusal is not None else error or _none_called()
         return replace(last, notices=(*last.notices, "no answer passed the check; this is the last that came")), None
 
     async def _passes(self, parts: Walk, check: Check, made: Made, *, final: bool) -> bool:
@@ -245,11 +267,14 @@ class Composer:
         await self._feedback.report_feedback(ticket, parts.decision.decision_id, judgement, Request(""))
 
 
-def _enough(composite: Composite, answers: dict[int, Answer], waiting: int) -> bool:
-    """Return whether the answers that are there decide, whatever the others may say."""
+def _enough(composite: Composite, answers: dict[int, Answer], refused: int, waiting: int) -> bool:
+    """Return whether the answers that are there decide, whatever the others may say.
+
+    refused: how many members refused, where that counts.
+    """
     if composite.aggregation == Aggregation.FIRST_AGREEMENT:
-        return any(len(members) >= composite.agree for members in agreement.groups(answers).values())
-    return composite.aggregation == Aggregation.MAJORITY and agreement.decided(answers, waiting)
+        return max(refused, agreement.largest(answers)) >= composite.agree
+    return composite.aggregation == Aggregation.MAJORITY and agreement.decided(answers, waiting, refused)
 
 
 def _judgements(composite: Composite, members: int) -> int:

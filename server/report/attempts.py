@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from naiad.client import CandidateExplanation, DecisionRecord
-from naiad.client.values import Cost, Usage
+from naiad.client.values import Attempt, Cost, Usage
 from naiad.server.report.screen import clean, nano_usd, number
+
+_REFUSED = {"refusal": "refused", "content_filter": "was stopped by the content filter"}  # by finish reason
 
 
 def candidate_of(record: DecisionRecord, model: str) -> CandidateExplanation | None:
     """Return what was believed of a candidate, None for a model that was none."""
     return next((one for one in record.candidates if one.candidate.model == model), None)
+
+
+def answering(record: DecisionRecord) -> Attempt | None:
+    """Return the attempt that gave the answer, None where none did; of refusals alone the first."""
+    own = [a for a in record.attempts if a.error is None and not a.part_of]
+    answers = [a for a in own if a.finish_reason not in _REFUSED]
+    return answers[-1] if answers else own[0] if own else None
 
 
 def aftermath(record: DecisionRecord) -> Iterator[str]:
@@ -29,8 +38,8 @@ def aftermath(record: DecisionRecord) -> Iterator[str]:
             called = f"Attempt {clean(attempt.attempt_id)}, {clean(attempt.model)}"
             yield f"{called}, failed{took} ({kind}{status}{detail}).{cost}"
             continue
-        tokens = _tokens(attempt.usage)
-        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{took}{tokens}.{cost}"
+        tokens, did = _tokens(attempt.usage), _REFUSED.get(attempt.finish_reason, "answered")
+        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} {did}{took}{tokens}.{cost}"
 
 
 def _cost(cost: Cost, expected: CandidateExplanation | None) -> str:

@@ -62,6 +62,7 @@ class NoticeCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_CODE_CACHED_ANSWER: _ClassVar[NoticeCode]
     NOTICE_CODE_SESSION_MOVED: _ClassVar[NoticeCode]
     NOTICE_CODE_DRY_RUN: _ClassVar[NoticeCode]
+    NOTICE_CODE_REFUSED: _ClassVar[NoticeCode]
 EXCLUSION_REASON_UNSPECIFIED: ExclusionReason
 EXCLUSION_REASON_POLICY: ExclusionReason
 EXCLUSION_REASON_NOT_ALLOWED: ExclusionReason
@@ -106,6 +107,7 @@ NOTICE_CODE_DATA_CLASS_RAISED: NoticeCode
 NOTICE_CODE_CACHED_ANSWER: NoticeCode
 NOTICE_CODE_SESSION_MOVED: NoticeCode
 NOTICE_CODE_DRY_RUN: NoticeCode
+NOTICE_CODE_REFUSED: NoticeCode
 
 class Candidate(_message.Message):
     __slots__ = ("model", "propensity", "quality", "quality_sd", "cost_nano_usd", "cost_sd_nano_usd", "latency_s", "latency_sd_s")
