@@ -42,6 +42,7 @@ BY_TYPE: Mapping[str, type[ProviderError]] = {
     "api_error": ServerError,
     "timeout_error": ServerError,
     "overloaded_error": Overloaded,
+    "exceed_context_size_error": ContextTooLong,  # llama-server
 }
 SPENT = (
     "enforced_spend_limit_reached",

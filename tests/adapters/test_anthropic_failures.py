@@ -48,6 +48,7 @@ def failed(status: int, error: Any, **headers: str) -> ProviderError:
         (504, "timeout_error", ServerError),
         (529, "overloaded_error", Overloaded),
         (400, "authentication_error", AuthenticationFailed),
+        (400, "exceed_context_size_error", ContextTooLong),
     ],
 )
 def test_the_type_tells_the_class_and_the_status_where_it_is_not_known(

@@ -168,10 +168,11 @@ async def test_attempts_and_costs_are_bounded_as_ever(running: Start) -> None:
 
 
 async def test_a_deadline_that_ends_on_the_way_around_ends_in_the_refusal(running: Start) -> None:
-    async with running(NO, HANG, HANG) as now:
+    server = {"listen": "127.0.0.1:0", "drain_s": 5.0, "longest_deadline_s": 1.0}  # and the caller would wait for 20
+    async with running(NO, HANG, HANG, server=server) as now:
         began = time.monotonic()
-        answer = await now.complete(timeout_s=1.5)
-        assert time.monotonic() - began < 1.5
+        answer = await now.complete()
+        assert 0.8 < time.monotonic() - began < 10.0
         assert (answer.model, text(answer), answer.finish_reason) == ("a/m", "I would rather not. ", 5)
         assert answer.attempts[1].error.kind == 1, "the other ran out of time"
 
@@ -260,6 +261,7 @@ async def test_a_repeated_request_gets_the_same_answer(
         first = await now.complete(request_id="r")
         again = await now.complete(request_id="r")
         assert (first.model, first, now.calls()) == (model, again, calls)
+        assert len((await record(now, first.decision_id)).attempts) == calls, "each is on record, and once"
     async with running(*scripts, path=path) as now:
         assert (await now.refused(request_id="r")).reason == "REPLY_NOT_AVAILABLE", "it is known to have been answered"
         assert now.calls() == 0
