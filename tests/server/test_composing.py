@@ -476,6 +476,23 @@ async def test_an_ensemble_that_refuses_gives_way_to_the_next_of_the_ranking(run
             assert answer.total_cost_nano_usd == sum(a.cost.total_nano_usd for a in answer.attempts)
 
 
+@pytest.mark.parametrize(("last", "who", "said"), [(reply("x"), "j/m", "x"), (NOT, "team/e", "no")])
+async def test_a_refusal_of_an_ensemble_is_not_streamed_before_it_is_the_answer(
+    running: Start, last: Step, who: str, said: str
+) -> None:
+    able = [m | {"capabilities": ["streaming"]} if "endpoint" in m else m for m in models(**ensemble())]
+    listed = {"strategy": "fallback", "primary": "team/e", "fallbacks": ["j/m"], "on_refusal": "next"}
+    scripts = {"a": [NO], "b": [NO], "c": [NO], "j": [last]}
+    async with running({}, {"policy": listed, "models": able}, **scripts) as now:
+        request = router_service_pb2.StreamCompleteRequest(task_class="t", messages=MESSAGES)
+        events = [event async for event in RouterServiceStub(now.channel).StreamComplete(request, timeout=20.0)]
+    begun = [e.started.model or e.restarted.model for e in events if e.WhichOneof("event") in ("started", "restarted")]
+    assert begun == (["j/m"] if who == "j/m" else ["j/m", "team/e"]), "what spoke, and nobody else"
+    at = max(n for n, e in enumerate(events) if e.WhichOneof("event") in ("started", "restarted"))
+    assert "".join(e.text_delta.text for e in events[at:]) == said
+    assert events[-1].completed.response.model == who
+
+
 async def test_attempts_say_for_what_they_were_made_and_the_bill_meets_its_estimate(running: Start) -> None:
     async with running(ensemble(), a=[reply("x")], b=[reply("x")], c=[reply("x")]) as now:
         answer = await now.complete()
