@@ -15,7 +15,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: help setup demo test lint format bars bench peers gateway-peers sdks llmock proto clean
+.PHONY: help setup demo test lint format bars bench peers gateway-peers sdks llmock llama proto clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -91,6 +91,9 @@ llmock: .venv-llmock/.ready ## make .venv-llmock, providers that fail as they ar
 	@$(or $(PYTHON),python3) -m venv .venv-llmock
 	@.venv-llmock/bin/python -m pip install -q --disable-pip-version-check --no-input -r $< </dev/null
 	@touch $@
+
+llama: ## make .venv-llama, a real inference server with a small model (builds for 15 minutes, once; LLAMA_SERVER=path takes one)
+	@scripts/llama.sh
 
 proto: $(READY) ## regenerate clients/python/naiad/v1 from proto/
 	@proto/generate.sh

@@ -1,8 +1,8 @@
 """Anthropic's errors in the terms of the error tree: by `error.type` and `details.error_code`, which it documents.
 
-Two cases have neither and are told by the fixed beginning of their sentence alone, which is compared and never shown: a
-prompt that does not fit the window, and a spend limit of the organisation or workspace. Both are plain
-`invalid_request_error`s of status 400 otherwise.
+Three cases have neither and are told by the fixed beginning of their sentence alone, which is compared and never shown:
+a prompt that does not fit the window, a spend limit of the organisation or workspace, and an answer that the content
+filter stopped. All are plain `invalid_request_error`s of status 400 otherwise.
 
 https://platform.claude.com/docs/en/api/errors, https://platform.claude.com/docs/en/api/rate-limits
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 from naiad.adapters.errors import (
     AuthenticationFailed,
+    Blocked,
     ContextTooLong,
     InvalidRequest,
     MalformedAnswer,
@@ -41,6 +42,7 @@ BY_TYPE: Mapping[str, type[ProviderError]] = {
     "api_error": ServerError,
     "timeout_error": ServerError,
     "overloaded_error": Overloaded,
+    "exceed_context_size_error": ContextTooLong,  # llama-server
 }
 SPENT = (
     "enforced_spend_limit_reached",
@@ -54,6 +56,7 @@ _TOO_LONG = re.compile(
     r"|input length and `max_tokens` exceed context limit: \d+ \+ \d+ > \d+"
 )
 _LIMIT_SET = re.compile(r"You have reached your specified (?:workspace )?API usage limits")
+_BLOCKED = re.compile(r"Output blocked by content filtering policy")
 
 
 def failure(reply: Reply, *secrets: Secret, now: datetime) -> ProviderError:
@@ -90,4 +93,6 @@ def _kind(said: Any) -> type[ProviderError] | None:
             return ContextTooLong
         if _LIMIT_SET.match(message):
             return QuotaExhausted
+        if _BLOCKED.match(message):
+            return Blocked
     return BY_TYPE.get(name) if isinstance(name, str) else None

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from naiad.adapters.errors import (
+    Blocked,
     ContextTooLong,
     InvalidRequest,
     MalformedAnswer,
@@ -26,7 +27,7 @@ from naiad.adapters.failures import failure_of, recast, shown_id
 from naiad.adapters.secret import Secret
 
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
-    498: InvalidRequest,  # what was said or written is blocked
+    498: Blocked,  # what was said or written is blocked
     499: ServerError,  # Cohere thinks that we hung up
     501: InvalidRequest,  # this model cannot do it
 }

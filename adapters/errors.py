@@ -8,7 +8,8 @@ Three flags on every error say what to do, so that no caller ever looks into a m
                     where it is False the request, our key or our configuration is at fault
 
 A model that declines to answer (Anthropic `refusal`, Gemini SAFETY, OpenAI content_filter) is an outcome and
-not an error: the adapter answers with `FinishReason.REFUSAL` or `CONTENT_FILTER`, which is billed and judged.
+not an error: the adapter answers with `FinishReason.REFUSAL` or `CONTENT_FILTER`, which is billed and judged. Where a
+provider says so by an error (Azure's 400), the wire format raises `Blocked`, and the adapter makes an answer of it.
 
 Messages never hold a prompt, an answer or a key.
 """
@@ -178,6 +179,10 @@ class InvalidRequest(ProviderError):
 
 class ContextTooLong(InvalidRequest):
     """The input does not fit the model's context window: only a model with a larger window."""
+
+
+class Blocked(InvalidRequest):
+    """The provider's content rules stopped the prompt or the answer, and it calls that an error: see `remote`."""
 
 
 class UnsupportedContent(InvalidRequest):

@@ -17,6 +17,7 @@ import msgspec
 
 from naiad.adapters.errors import (
     AuthenticationFailed,
+    Blocked,
     ContextTooLong,
     InvalidRequest,
     MalformedAnswer,
@@ -34,6 +35,11 @@ from naiad.adapters.secret import Secret, scrub
 _BY_CODE: Mapping[str, type[ProviderError]] = {
     "context_length_exceeded": ContextTooLong,
     "exceed_context_size_error": ContextTooLong,  # llama-server
+    "content_filter": Blocked,  # Azure
+    "ResponsibleAIPolicyViolation": Blocked,
+    "content_policy_violation": Blocked,
+    "invalid_prompt": Blocked,  # OpenAI, of prompts to models that reason
+    "data_inspection_failed": Blocked,  # Alibaba
     "insufficient_quota": QuotaExhausted,
     "billing_hard_limit_reached": QuotaExhausted,
     "billing_not_active": QuotaExhausted,
@@ -94,7 +100,7 @@ def failure(reply: Reply, *secrets: Secret, now: datetime) -> ProviderError:
     if reply.status in (400, 413, 422) and said.overflow:
         kind = ContextTooLong
     if reply.status == 403 and said.flagged:
-        kind = InvalidRequest  # OpenRouter: the prompt, not the key
+        kind = Blocked  # OpenRouter: the prompt, not the key
     if kind is not type(error) and reply.status < 500:
         error = recast(error, kind)
     if isinstance(error, InvalidRequest) and said.param and scrub(said.param, *secrets) == said.param:
@@ -110,7 +116,7 @@ def error_within(said: Any, asked: Asked, headers: Mapping[str, str]) -> Provide
     if kind is None and found.overflow:
         kind = ContextTooLong
     if kind is None and found.status is not None:
-        kind = InvalidRequest if found.flagged else kind_of_status(found.status)
+        kind = Blocked if found.flagged else kind_of_status(found.status)
     if kind is None:
         kind = next((_BY_TYPE[code] for code in known), ServerError)
     facts = ", ".join([*([f"status {found.status}"] if found.status else []), *dict.fromkeys(known)])

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from naiad.adapters.base import Answer, Finished, Request, StreamEvent
-from naiad.adapters.errors import MalformedAnswer, ProviderError, RateLimited, Truncated
+from naiad.adapters.errors import Blocked, MalformedAnswer, ProviderError, RateLimited, Truncated
 from naiad.adapters.exchange import Asked, Exchange
 from naiad.adapters.failures import ERROR_BYTES
 from naiad.adapters.json_text import check_calls
@@ -19,9 +19,9 @@ from naiad.adapters.limits import pause_s
 from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret, scrub
 from naiad.adapters.sse import ServerEvent
-from naiad.adapters.streams import check_timeout, timed_out
+from naiad.adapters.streams import Growing, check_timeout, timed_out
 from naiad.adapters.transport import Transport
-from naiad.adapters.wire_format import Framing, Listing, Sending, WireFormat
+from naiad.adapters.wire_format import Framing, Listing, Sending, WireFormat, blocked_answer
 
 MOST_PAGES, MOST_MODELS = 1_000, 20_000
 """Of a provider's list of models; one that goes on is no list."""
@@ -58,32 +58,41 @@ class Remote:
     async def complete(self, request: Request, *, timeout_s: float) -> Answer:
         """Ask, and wait for the whole answer; raises as `base.Adapter` says."""
         sending = self._sending(request, stream=False)
-        async with self._open(sending, timeout_s) as exchange:
-            await self._check(exchange)
-            reply = await exchange.reply()
-        answer = self.wire.answer(reply, sending)
+        try:
+            async with self._open(sending, timeout_s) as exchange:
+                await self._check(exchange)
+                reply = await exchange.reply()
+            answer = self.wire.answer(reply, sending)
+        except Blocked as block:
+            answer = blocked_answer(block, request)
         return self._with_facts(answer, sending, exchange)
 
     async def stream(self, request: Request, *, timeout_s: float) -> AsyncGenerator[StreamEvent, None]:
         """Ask, and yield the answer piece by piece; raises as `base.Adapter` says."""
         sending = self._sending(request, stream=True)
+        said = Growing()
         async with self._open(sending, timeout_s) as exchange:
-            await self._check(exchange)
-            reader = self.wire.reader(exchange.asked, exchange.headers, sending)
-            async with aclosing(self._events(exchange)) as events:
-                try:
-                    async for event in events:
-                        for delta in reader.feed(event):
-                            yield delta
-                        if reader.done:
-                            await _rest(events)
-                            break
-                except Truncated:
-                    if (
-                        reader.answer() is None
-                    ):  # else the reason for the end had come: nothing of the answer is missing
-                        raise
-            answer = reader.answer()
+            answer: Answer | None
+            try:
+                await self._check(exchange)
+                reader = self.wire.reader(exchange.asked, exchange.headers, sending)
+                async with aclosing(self._events(exchange)) as events:
+                    try:
+                        async for event in events:
+                            for delta in reader.feed(event):
+                                said.add(delta)
+                                yield delta
+                            if reader.done:
+                                await _rest(events)
+                                break
+                    except Truncated:
+                        if (
+                            reader.answer() is None
+                        ):  # else the reason for the end had come: nothing of the answer is missing
+                            raise
+                answer = reader.answer()
+            except Blocked as block:
+                answer = blocked_answer(block, request, said.parts())
             if answer is None:
                 raise exchange.asked.error(
                     Truncated, "the stream ended without a finish reason", status=exchange.status

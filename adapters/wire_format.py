@@ -13,8 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from naiad.adapters.base import Answer, Claim, Delta, Message, Part, Request, ToolCallPart, Usage
-from naiad.adapters.errors import ProviderError
+from naiad.adapters.base import Answer, Claim, Delta, FinishReason, Message, Part, Request, ToolCallPart, Usage
+from naiad.adapters.errors import Blocked, ProviderError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret
@@ -141,6 +141,18 @@ def at_least(guess: Usage, claim: Claim) -> Usage:
     read = max(guess.input_tokens, claim.input_tokens)
     wrote = max(guess.output_tokens, claim.output_tokens + apart, thought)
     return Usage(read, wrote, 0, min(read, max(0, claim.cache_write_tokens)), thought, estimated=True, claim=claim)
+
+
+def blocked_answer(block: Blocked, request: Request, parts: tuple[Part, ...] = ()) -> Answer:
+    """Return the answer that a provider's content rules left of one. Azure bills for it, and says not how much."""
+    return Answer(
+        parts=parts,
+        finish=FinishReason.CONTENT_FILTER,
+        usage=estimated_usage(request, parts),
+        model=request.model,
+        provider_request_id=block.provider_request_id,
+        notices=(f"{block.provider} stopped this by its content rules, without a count of tokens: it is estimated.",),
+    )
 
 
 def sane_usage(

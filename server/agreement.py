@@ -51,7 +51,12 @@ def groups(answers: Mapping[int, Answer]) -> dict[str, list[int]]:
     return found
 
 
-def decided(answers: Mapping[int, Answer], waiting: int) -> bool:
-    """Return whether no answer that is still to come can change what most say."""
-    votes = sorted((len(members) for members in groups(answers).values()), reverse=True)
-    return bool(votes) and votes[0] > (votes[1] if len(votes) > 1 else 0) + waiting
+def largest(answers: Mapping[int, Answer]) -> int:
+    """Return how many members said what most say; 0 without answers."""
+    return max((len(members) for members in groups(answers).values()), default=0)
+
+
+def decided(answers: Mapping[int, Answer], waiting: int, refused: int = 0) -> bool:
+    """Return whether no answer that is still to come can change what most say; refused: who say that they do not."""
+    votes = sorted((*(len(members) for members in groups(answers).values()), refused, 0), reverse=True)
+    return votes[0] > votes[1] + waiting

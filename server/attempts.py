@@ -215,6 +215,22 @@ class Attempts:
             log.warning("request_id_taken", method=method, attempt=name)
             await self._journal.amend(ticket, Request(method), Done, work)
 
+    async def conclude(self, walk: Walk, name: str) -> None:
+        """Write that an attempt, which is recorded already, answers the request after all."""
+        if not walk.request.request_id:
+            return
+        record = walk.decision.record
+
+        def work(entry: Entry, decided: Decided | None, sequence: int) -> Amended:
+            return Amended(entry, None, Done(record.uid, name), record.no_store)
+
+        try:
+            await self._journal.amend(self.ticket(record), walk.request, Done, work)
+        except NaiadError as error:
+            if error.reason != "REQUEST_ID_REUSED":
+                raise
+            log.warning("request_id_taken", method=walk.request.method, attempt=name)
+
     def ticket(self, record: Decided) -> Ticket:
         """Return what says to which decision an attempt, or what is said of it, belongs."""
         return Ticket(

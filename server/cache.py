@@ -107,7 +107,8 @@ class Cache:
         key = blake2b(key=self._secret, digest_size=32)
         for part in (
             self._engine.policy.version, terms.task_class.task_class, query.workflow, query.data_class,
-            terms.needs.data_class, terms.objective.numbers, terms.level, terms.order, sorted(query.features.items()),
+            terms.needs.data_class, terms.objective.numbers, terms.level, terms.order, int(terms.on_refusal),
+            sorted(query.features.items()),
             sorted(terms.needs.allowed), sorted(terms.needs.key_models), sorted(terms.needs.capabilities - _MANNERS),
             *((f.name, getattr(task.request, f.name)) for f in fields(task.request)),
         ):  # fmt: skip

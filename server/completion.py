@@ -5,7 +5,8 @@ until everything is on disk. Complete and StreamComplete are this one walk, and 
 
 * The deadline is the caller's, less 50 ms for recording and answering. An attempt may take all that is left, except for
   what the next model may well need, which is kept back for it; that is at most half.
-* A refusal or a content filter is an answer, and is returned.
+* A refusal or a content filter is an answer, and is returned; where the policy says so (`refusals`), the next model is
+  asked, and the first refusal is returned if nobody answers.
 * An input that is too long goes to models with a larger context window only.
 * What `retrying` says decides whether the same model is asked again; else it is the next one's turn.
 """
@@ -22,7 +23,7 @@ from naiad.adapters import errors as provider
 from naiad.adapters.base import Answer
 from naiad.server import render
 from naiad.server.attempt_error import REJECTIONS
-from naiad.server.attempts import LEAST_S, Attempts, fair_s
+from naiad.server.attempts import LEAST_S, Attempts, fair_s, reader_stalled
 from naiad.server.catalog import Catalog
 from naiad.server.ceilings import Shortage, exhausted
 from naiad.server.checking import Checking
@@ -36,8 +37,9 @@ from naiad.server.journal import Journal, Request
 from naiad.server.money import sum_of
 from naiad.server.notices import Notice
 from naiad.server.records import Cost, Exclusion, ModelPut, Outcome
+from naiad.server.refusals import routes_around
 from naiad.server.retrying import RetryBudget, again_in_s
-from naiad.server.walk import Asking, Made, Task, Walk, Whole
+from naiad.server.walk import Asking, Made, ReaderStalled, Task, Walk, Whole
 
 _KEPT_LEAST_S = 0.5  # for another model, however quick it is
 _MOST_QUOTED = 300  # characters of what one attempt, or one model, says in the message of a failure
@@ -100,13 +102,26 @@ class Completer:
             if not self._goes_on(walk):
                 break
             made = await self._on(walk, position, rank[place + 1 :])
-            if made is not None and made.answer is not None:
-                model = self._engine.catalog.models[made.outcome.model]
-                return Completion(
-                    decision, made.answer, made.name, model, tuple(walk.made), _cost_of(walk, made, model),
-                    tuple(walk.passed_over), _parts_of(walk, model), notices=made.notices,
-                )  # fmt: skip
+            if made is None or made.answer is None:
+                continue
+            if not _routed_around(walk, made):
+                return await self._answered(walk, made, made.answer)
+            walk.refused = walk.refused or made
+        if walk.refused is not None and walk.refused.answer is not None:
+            await self._attempts.conclude(walk, walk.refused.name)
+            return await self._answered(walk, walk.refused, walk.refused.answer)
         raise self._failure(walk)
+
+    async def _answered(self, walk: Walk, made: Made, answer: Answer) -> Completion:
+        model = self._engine.catalog.models[made.outcome.model]
+        try:
+            await walk.asking.answers(walk, made.name, model, answer)
+        except ReaderStalled:
+            raise reader_stalled(walk.decision, made.name, model) from None
+        return Completion(
+            walk.decision, answer, made.name, model, tuple(walk.made), _cost_of(walk, made, model),
+            tuple(walk.passed_over), _parts_of(walk, model), notices=made.notices,
+        )  # fmt: skip
 
     def _goes_on(self, walk: Walk) -> bool:
         return walk.more > 0 and self._attempts.left_s(walk) >= LEAST_S
@@ -127,8 +142,7 @@ class Completer:
                 self._budget(made).called(self._monotonic())
             walk.made.append((made.name, made.outcome))
             walk.spent += made.outcome.cost.total if made.outcome.cost else 0
-            answers = walk.request if made.answer is not None else None
-            await self._attempts.record(walk, made.name, made.outcome, answers, made.hold)
+            await self._attempts.record(walk, made.name, made.outcome, _request_of(walk, made), made.hold)
             if made.error is None:
                 return made
             tries += 1
@@ -146,7 +160,7 @@ class Completer:
             self._pass_over(walk, position, made)
             return None
         walk.made.append((made.name, made.outcome))
-        await self._attempts.record(walk, made.name, made.outcome, walk.request if made.answer else None, None)
+        await self._attempts.record(walk, made.name, made.outcome, _request_of(walk, made), None)
         if made.error is None:
             return made
         walk.errors.append(made.error)
@@ -208,6 +222,16 @@ class Completer:
             excluded = [*record.excluded, *walk.passed_over]
             return self._engine.eligibility.none_left(excluded, catalog.task_classes[record.task_class].name)
         return _all_failed(catalog, walk, past=past)
+
+
+def _routed_around(walk: Walk, made: Made) -> bool:
+    """Return whether another model is asked after an attempt although it has an answer: a refusal."""
+    return made.answer is not None and not walk.asking.final and routes_around(walk.decision.record, made.answer)
+
+
+def _request_of(walk: Walk, made: Made) -> Request | None:
+    """Return the request that an attempt answers, None if it does not, or not for all that is known yet."""
+    return None if made.answer is None or _routed_around(walk, made) else walk.request
 
 
 def _parts_of(walk: Walk, model: ModelPut) -> frozenset[int]:

@@ -19,7 +19,7 @@ from naiad.adapters import errors as provider
 from naiad.adapters.base import Answer, FinishReason
 from naiad.adapters.base import Usage as ProviderUsage
 from naiad.server import agreement, judging, notices
-from naiad.server.attempt_error import kind_of
+from naiad.server.attempt_error import detail_of, kind_of
 from naiad.server.attempts import FINISH, Attempts, reader_stalled
 from naiad.server.checking import STANDS, Checking, judge_task
 from naiad.server.composites import Aggregation, quorum
@@ -30,6 +30,7 @@ from naiad.server.engine import Decision, Engine
 from naiad.server.notices import Notice
 from naiad.server.prediction import Predictor
 from naiad.server.records import Check, Checked, Composite, Cost, Exclusion, Outcome
+from naiad.server.refusals import REFUSED, OnRefusal, routes_around
 from naiad.server.walk import Made, ReaderStalled, Task, Walk, Whole
 
 log = structlog.get_logger(__name__)
@@ -101,12 +102,13 @@ class Composer:
         if taken is None:
             assert error is not None  # noqa: S101 - one of the two is there
             failed = msgspec.structs.replace(
-                blank, failed=True, error=kind_of(error), error_detail=type(error).__name__,
+                blank, failed=True, error=kind_of(error), error_detail=detail_of(error),
                 latency_s=latency_s, cost=Cost(),
             )  # fmt: skip
             return Made(name, failed, None, error, None)
         try:
-            await walk.asking.pass_on(taken.answer)
+            if not routes_around(record, taken.answer):
+                await walk.asking.pass_on(taken.answer)
         except ReaderStalled:
             raise reader_stalled(walk.decision, name, model) from None
         whole = replace(taken.answer, usage=_sum(parts.made), latency_s=None, bill=None)
@@ -168,25 +170,38 @@ class Composer:
     async def _side_by_side(
         self, parts: Walk, composite: Composite, usable: list[int]
     ) -> tuple[Taken | None, provider.ProviderError | None]:
-        """Ask all at once, until what they say is decided; the others are cancelled."""
+        """Ask all at once, until what they say is decided; the others are cancelled.
+
+        Refusals say the same, whatever their words, and are the answer where more members refuse than give any other
+        (with a judge, than answer at all); where refusals are routed around, only where nobody answers.
+        """
         asked = {asyncio.ensure_future(self._ask(parts, at, Kind.ENSEMBLE)): at for at in usable}
         answers: dict[int, Answer] = {}
         found: dict[int, Made] = {}
+        refusals: dict[int, Made] = {}
+        routes = parts.decision.record.on_refusal == OnRefusal.NEXT
         error: provider.ProviderError | None = None
         waiting = set(asked)
         try:
-            while waiting and not _enough(composite, answers, len(waiting)):
+            while waiting and not _enough(composite, answers, 0 if routes else len(refusals), len(waiting)):
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(done, key=lambda task: asked[task]):
                     made = task.result()
                     if made is not None and made.answer is not None:
-                        answers[asked[task]], found[asked[task]] = made.answer, made
+                        if made.answer.finish in REFUSED:
+                            refusals[asked[task]] = made
+                        else:
+                            answers[asked[task]], found[asked[task]] = made.answer, made
                     elif made is not None:
                         error = made.error
         finally:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+        judged = composite.aggregation == Aggregation.JUDGE  # who is asked what is best, and not whether to answer
+        against = len(answers) if judged else agreement.largest(answers)
+        if refusals and (not answers or (not routes and len(refusals) > against)):
+            return _taken(refusals[min(refusals)], []), None
         whole = {at: answer for at, answer in answers.items() if answer.finish in STANDS} or answers
         if not whole:
             return None, error or _none_called()
@@ -201,7 +216,7 @@ class Composer:
         if composite.aggregation == Aggregation.JUDGE and len(agreement.groups(answers)) > 1:
             return await self._picked(parts, composite, answers, quality)
         at = agreement.most_said(answers, quality)
-        most = max(len(members) for members in agreement.groups(answers).values())
+        most = agreement.largest(answers)
         wanted = composite.agree if composite.aggregation == Aggregation.FIRST_AGREEMENT else 2
         if composite.aggregation == Aggregation.JUDGE or most >= wanted:
             return at, ()
@@ -230,9 +245,12 @@ class Composer:
     ) -> tuple[Taken | None, provider.ProviderError | None]:
         """Ask one after the other, until a check accepts an answer; else return the last one there is.
 
-        checks: what the check made of each answer is added to it.
+        A refusal ends it. Where refusals are routed around, the next is asked, and a refusal is the answer if there is
+        no other. checks: what the check made of each answer is added to it.
         """
         last: Made | None = None
+        refusal: Made | None = None
+        routes = parts.decision.record.on_refusal == OnRefusal.NEXT
         error: provider.ProviderError | None = None
         told: list[Notice] = []
         for at in usable:
@@ -241,6 +259,9 @@ class Composer:
                 error = error if made is None else made.error
                 if error is not None and not error.fallback_worthy:
                     break
+                continue
+            if routes and made.answer.finish in REFUSED:
+                refusal = refusal or made
                 continue
             last = made
             if made.answer.finish in _FINAL:
@@ -256,6 +277,8 @@ class Composer:
             if checked.passed:
                 return _taken(made, told), None
         if last is None:
+            if refusal is not None:
+                return _taken(refusal, told), None
             return None, error or _none_called()
         return _taken(last, [*told, notices.none_passed(self._name_of(parts))]), None
 
@@ -271,11 +294,14 @@ def _taken(made: Made, told: list[Notice]) -> Taken:
     return Taken(made.name, made.answer, (*made.notices, *told))
 
 
-def _enough(composite: Composite, answers: dict[int, Answer], waiting: int) -> bool:
-    """Return whether the answers that are there decide, whatever the others may say."""
+def _enough(composite: Composite, answers: dict[int, Answer], refused: int, waiting: int) -> bool:
+    """Return whether the answers that are there decide, whatever the others may say.
+
+    refused: how many members refused, where that counts.
+    """
     if composite.aggregation == Aggregation.FIRST_AGREEMENT:
-        return any(len(members) >= composite.agree for members in agreement.groups(answers).values())
-    return composite.aggregation == Aggregation.MAJORITY and agreement.decided(answers, waiting)
+        return max(refused, agreement.largest(answers)) >= composite.agree
+    return composite.aggregation == Aggregation.MAJORITY and agreement.decided(answers, waiting, refused)
 
 
 def _judgements(composite: Composite, members: int) -> int:

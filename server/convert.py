@@ -211,7 +211,10 @@ def objective_spec(message: objective_pb2.Objective, field: str = "objective") -
         for key in ("usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin", "usd_per_request")
         if message.HasField(key)
     }
-    spec = ObjectiveSpec(strategy=strategy or None, models=objective_models(message, field) or None, **values)
+    action = enum_value(message.on_refusal, objective_pb2.RefusalAction, f"{field}.on_refusal", required=False)
+    spec = ObjectiveSpec(
+        strategy=strategy or None, models=objective_models(message, field) or None, on_refusal=action or None, **values
+    )
     check_objective(spec, field)
     return spec
 

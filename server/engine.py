@@ -51,6 +51,7 @@ from naiad.server.records import (
     Reserved,
     TaskClassPut,
 )
+from naiad.server.refusals import OnRefusal
 from naiad.server.sessions import Left, Sessions, SessionSettings, Turn
 from naiad.server.spending import Spending
 from naiad.server.steps import Steps
@@ -104,6 +105,7 @@ class Terms(NamedTuple):
     objective: Objective
     level: Level | None  # of the budget that paces it
     order: tuple[str, ...]  # of an objective that lists its models
+    on_refusal: OnRefusal
     claims: Claims
     treated: Treated | None  # None where there are no rules
     needs: Needs  # with the data class that it is treated as
@@ -189,7 +191,7 @@ class Engine:
     def _choose(self, query: Query, at_ms: int, uniform: float, steer: Steer) -> tuple[Decided, Permit, Level | None]:
         """Weigh the models and draw one; nothing is changed but what `steer` changes."""
         catalog = self.catalog
-        task_class, objective, level, order, claims, treated, needs, models, excluded = self.terms(query)
+        task_class, objective, level, order, on_refusal, claims, treated, needs, models, excluded = self.terms(query)
         if self.ceilings.active:
             models, dear = self.ceilings.permitted(
                 query.workflow, task_class.task_class, query.key_id, needs, models, at_ms
@@ -290,6 +292,8 @@ class Engine:
             msgspec.structs.force_setattr(record, "moved", Moved(turn.model, int(left)))
         if query.key_id:
             msgspec.structs.force_setattr(record, "key", query.key_id)
+        if on_refusal is not OnRefusal.RETURN:
+            msgspec.structs.force_setattr(record, "on_refusal", int(on_refusal))
         return record, permit, level
 
     def terms(self, query: Query, *, at_present: bool = True) -> Terms:
@@ -302,7 +306,7 @@ class Engine:
             check_features(query.features, task_class.features, task_class.name)
         if query.objective.models:
             self._check_named(query.objective)
-        objective, level, order = self._objectives.chosen(task_class, query.workflow, query.objective)
+        objective, level, order, on_refusal = self._objectives.chosen(task_class, query.workflow, query.objective)
         claims = _claims(query, task_class)
         treated, needs = self._treated(query, claims)
         if needs.text_bytes and self.ratios.known:
@@ -312,7 +316,7 @@ class Engine:
             models, excluded = self._in_order(order, models, excluded, query.task_class)
         elif objective.strategy in _COMPOSED:
             models, excluded = self._composed(_COMPOSED[objective.strategy], models, excluded, query.task_class)
-        return Terms(task_class, objective, level, order, claims, treated, needs, models, excluded)
+        return Terms(task_class, objective, level, order, on_refusal, claims, treated, needs, models, excluded)
 
     def permit(self, terms: Terms) -> Permit:
         """Return the permit of a request of which nothing is decided: budgets do not bear on it."""
@@ -363,7 +367,7 @@ class Engine:
         """Raise NaiadError if a request of a new task class cannot be served, before the class is created for it."""
         check_features(query.features, (), query.task_class)
         self._check_named(query.objective)
-        self._objectives.check_override(query.objective)
+        self._objectives.check_override(query.objective, query.workflow, None)
         _, needs = self._treated(query, _claims(query, None))
         self.eligibility.split(needs, self._policy_models, query.task_class)
 

@@ -57,6 +57,7 @@ _OBJECTIVE_PATHS = tuple(
         "margin",
         "usd_per_request",
         "models",
+        "on_refusal",
     )
 )
 _CLASS_PATHS = ("description", "default_objective", "features", "default_data_class", "labels")

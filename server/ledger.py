@@ -7,7 +7,7 @@ the order of arrival, repetition, revision and retraction cannot matter.
 
 A judgement that names no attempt is one of the answer. Where it came before any attempt had succeeded it is marked
 `early` and kept apart: it counts for the first attempt that was reported, from its success on for the first that
-succeeded, and gives way to what the same rater says of that attempt by name.
+succeeded (with an answer, rather than a refusal), and gives way to what the same rater says of that attempt by name.
 
 A judgement that names an attempt may come before its outcome too. As long as nothing of the decision was reported, it
 counts for the decision's choice; from the first outcome on, only what is said of attempts that have one counts, since
@@ -28,6 +28,7 @@ import msgspec
 from naiad.bandit.statistics import SCALE, Measure, to_fixed
 from naiad.server.attempt_error import BLAMELESS
 from naiad.server.records import Change, FeedbackReported, Outcome, OutcomeReported, Rating
+from naiad.server.refusals import answers_with, refused
 
 FIRST_ATTEMPT = "1"
 OUTCOME_SOURCE = 0  # source of facts
@@ -68,7 +69,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if not self.early:
             return self.attempts
         made = [a.attempt for a in self.attempts if a.outcome is not None]
-        place = next(iter(self.succeeded() or made), FIRST_ATTEMPT)
+        answers = [a.attempt for a in self.attempts if a.outcome is not None and answers_with(a.outcome)]
+        place = next(iter(answers or self.succeeded() or made), FIRST_ATTEMPT)
         attempts = {a.attempt: a for a in self.attempts}
         known = attempts.get(place) or AttemptEntry(attempt=place)
         ratings = _by_rater(self.early) | _by_rater(known.ratings)
@@ -102,9 +104,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def answered(self) -> str:
-        """Return the attempt that gave the answer: the last that succeeded, or else the first that was reported."""
-        made = [a.attempt for a in self.attempts if a.outcome is not None]
-        return next(iter(reversed(self.succeeded())), made[0] if made else FIRST_ATTEMPT)
+        """Return the attempt that gave the answer, or else the first that was reported.
+
+        It is the last that succeeded and was not refused; where all were refused, the first. What was written for a
+        composite is not the answer, where that one has any.
+        """
+        made = [(a.attempt, a.outcome) for a in self.attempts if a.outcome is not None]
+        own = [(attempt, outcome) for attempt, outcome in made if outcome.part_of is None]
+        answers = [attempt for attempt, outcome in reversed(own) if answers_with(outcome)]
+        refusals = [attempt for attempt, outcome in own if refused(outcome)]
+        first = [attempt for attempt, _ in made]
+        return next(iter((*answers, *refusals, *reversed(self.succeeded()), *first)), FIRST_ATTEMPT)
 
     @property
     def reported(self) -> bool:

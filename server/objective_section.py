@@ -9,8 +9,10 @@ from naiad.server import bounds
 from naiad.server import config_rules as rules
 from naiad.server.objectives import check_objective
 from naiad.server.records import ObjectiveSpec
+from naiad.server.refusals import OnRefusal
 from naiad.server.sections import ConfigError, File, ObjectiveSection
 
+REFUSALS = {action.name.lower(): int(action) for action in OnRefusal}
 STRATEGIES = {strategy.name.lower(): int(strategy) for strategy in Strategy}
 _FALLBACK = Strategy.FALLBACK.name.lower()
 
@@ -20,6 +22,9 @@ def objective(section: ObjectiveSection, where: str, source: str) -> ObjectiveSp
     strategy = None
     if section.strategy is not None:
         strategy = STRATEGIES[rules.choice(section.strategy, tuple(STRATEGIES), f"{where}.strategy", source)]
+    action = None
+    if section.on_refusal is not None:
+        action = REFUSALS[rules.choice(section.on_refusal, tuple(REFUSALS), f"{where}.on_refusal", source)]
     spec = ObjectiveSpec(
         strategy=strategy,
         usd_per_quality=section.usd_per_quality,
@@ -29,6 +34,7 @@ def objective(section: ObjectiveSection, where: str, source: str) -> ObjectiveSp
         margin=section.margin,
         usd_per_request=section.usd_per_request,
         models=_listed(section, where, source),
+        on_refusal=action,
     )
     check_objective(spec, where)
     return spec

@@ -9,6 +9,7 @@ from naiad.bandit.objective import PACED, Objective, Strategy
 from naiad.server.bounds import plain
 from naiad.server.errors import NaiadError
 from naiad.server.records import ObjectiveSpec, PolicySet, TaskClassPut
+from naiad.server.refusals import OnRefusal, on_refusal
 
 _MOST_KEPT = 10_000
 
@@ -27,6 +28,7 @@ class Chosen(NamedTuple):
     objective: Objective
     budget: Level | None
     models: tuple[str, ...] = ()  # names in the order in which they are to be tried; empty: by what they are worth
+    on_refusal: OnRefusal = OnRefusal.RETURN
 
 
 def resolve(*levels: ObjectiveSpec | None) -> Objective:
@@ -85,14 +87,14 @@ class Objectives:
     def chosen(self, task_class: TaskClassPut, workflow: str, override: ObjectiveSpec) -> Chosen:
         """Return what holds for a request: its own objective over the class's, the workflow's and the policy's.
 
-        Raises NaiadError when the request sets a budget.
+        Raises NaiadError when the request sets a budget, or wants refusals routed around where nobody else says so.
         """
         policy = self._policy
         of_workflow = policy.workflows.get(workflow)
         key = (task_class.task_class, "" if of_workflow is None else workflow, override)
         found = self._kept.get(key)
         if found is None:
-            self.check_override(override)
+            self.check_override(override, workflow, task_class.objective)
             if len(self._kept) > _MOST_KEPT:
                 self._kept.clear()
             objective = resolve(policy.objective, of_workflow, task_class.objective, override)
@@ -103,25 +105,38 @@ class Objectives:
                 ("workflow", workflow, of_workflow),
                 ("task_class", task_class.task_class, task_class.objective),
             )
-            found = self._kept[key] = Chosen(objective, level, models)
+            action = on_refusal(policy.objective, of_workflow, task_class.objective, override)
+            found = self._kept[key] = Chosen(objective, level, models, action)
         return found
 
-    def check_override(self, override: ObjectiveSpec) -> None:
-        """Raise NaiadError for what a request may not set: a budget is held over many requests."""
-        if override.usd_per_request is None:
-            return
-        value = plain(override.usd_per_request)
-        raise NaiadError(
-            "OBJECTIVE_NOT_ALLOWED",
-            f"objective.usd_per_request is {value}; a budget is held over many requests, so set it in [policy], "
-            "[[workflows]] or a task class, or bound a single completion with max_cost_nano_usd",
-            code="FAILED_PRECONDITION",
-            metadata={
-                "value": value,
-                "rule": "only the policy, workflows and task classes set it",
-                "policy_version": self._policy.version,
-            },
-            field="objective.usd_per_request",
+    def check_override(self, override: ObjectiveSpec, workflow: str, of_class: ObjectiveSpec | None) -> None:
+        """Raise NaiadError for what a request may not set.
+
+        A budget is held over many requests; and a request may only be stricter about refusals. of_class: of its task
+        class, None for one that is new.
+        """
+        if override.usd_per_request is not None:
+            value = plain(override.usd_per_request)
+            raise self._not_allowed(
+                "usd_per_request", value, "only the policy, workflows and task classes set it",
+                f"objective.usd_per_request is {value}; a budget is held over many requests, so set it in [policy], "
+                "[[workflows]] or a task class, or bound a single completion with max_cost_nano_usd",
+            )  # fmt: skip
+        if override.on_refusal == OnRefusal.NEXT:
+            policy = self._policy
+            if on_refusal(policy.objective, policy.workflows.get(workflow), of_class) != OnRefusal.NEXT:
+                value = "REFUSAL_ACTION_NEXT"
+                raise self._not_allowed(
+                    "on_refusal", value, "a request may ask for REFUSAL_ACTION_RETURN only",
+                    f"objective.on_refusal is {value}, and refusals of this request are returned; set on_refusal = "
+                    "'next' in [policy], [[workflows]] or a task class, or leave it out",
+                )  # fmt: skip
+
+    def _not_allowed(self, key: str, value: str, rule: str, message: str) -> NaiadError:
+        return NaiadError(
+            "OBJECTIVE_NOT_ALLOWED", message, code="FAILED_PRECONDITION",
+            metadata={"value": value, "rule": rule, "policy_version": self._policy.version},
+            field=f"objective.{key}",
         )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     margin: float | None = None
     usd_per_request: float | None = None
     models: tuple[str, ...] | None = None  # names, the primary first; for FALLBACK
+    on_refusal: int | None = None  # refusals.OnRefusal
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -263,6 +264,7 @@ class Decided(Record, frozen=True, kw_only=True, omit_defaults=True, tag="decide
     price_version: str = ""  # of the prices of the one drawn
     rank: list[int] = []  # positions in `models`, in the order in which they were to be tried
     excluded: list[Exclusion] = []
+    on_refusal: int = 1  # refusals.OnRefusal: what becomes of a refusal
     sticky: bool = False  # a session's earlier model was kept: not a draw, and not for off-policy estimates
     session_saving: float = 0.0  # nano-USD by which the cost of the session's model is lower, its prompt being cached
     moved: Moved | None = None

@@ -380,6 +380,7 @@ def objective(spec: ObjectiveSpec) -> objective_pb2.Objective:
         margin=spec.margin,
         usd_per_request=spec.usd_per_request,
         models=spec.models or (),
+        on_refusal=spec.on_refusal or 0,  # type: ignore[arg-type]
     )
 
 

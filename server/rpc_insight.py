@@ -161,6 +161,7 @@ def explained(engine: Engine, row: EventRow, entry: Entry | None) -> insight_pb2
                 confidence=objective.confidence,
                 margin=objective.margin,
                 usd_per_request=None if record.budget is None else record.budget.usd_per_request,
+                on_refusal=record.on_refusal,
             )
         ),
         features=record.features,

@@ -20,9 +20,11 @@ from naiad.server.notices import Notice, estimated
 from naiad.server.pii import Detector
 from naiad.server.query import query_from_proto
 from naiad.server.records import Outcome
+from naiad.server.refusals import REFUSED
 from naiad.server.routing import Routing
 from naiad.server.streaming import Began
 from naiad.server.walk import Task
+from naiad.server.walk_notices import walk_notices
 from naiad.v1 import content_pb2, decision_pb2, router_service_pb2, router_service_pb2_grpc
 
 _FINISH = {
@@ -158,7 +160,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         catalog = self._routing.engine.catalog
         record = completion.decision.record
         nothing = Outcome(model=completion.model.model, ordinal=0)  # was used for an answer that was kept
-        answered = completion.attempts[-1][1] if completion.attempts else nothing
+        answered = next((o for name, o in completion.attempts if name == completion.attempt), nothing)
         response = router_service_pb2.CompleteResponse(
             decision_id=completion.decision.decision_id,
             attempt_id=completion.attempt,
@@ -179,13 +181,12 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         told = [*completion.notices, *estimated(catalog, completion.model, answered, completion.attempts)]
         response.notices.extend(map(_notice, told))
         response.notices.extend(doubts(catalog, completion.attempts))
-        if completion.model.model != record.model and completion.age_s is None:
-            first = catalog.models[record.model].name
-            why = next((e.detail for e in completion.passed_over if e.model == record.model), "")
-            response.notices.add(
-                code=decision_pb2.NOTICE_CODE_FALLBACK,
-                message=f"{first} {f'was not called ({why})' if why else 'failed'}; {completion.model.name} answered",
-                metadata={"first_choice": first, "model": completion.model.name},
+        if completion.age_s is None:
+            refuses = completion.answer.finish in REFUSED
+            response.notices.extend(
+                walk_notices(
+                    catalog, record, completion.model.model, completion.attempts, completion.passed_over, refuses
+                )
             )
         return response
 

@@ -70,6 +70,7 @@ class ObjectiveSection(_Section, kw_only=True, frozen=True):
     usd_per_request: float | None = None
     primary: str | None = None
     fallbacks: list[str] | None = None
+    on_refusal: str | None = None
 
 
 class PolicySection(ObjectiveSection, kw_only=True, frozen=True):

@@ -20,6 +20,7 @@ from naiad.server.egress import Egress, Kind
 from naiad.server.eligibility import Permit
 from naiad.server.engine import Decision
 from naiad.server.records import ModelPut, Outcome
+from naiad.server.refusals import OnRefusal, refused
 from naiad.server.walk import ReaderStalled, Walk
 
 ROOM = 64 * 1024  # bytes that may wait to be read
@@ -111,6 +112,8 @@ class Streamed:
         self._fail_fast = fail_fast
         self.spoken = False
         self.first_s: float | None = None
+        self._held: Began | None = None  # to be announced with the first piece, if one comes
+        self._shown = ""  # the attempt that was announced last
 
     @property
     def final(self) -> bool:
@@ -118,15 +121,45 @@ class Streamed:
         return self._fail_fast and self.spoken
 
     def began(self, walk: Walk, name: str, model: ModelPut) -> None:
-        """Announce the attempt."""
+        """Announce the attempt; where a refusal is routed around, with its first piece.
+
+        So a refusal without a word before it leaves no trace: the next attempt begins in its place.
+        """
         self.spoken, self.first_s = False, None
-        self._pipe.announce(Began(walk.decision, name, model, walk.made[-1] if walk.made else None))
+        failed = walk.made[-1] if walk.made else None
+        if self._held is not None and (failed is None or refused(failed[1])):
+            failed = self._held.failed
+        else:
+            self._announce()
+        self._held = Began(walk.decision, name, model, failed)
+        if walk.decision.record.on_refusal != OnRefusal.NEXT:
+            self._announce()
 
     async def pass_on(self, answer: Answer) -> None:
         """Pass on a whole answer, piece by piece."""
         for delta in deltas_of(answer.parts):
-            self.spoken = True
-            await self._pipe.put(delta)
+            await self._say(delta)
+
+    async def answers(self, walk: Walk, name: str, model: ModelPut, answer: Answer) -> None:
+        """Let the last attempt that was announced be the one whose answer is returned, and its text be there."""
+        if self._held is None or self._held.attempt != name:
+            if self._shown == name:
+                self._held = None
+                return
+            shown = next((made for made in walk.made if made[0] == self._shown), None)
+            self._held = Began(walk.decision, name, model, shown)
+        self._announce()
+        await self.pass_on(answer)
+
+    def _announce(self) -> None:
+        if self._held is not None:
+            self._pipe.announce(self._held)
+            self._shown, self._held = self._held.attempt, None
+
+    async def _say(self, delta: Delta) -> None:
+        self._announce()
+        self.spoken = True
+        await self._pipe.put(delta)
 
     async def ask(
         self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: Request, *,
@@ -142,8 +175,7 @@ class Streamed:
                 elif not isinstance(event, TextDelta) or event.text:
                     if self.first_s is None:
                         self.first_s = self._monotonic() - began_s
-                    self.spoken = True
-                    await self._pipe.put(event)
+                    await self._say(event)
         assert answer is not None  # noqa: S101 - the egress raises where a stream has no end
         return answer
 

@@ -70,6 +70,10 @@ class Asking(Protocol):
         """Be given an answer that was asked for in another way; raises ReaderStalled."""
         ...
 
+    async def answers(self, walk: Walk, name: str, model: ModelPut, answer: Answer) -> None:
+        """Be told which attempt's answer is returned, which may be an earlier one's; raises ReaderStalled."""
+        ...
+
     async def ask(
         self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
         timeout_s: float, fair_s: float,
@@ -89,6 +93,9 @@ class Whole:
 
     async def pass_on(self, answer: Answer) -> None:
         """Pass nothing on: the answer is returned."""
+
+    async def answers(self, walk: Walk, name: str, model: ModelPut, answer: Answer) -> None:
+        """Tell nobody."""
 
     async def ask(
         self, egress: Egress, permit: Permit | None, kind: Kind, model: int, request: ProviderRequest, *,
@@ -135,6 +142,7 @@ class Walk:
     over: bool = False  # nothing further may help
     parts: int = 0  # how many of the attempts were made for a composite, which counts once
     names: Names = field(default_factory=Names)
+    refused: Made | None = None  # the first refusal that is routed around
 
     @property
     def more(self) -> int:

@@ -8,6 +8,8 @@ from naiad.client import Attempt, CandidateExplanation, DecisionRecord
 from naiad.client.values import AnswerCheck, Cost, Usage
 from naiad.server.report.screen import clean, nano_usd, number
 
+_REFUSED = {"refusal": "refused", "content_filter": "was stopped by the content filter"}  # by finish reason
+
 _WHY = {
     "contradiction": "contradicts itself",
     "output_limit": "is more than it was allowed to write",
@@ -19,6 +21,13 @@ _WHY = {
 def candidate_of(record: DecisionRecord, model: str) -> CandidateExplanation | None:
     """Return what was believed of a candidate, None for a model that was none."""
     return next((one for one in record.candidates if one.candidate.model == model), None)
+
+
+def answering(record: DecisionRecord) -> Attempt | None:
+    """Return the attempt that gave the answer, None where none did; of refusals alone the first."""
+    own = [a for a in record.attempts if a.error is None and not a.part_of]
+    answers = [a for a in own if a.finish_reason not in _REFUSED]
+    return answers[-1] if answers else own[0] if own else None
 
 
 def aftermath(record: DecisionRecord) -> Iterator[str]:
@@ -37,8 +46,9 @@ def aftermath(record: DecisionRecord) -> Iterator[str]:
             yield f"{called}, failed{took} ({kind}{status}{detail}).{cost}"
             continue
         tokens, role = _tokens(attempt.usage), " as the judge" if attempt.judge else ""
+        did = _REFUSED.get(attempt.finish_reason, "answered")
         doubts = "".join(_doubts(attempt.usage, attempt.cost))
-        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} answered{role}{took}{tokens}.{cost}{doubts}"
+        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} {did}{role}{took}{tokens}.{cost}{doubts}"
         yield from map(_checked, attempt.checks)
     for attempt in record.attempts:
         if attempt.returned_attempt_id:

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from naiad.client import Client, DecisionRecord
 from naiad.client.results import Feedback
+from naiad.server.refusals import OnRefusal
 from naiad.server.report.access import Access
-from naiad.server.report.attempts import aftermath, candidate_of
+from naiad.server.report.attempts import aftermath, answering, candidate_of
 from naiad.server.report.screen import (
     NARROW,
     PLAIN_WIDTH,
@@ -204,8 +205,7 @@ def choice(record: DecisionRecord) -> Iterator[str]:
         yield f"The session left {clean(record.session_moved_from)}, {why}."
     if in_order(record.objective):
         yield f"Nothing was drawn: {model} is the first of the list that may be used."
-        if len(record.ranking) > 1:
-            yield f"Had it failed, the next would have been {', then '.join(map(clean, record.ranking[1:]))}."
+        yield from _others(record)
         return
     low, high = drawn_interval(record)
     yield (
@@ -223,8 +223,14 @@ def choice(record: DecisionRecord) -> Iterator[str]:
                 f"{one.drift.evidence_weight:.1%} of what they did, so its quality is less certain."
             )
     yield from _exploration(record)
+    yield from _others(record)
+
+
+def _others(record: DecisionRecord) -> Iterator[str]:
+    """Yield who would have been next."""
     if len(record.ranking) > 1:
-        yield f"Had it failed, the next would have been {', then '.join(map(clean, record.ranking[1:]))}."
+        failed = "failed, or refused," if record.objective.on_refusal == OnRefusal.NEXT.name.lower() else "failed,"
+        yield f"Had it {failed} the next would have been {', then '.join(map(clean, record.ranking[1:]))}."
 
 
 def drawn_interval(record: DecisionRecord) -> tuple[float, float]:
@@ -276,7 +282,7 @@ def verdict(record: DecisionRecord) -> Iterator[str]:
         yield "No judgement counts, so nothing was learned of quality from this decision."
         return
     yield f"The score that counts is {record.effective_score:.3f}."
-    answered = next((a for a in reversed(record.attempts) if a.error is None), None)
+    answered = answering(record)
     expected = None if answered is None else candidate_of(record, answered.model)
     objective = record.objective
     if answered is None or expected is None or not in_money(objective):

@@ -17,6 +17,7 @@ from naiad.server.governance import Governance
 from naiad.server.objectives import resolve
 from naiad.server.periods import Period
 from naiad.server.records import Composite, ModelPut, ObjectiveSpec, Prices
+from naiad.server.refusals import on_refusal
 from naiad.server.report.callbacks import callbacks, shut_out
 from naiad.server.report.models import retiring
 from naiad.server.report.screen import NANO, clean, console, number, plural, share, table
@@ -244,7 +245,8 @@ def _budgets(config: Config) -> Table:
 def _in_words(*levels: ObjectiveSpec) -> str:
     """Return the objective of the last level in words, with the budget that holds there."""
     budgets = [spec.usd_per_request for spec in levels if spec.usd_per_request is not None]
-    return objective_in_words(from_core(resolve(*levels), budgets[-1] if budgets else None))
+    action = on_refusal(*levels).name.lower()
+    return objective_in_words(from_core(resolve(*levels), budgets[-1] if budgets else None, action))
 
 
 def _unused_budgets(config: Config) -> Iterator[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from naiad.bandit.objective import IN_MONEY, PACED, Strategy
 from naiad.bandit.objective import Objective as CoreObjective
 from naiad.client import Objective
+from naiad.server.refusals import OnRefusal
 from naiad.server.report.screen import share, usd
 
 
-def from_core(objective: CoreObjective, usd_per_request: float | None = None) -> Objective:
-    """Return an objective of the learning core, and its budget, as the client has it."""
+def from_core(objective: CoreObjective, usd_per_request: float | None = None, on_refusal: str = "") -> Objective:
+    """Return an objective of the learning core, its budget and what becomes of refusals, as the client has it."""
     return Objective(
         objective.strategy.name.lower(),
         usd_per_quality=objective.usd_per_quality,
@@ -18,12 +19,15 @@ def from_core(objective: CoreObjective, usd_per_request: float | None = None) ->
         confidence=objective.confidence,
         margin=objective.margin,
         usd_per_request=usd_per_request,
+        on_refusal=on_refusal,
     )
 
 
 def objective_in_words(objective: Objective) -> str:
-    """Return what an objective asks for, its budget included; its parameters must be filled in."""
+    """Return what an objective asks for, its budget and refusals included; its parameters must be filled in."""
     words, budget = _strategy_in_words(objective), objective.usd_per_request
+    if objective.on_refusal == OnRefusal.NEXT.name.lower():
+        words += " Where a model refuses, the next is asked."
     if budget is None:
         return words
     if objective.strategy not in {strategy.name.lower() for strategy in PACED}:

@@ -10,6 +10,7 @@ import pytest
 from naiad.adapters.anthropic_messages import AnthropicMessages
 from naiad.adapters.errors import (
     AuthenticationFailed,
+    Blocked,
     ContextTooLong,
     InvalidRequest,
     ModelNotFound,
@@ -47,6 +48,7 @@ def failed(status: int, error: Any, **headers: str) -> ProviderError:
         (504, "timeout_error", ServerError),
         (529, "overloaded_error", Overloaded),
         (400, "authentication_error", AuthenticationFailed),
+        (400, "exceed_context_size_error", ContextTooLong),
     ],
 )
 def test_the_type_tells_the_class_and_the_status_where_it_is_not_known(
@@ -69,6 +71,13 @@ def test_a_prompt_that_does_not_fit_is_told_by_its_sentence_which_is_not_shown(m
     error = failed(400, {"type": "invalid_request_error", "message": message})
     assert type(error) is ContextTooLong
     assert "00000" not in str(error)
+    quoted = failed(400, {"type": "invalid_request_error", "message": f"messages.0: {message}"})
+    assert type(quoted) is InvalidRequest, "a prompt that is quoted decides nothing"
+
+
+def test_an_answer_that_the_content_filter_stopped_is_told_by_its_sentence() -> None:
+    message = "Output blocked by content filtering policy"
+    assert type(failed(400, {"type": "invalid_request_error", "message": message})) is Blocked
     quoted = failed(400, {"type": "invalid_request_error", "message": f"messages.0: {message}"})
     assert type(quoted) is InvalidRequest, "a prompt that is quoted decides nothing"
 

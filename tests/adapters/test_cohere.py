@@ -11,6 +11,7 @@ from naiad.adapters.base import FinishReason, TextDelta, TextPart, ToolCallDelta
 from naiad.adapters.cohere_chat import CohereChat
 from naiad.adapters.errors import (
     AuthenticationFailed,
+    Blocked,
     ContextTooLong,
     InvalidRequest,
     MalformedAnswer,
@@ -217,7 +218,7 @@ def test_a_call_that_begins_or_ends_twice_is_malformed() -> None:
         (429, "You are using a Trial key, which is limited to 1000 API calls / month.", QuotaExhausted),
         (429, "You are using a Trial key, which is limited to 40 API calls / minute.", RateLimited),
         (429, "trial token rate limit exceeded, limit is 100000 tokens per minute", RateLimited),
-        (498, "blocked", InvalidRequest),
+        (498, "blocked", Blocked),
         (499, "request cancelled by user", ServerError),
         (500, "internal", ServerError),
         (501, "not implemented", InvalidRequest),

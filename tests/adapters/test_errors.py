@@ -10,6 +10,7 @@ from naiad.adapters import errors
 from naiad.adapters.errors import (
     AdapterClosed,
     AuthenticationFailed,
+    Blocked,
     ConnectionFailed,
     ContextTooLong,
     EgressRefused,
@@ -42,6 +43,7 @@ POLICY: dict[type[ProviderError], tuple[bool, bool, bool]] = {
     MalformedAnswer: (False, True, True),
     InvalidRequest: (False, True, False),
     ContextTooLong: (False, True, False),
+    Blocked: (False, True, False),
     UnsupportedContent: (False, True, False),
     AuthenticationFailed: (False, True, False),
     ModelNotFound: (False, True, False),

@@ -22,8 +22,8 @@ from naiad.adapters.base import (
     Usage,
 )
 from naiad.adapters.errors import (
+    Blocked,
     ContextTooLong,
-    InvalidRequest,
     MalformedAnswer,
     ModelNotFound,
     Overloaded,
@@ -346,7 +346,8 @@ IN_BODY = [
     ({"code": 429, "message": "SECRET words"}, RateLimited, 429),
     ({"code": 502, "message": "SECRET words", "metadata": {"provider_name": "x"}}, ServerError, 502),
     ({"code": 402, "message": "SECRET words"}, QuotaExhausted, 402),
-    ({"code": 403, "message": "SECRET words", "metadata": {"flagged_input": "SECRET"}}, InvalidRequest, 403),
+    ({"code": 403, "message": "SECRET words", "metadata": {"flagged_input": "SECRET"}}, Blocked, 403),
+    ({"code": "content_filter", "message": "SECRET words"}, Blocked, 200),
     ({"code": 400, "message": "This endpoint's maximum context length is 8192 tokens. SECRET"}, ContextTooLong, 400),
     ({"code": "context_length_exceeded", "message": "SECRET words"}, ContextTooLong, 200),
     ({"code": None, "type": "overloaded_error", "message": "SECRET words"}, Overloaded, 200),

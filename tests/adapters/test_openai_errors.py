@@ -11,6 +11,7 @@ import pytest
 
 from naiad.adapters.errors import (
     AuthenticationFailed,
+    Blocked,
     ContextTooLong,
     InvalidRequest,
     MalformedAnswer,
@@ -55,7 +56,7 @@ CASES = [
     (401, b'{"detail":"Unauthorized"}', AuthenticationFailed),
     (402, coded(402), QuotaExhausted),
     (403, coded(403), AuthenticationFailed),
-    (403, coded(403, metadata={"reasons": ["x"], "flagged_input": "SECRET"}), InvalidRequest),
+    (403, coded(403, metadata={"reasons": ["x"], "flagged_input": "SECRET"}), Blocked),
     (404, coded("model_not_found"), ModelNotFound),
     (404, b"<html>SECRET</html>", ModelNotFound),
     (413, coded("rate_limit_exceeded", "tokens"), InvalidRequest),
@@ -68,6 +69,9 @@ CASES = [
     (502, coded("model_not_found"), ServerError),
     (503, coded(503, "unavailable_error"), Overloaded),
     (529, b"", Overloaded),
+    (400, coded("content_filter", status=400, innererror={"code": "ResponsibleAIPolicyViolation"}), Blocked),
+    (400, coded("content_policy_violation"), Blocked),
+    (400, coded("invalid_prompt"), Blocked),
 ]  # fmt: skip
 
 

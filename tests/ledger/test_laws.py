@@ -372,3 +372,20 @@ def test_the_answer_is_of_the_attempt_reported_last_whichever_feedback_named_fir
     turned, _ = take_outcome(turned, "2", FINE, 0)
     turned, _ = take_outcome(turned, "1", FINE, 0)
     assert turned.answered() == "1"
+
+
+def test_a_refusal_is_the_answer_only_where_nobody_answered_and_then_the_first() -> None:
+    no, member = replace(FINE, finish=5), replace(FINE, finish=5, part_of=7)
+    for made, answer in (
+        ((no, FINE), "2"), ((FINE, no), "1"), ((no, no), "1"), ((member, member, no), "3"),
+        ((replace(FINE, part_of=7), no), "2"), ((no, replace(FINE, failed=True, error=1)), "1"), ((member,), "1"),
+    ):  # fmt: skip
+        entry, _ = take_ratings(replace(ENTRY), ("1",), (replace(rating(USER, 1.0, "ann"), early=True),), 0)
+        for at, outcome in enumerate(made, 1):
+            entry, _ = take_outcome(entry, str(at), outcome, 0)
+        assert entry.answered() == answer
+    entry, _ = take_ratings(ENTRY, ("1",), (replace(rating(USER, 1.0, "ann"), early=True),), 0)
+    entry, _ = take_outcome(entry, "1", no, 0)
+    entry, event = take_outcome(entry, "2", replace(FINE, model=2), 0)
+    moved = {(c.model, c.weight > 0) for c in event.changes if c.measure == Measure.QUALITY}
+    assert moved == {(FINE.model, False), (2, True)}, "what was said of the answer goes with it"

@@ -22,7 +22,7 @@ from naiad.client import (
     Reaction,
 )
 from naiad.server.report import print_explanation
-from naiad.server.report.attempts import aftermath
+from naiad.server.report.attempts import aftermath, answering
 from naiad.server.report.explanation import asked, budget, choice, drawn_interval, explain, verdict
 from naiad.server.report.screen import nano_usd
 from naiad.server.report.words import objective_in_words
@@ -328,3 +328,24 @@ def test_strategies_in_money_say_so(strategy: str) -> None:
         f"{strategy}: take the {'model' if strategy == 'balanced' else strategy} that is worth most"
     )
     assert "no words" not in words
+
+
+def test_refusals_are_told_as_what_they_are(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    decision = running.client.decide("hello", task_class="code.debug", objective=Objective(on_refusal="return"))
+    running.client.report_outcome(decision, finish_reason="refusal", input_tokens=10, output_tokens=2, latency_s=0.5)
+    text = explained(running, decision.decision_id, capsys)
+    assert f"Attempt 1: {decision.model} refused after 0.5 s, reading 10 and writing 2 tokens." in text
+    assert "the next is asked" not in text
+    record = running.client.get_decision(decision)
+    assert record.objective.on_refusal == "return"
+    around = replace(record, objective=replace(record.objective, on_refusal="next"))
+    assert "Where a model refuses, the next is asked." in objective_in_words(around.objective)
+    if len(record.ranking) > 1:
+        assert any("Had it failed, or refused, the next would" in sentence for sentence in choice(around))
+    (refused,) = record.attempts
+    answered = replace(refused, attempt_id="2", finish_reason="stop")
+    part = replace(answered, attempt_id="3", part_of="x/y")
+    for attempts, expected in (((refused, answered), "2"), ((refused, refused, part), "1"), ((part, refused), "1")):
+        found = answering(replace(record, attempts=attempts))
+        assert found is not None
+        assert found.attempt_id == expected

@@ -22,9 +22,12 @@ from tests.server.answering import Reviewer, answering, ends_with
 def test_the_inventory_is_printed_plainly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = config_in(
         tmp_path,
-        policy={"usd_per_quality": 0.02, "exploration": 0.03},
+        policy={"usd_per_quality": 0.02, "exploration": 0.03, "on_refusal": "next"},
         models=[*MODELS, {"name": "acme/unlisted", "endpoint": "echo"}],
-        task_classes=[{"name": "code.debug", "objective": {"strategy": "cost_optimized", "quality_floor": 0.7}}],
+        task_classes=[
+            {"name": "code.debug", "objective": {"strategy": "cost_optimized", "quality_floor": 0.7}},
+            {"name": "careful", "objective": {"on_refusal": "return"}},
+        ],
     )
     print_inventory(config)
     text = capsys.readouterr().out
@@ -41,6 +44,7 @@ def test_the_inventory_is_printed_plainly(tmp_path: Path, capsys: pytest.Capture
     assert "never chosen: acme/unlisted" in text
     for fact in ("worth $0.02", "second of waiting costs $0.0001", "3% of traffic", "code.debug", "at least 0.7"):
         assert fact in " ".join(text.split())
+    assert " ".join(text.split()).count("the next is asked") == 2, "of the policy and of the class that does not say"
     assert str(tmp_path / "naiad.db") in text
     assert "127.0.0.1:0" in text
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from naiad.adapters.base import Answer, FinishReason, Part, TextPart, ToolCallPart, Usage
-from naiad.server.agreement import decided, groups, most_said, said
+from naiad.server.agreement import decided, groups, largest, most_said, said
 
 
 def answer(text: str, *calls: tuple[str, str]) -> Answer:
@@ -56,6 +56,17 @@ def test_the_answer_of_most_whatever_the_order_of_arrival(texts: list[str], data
     assert count == max(texts.count(text) for text in texts)
     rivals = [m for m in range(len(texts)) if texts.count(texts[m]) == count]
     assert quality[winner] == max(quality[m] for m in rivals)
+
+
+@given(st.lists(st.sampled_from("ab"), max_size=4), st.integers(0, 3), st.integers(0, 3))
+def test_decided_counts_refusals_as_one_voice(texts: list[str], refused: int, waiting: int) -> None:
+    seen = {i: answer(text) for i, text in enumerate(texts)}
+    if not decided(seen, waiting, refused):
+        return
+    ahead = refused > largest(seen)
+    for more in itertools.product("abcR", repeat=waiting):  # R: refuses
+        later = seen | {len(texts) + i: answer(text) for i, text in enumerate(more) if text != "R"}
+        assert (refused + more.count("R") > largest(later)) == ahead
 
 
 @given(st.lists(st.sampled_from("ab"), max_size=4), st.integers(0, 3))

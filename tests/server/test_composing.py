@@ -512,6 +512,88 @@ async def test_a_cascade_does_not_route_around_a_refusal(running: Start, finish:
         assert now.called() == "a"
 
 
+NO = reply("no", finish=FinishReason.REFUSAL)
+NOT = reply("not that", finish=FinishReason.REFUSAL)
+BLANK = reply("", finish=FinishReason.CONTENT_FILTER)
+NEXT: dict[str, Any] = {"policy": {"on_refusal": "next"}}
+MOST = {"aggregation": "majority"}
+AGREE: dict[str, Any] = {"aggregation": "first_agreement", "agree": 2}
+JUDGED = {"aggregation": "judge", "judge": "j/m"}
+
+
+async def test_a_cascade_routes_around_refusals_where_the_policy_says_so(running: Start) -> None:
+    async with running(cascade(pattern="[0-9]"), NEXT, a=[NO], b=[reply("x")], c=[BLANK]) as now:
+        answer = await now.complete()
+        assert (text(answer), now.called()) == ("x", "abc")
+        assert any("no answer passed the check" in n.message for n in answer.notices), "rather than a refusal"
+    async with running(cascade(pattern="[0-9]"), NEXT, a=[NO], b=[BUSY], c=[NOT]) as now:
+        answer = await now.complete()
+        assert (text(answer), answer.finish_reason, answer.model) == ("no", 5, "team/e")
+        assert len(answer.attempts) == 4
+
+
+VOTES: list[tuple[dict[str, Any], tuple[Step, Step, Step], str, str]] = [
+    # aggregation, what the members say, the answer where refusals are returned, and where they are routed around
+    (MOST, (NO, NOT, reply("x")), "no", "x"),
+    (MOST, (NO, reply("x"), reply("x")), "x", "x"),
+    (MOST, (NO, BLANK, NOT), "no", "no"),
+    (MOST, (NO, BUSY, reply("x")), "x", "x"),
+    (AGREE, (NO, NOT, reply("x")), "no", "x"),
+    (AGREE, (NO, BLANK, BUSY), "no", "no"),
+    (JUDGED, (NO, NOT, reply("x")), "no", "x"),
+    (JUDGED, (NO, reply("x"), reply("x")), "x", "x"),
+]
+
+
+@pytest.mark.parametrize(("aggregation", "said", "returned", "routed"), VOTES)
+async def test_refusals_of_an_ensemble_say_the_same_or_are_routed_around(
+    running: Start, aggregation: dict[str, Any], said: tuple[Step, Step, Step], returned: str, routed: str
+) -> None:
+    scripts = dict(zip("abc", ([step] for step in said), strict=True))
+    for config, wanted in (({}, returned), (NEXT, routed)):
+        async with running(ensemble(**aggregation), config, **scripts) as now:
+            answer = await now.complete()
+            assert text(answer) == wanted
+            assert answer.finish_reason == (5 if wanted == "no" else 1)
+            assert answer.attempts[-1].model == "team/e"
+
+
+async def test_two_refusals_do_not_end_a_vote_that_goes_around_them(running: Start) -> None:
+    late = reply("x", delay_s=0.2)
+    async with running(ensemble(**AGREE), NEXT, a=[NO], b=[NO], c=[late]) as now:
+        assert text(await now.complete()) == "x"
+    async with running(ensemble(**AGREE), a=[NO], b=[NO], c=[NEVER]) as now:
+        assert text(await now.complete()) == "no", "and end one that does not, at once"
+
+
+async def test_an_ensemble_that_refuses_gives_way_to_the_next_of_the_ranking(running: Start) -> None:
+    listed = {"strategy": "fallback", "primary": "team/e", "fallbacks": ["j/m"]}
+    for action, model in (("return", "team/e"), ("next", "j/m")):
+        config = {"policy": listed | {"on_refusal": action}}
+        async with running(ensemble(), config, a=[NO], b=[NO], c=[NO], j=[reply("x")]) as now:
+            request = router_service_pb2.CompleteRequest(task_class="t", messages=MESSAGES)
+            answer = await RouterServiceStub(now.channel).Complete(request, timeout=20.0)
+            assert answer.model == model
+            assert answer.total_cost_nano_usd == sum(a.cost.total_nano_usd for a in answer.attempts)
+
+
+@pytest.mark.parametrize(("last", "who", "said"), [(reply("x"), "j/m", "x"), (NOT, "team/e", "no")])
+async def test_a_refusal_of_an_ensemble_is_not_streamed_before_it_is_the_answer(
+    running: Start, last: Step, who: str, said: str
+) -> None:
+    able = [m | {"capabilities": ["streaming"]} if "endpoint" in m else m for m in models(**ensemble())]
+    listed = {"strategy": "fallback", "primary": "team/e", "fallbacks": ["j/m"], "on_refusal": "next"}
+    scripts = {"a": [NO], "b": [NO], "c": [NO], "j": [last]}
+    async with running({}, {"policy": listed, "models": able}, **scripts) as now:
+        request = router_service_pb2.StreamCompleteRequest(task_class="t", messages=MESSAGES)
+        events = [event async for event in RouterServiceStub(now.channel).StreamComplete(request, timeout=20.0)]
+    begun = [e.started.model or e.restarted.model for e in events if e.WhichOneof("event") in ("started", "restarted")]
+    assert begun == (["j/m"] if who == "j/m" else ["j/m", "team/e"]), "what spoke, and nobody else"
+    at = max(n for n, e in enumerate(events) if e.WhichOneof("event") in ("started", "restarted"))
+    assert "".join(e.text_delta.text for e in events[at:]) == said
+    assert events[-1].completed.response.model == who
+
+
 async def test_attempts_say_for_what_they_were_made_and_the_bill_meets_its_estimate(running: Start) -> None:
     async with running(ensemble(), a=[reply("x")], b=[reply("x")], c=[reply("x")]) as now:
         answer = await now.complete()

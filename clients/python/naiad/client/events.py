@@ -47,7 +47,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Restarted:
-    """An attempt failed and another has begun: discard all that came since Started or the last Restarted."""
+    """An attempt failed, or was refused, and another has begun: discard all since Started or the last Restarted."""
 
     failed: Attempt
     attempt_id: str

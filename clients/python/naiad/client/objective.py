@@ -30,6 +30,7 @@ class Objective:
     margin: float | None = None  # difference of quality that is a tie; quality_first
     usd_per_request: float | None = None  # mean spend to hold, USD; for task classes, not for single requests
     models: tuple[str, ...] = ()  # in order; fallback
+    on_refusal: str = ""  # "return" or "next"; a single request may ask for "return" only
     raw: objective_pb2.Objective = field(default_factory=objective_pb2.Objective, repr=False, compare=False)
 
 

@@ -62,6 +62,7 @@ class NoticeCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_CODE_CACHED_ANSWER: _ClassVar[NoticeCode]
     NOTICE_CODE_SESSION_MOVED: _ClassVar[NoticeCode]
     NOTICE_CODE_DRY_RUN: _ClassVar[NoticeCode]
+    NOTICE_CODE_REFUSED: _ClassVar[NoticeCode]
     NOTICE_CODE_USAGE_NOT_CREDIBLE: _ClassVar[NoticeCode]
     NOTICE_CODE_BILL_NOT_CREDIBLE: _ClassVar[NoticeCode]
     NOTICE_CODE_NO_VERDICT: _ClassVar[NoticeCode]
@@ -111,6 +112,7 @@ NOTICE_CODE_DATA_CLASS_RAISED: NoticeCode
 NOTICE_CODE_CACHED_ANSWER: NoticeCode
 NOTICE_CODE_SESSION_MOVED: NoticeCode
 NOTICE_CODE_DRY_RUN: NoticeCode
+NOTICE_CODE_REFUSED: NoticeCode
 NOTICE_CODE_USAGE_NOT_CREDIBLE: NoticeCode
 NOTICE_CODE_BILL_NOT_CREDIBLE: NoticeCode
 NOTICE_CODE_NO_VERDICT: NoticeCode

@@ -24,15 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18naiad/v1/objective.proto\x12\x08naiad.v1\"\xcb\x02\n\tObjective\x12$\n\x08strategy\x18\x01 \x01(\x0e\x32\x12.naiad.v1.Strategy\x12\x1c\n\x0fusd_per_quality\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0eusd_per_second\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rquality_floor\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nconfidence\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x13\n\x06margin\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12\x0e\n\x06models\x18\x07 \x03(\t\x12\x1c\n\x0fusd_per_request\x18\x08 \x01(\x01H\x05\x88\x01\x01\x42\x12\n\x10_usd_per_qualityB\x11\n\x0f_usd_per_secondB\x10\n\x0e_quality_floorB\r\n\x0b_confidenceB\t\n\x07_marginB\x12\n\x10_usd_per_request*\xd8\x01\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x15\n\x11STRATEGY_BALANCED\x10\x01\x12\x1b\n\x17STRATEGY_COST_OPTIMIZED\x10\x02\x12\x1a\n\x16STRATEGY_QUALITY_FIRST\x10\x03\x12\x1e\n\x1aSTRATEGY_LATENCY_OPTIMIZED\x10\x04\x12\x15\n\x11STRATEGY_ENSEMBLE\x10\x05\x12\x15\n\x11STRATEGY_FALLBACK\x10\x06\x12\x14\n\x10STRATEGY_CASCADE\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18naiad/v1/objective.proto\x12\x08naiad.v1\"\xf8\x02\n\tObjective\x12$\n\x08strategy\x18\x01 \x01(\x0e\x32\x12.naiad.v1.Strategy\x12\x1c\n\x0fusd_per_quality\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0eusd_per_second\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rquality_floor\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nconfidence\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x13\n\x06margin\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12\x0e\n\x06models\x18\x07 \x03(\t\x12\x1c\n\x0fusd_per_request\x18\x08 \x01(\x01H\x05\x88\x01\x01\x12+\n\non_refusal\x18\t \x01(\x0e\x32\x17.naiad.v1.RefusalActionB\x12\n\x10_usd_per_qualityB\x11\n\x0f_usd_per_secondB\x10\n\x0e_quality_floorB\r\n\x0b_confidenceB\t\n\x07_marginB\x12\n\x10_usd_per_request*\xd8\x01\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x15\n\x11STRATEGY_BALANCED\x10\x01\x12\x1b\n\x17STRATEGY_COST_OPTIMIZED\x10\x02\x12\x1a\n\x16STRATEGY_QUALITY_FIRST\x10\x03\x12\x1e\n\x1aSTRATEGY_LATENCY_OPTIMIZED\x10\x04\x12\x15\n\x11STRATEGY_ENSEMBLE\x10\x05\x12\x15\n\x11STRATEGY_FALLBACK\x10\x06\x12\x14\n\x10STRATEGY_CASCADE\x10\x07*c\n\rRefusalAction\x12\x1e\n\x1aREFUSAL_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15REFUSAL_ACTION_RETURN\x10\x01\x12\x17\n\x13REFUSAL_ACTION_NEXT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'naiad.v1.objective_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STRATEGY']._serialized_start=373
-  _globals['_STRATEGY']._serialized_end=589
+  _globals['_STRATEGY']._serialized_start=418
+  _globals['_STRATEGY']._serialized_end=634
+  _globals['_REFUSALACTION']._serialized_start=636
+  _globals['_REFUSALACTION']._serialized_end=735
   _globals['_OBJECTIVE']._serialized_start=39
-  _globals['_OBJECTIVE']._serialized_end=370
+  _globals['_OBJECTIVE']._serialized_end=415
 # @@protoc_insertion_point(module_scope)

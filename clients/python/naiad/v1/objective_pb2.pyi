@@ -17,6 +17,12 @@ class Strategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STRATEGY_ENSEMBLE: _ClassVar[Strategy]
     STRATEGY_FALLBACK: _ClassVar[Strategy]
     STRATEGY_CASCADE: _ClassVar[Strategy]
+
+class RefusalAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REFUSAL_ACTION_UNSPECIFIED: _ClassVar[RefusalAction]
+    REFUSAL_ACTION_RETURN: _ClassVar[RefusalAction]
+    REFUSAL_ACTION_NEXT: _ClassVar[RefusalAction]
 STRATEGY_UNSPECIFIED: Strategy
 STRATEGY_BALANCED: Strategy
 STRATEGY_COST_OPTIMIZED: Strategy
@@ -25,9 +31,12 @@ STRATEGY_LATENCY_OPTIMIZED: Strategy
 STRATEGY_ENSEMBLE: Strategy
 STRATEGY_FALLBACK: Strategy
 STRATEGY_CASCADE: Strategy
+REFUSAL_ACTION_UNSPECIFIED: RefusalAction
+REFUSAL_ACTION_RETURN: RefusalAction
+REFUSAL_ACTION_NEXT: RefusalAction
 
 class Objective(_message.Message):
-    __slots__ = ("strategy", "usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin", "models", "usd_per_request")
+    __slots__ = ("strategy", "usd_per_quality", "usd_per_second", "quality_floor", "confidence", "margin", "models", "usd_per_request", "on_refusal")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     USD_PER_QUALITY_FIELD_NUMBER: _ClassVar[int]
     USD_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +45,7 @@ class Objective(_message.Message):
     MARGIN_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     USD_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ON_REFUSAL_FIELD_NUMBER: _ClassVar[int]
     strategy: Strategy
     usd_per_quality: float
     usd_per_second: float
@@ -44,4 +54,5 @@ class Objective(_message.Message):
     margin: float
     models: _containers.RepeatedScalarFieldContainer[str]
     usd_per_request: float
-    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., usd_per_quality: _Optional[float] = ..., usd_per_second: _Optional[float] = ..., quality_floor: _Optional[float] = ..., confidence: _Optional[float] = ..., margin: _Optional[float] = ..., models: _Optional[_Iterable[str]] = ..., usd_per_request: _Optional[float] = ...) -> None: ...
+    on_refusal: RefusalAction
+    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., usd_per_quality: _Optional[float] = ..., usd_per_second: _Optional[float] = ..., quality_floor: _Optional[float] = ..., confidence: _Optional[float] = ..., margin: _Optional[float] = ..., models: _Optional[_Iterable[str]] = ..., usd_per_request: _Optional[float] = ..., on_refusal: _Optional[_Union[RefusalAction, str]] = ...) -> None: ...
