@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from naiad.adapters.departure import depart
 from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.resolving import Refused, Resolve, permitted_addresses
+from naiad.adapters.reuse import Connector
 
 _KEEP_S = 30.0  # how long an idle connection is kept
 _REMEMBER_S = 10  # how long a resolved name is
@@ -59,7 +60,7 @@ class PinnedResolver(AbstractResolver):
 def new_session(endpoint: Endpoint, resolve: Resolve, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     """Return a pool that connects to the endpoint alone; needs a running event loop."""
     caps, resolver = endpoint.caps, PinnedResolver(endpoint, resolve)
-    connector = aiohttp.TCPConnector(
+    connector = Connector(
         ssl=tls,
         resolver=resolver,
         socket_factory=resolver.socket,
