@@ -19,7 +19,7 @@ from naiad.adapters.limits import pause_s
 from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret, scrub
 from naiad.adapters.sse import ServerEvent
-from naiad.adapters.streams import Growing, check_timeout, timed_out
+from naiad.adapters.streams import Growing, check_timeout, size_of, timed_out
 from naiad.adapters.transport import Transport
 from naiad.adapters.wire_format import Framing, Listing, Sending, WireFormat, blocked_answer
 
@@ -70,7 +70,7 @@ class Remote:
     async def stream(self, request: Request, *, timeout_s: float) -> AsyncGenerator[StreamEvent, None]:
         """Ask, and yield the answer piece by piece; raises as `base.Adapter` says."""
         sending = self._sending(request, stream=True)
-        said = Growing()
+        said, size = Growing(), 0
         async with self._open(sending, timeout_s) as exchange:
             answer: Answer | None
             try:
@@ -80,6 +80,8 @@ class Remote:
                     try:
                         async for event in events:
                             for delta in reader.feed(event):
+                                size += size_of(delta)
+                                self._check_size(size, exchange.asked)
                                 said.add(delta)
                                 yield delta
                             if reader.done:
@@ -183,9 +185,14 @@ class Remote:
                 async for line in lines:
                     yield ServerEvent(line.decode("utf-8", "replace"))
 
+    def _check_size(self, size: int, asked: Asked) -> None:
+        if size > (most := self.out.endpoint.caps.answer_bytes):
+            raise asked.error(MalformedAnswer, f"the answer is longer than {most} bytes", status=200)
+
     def _with_facts(self, answer: Answer, sending: Sending, exchange: Exchange) -> Answer:
         """Return a whole answer with what the exchange tells; raises MalformedAnswer for broken calls."""
         check_calls(answer, exchange.asked)
+        self._check_size(sum(map(size_of, answer.parts)), exchange.asked)
         key = self.out.endpoint.key
         return replace(
             answer,
