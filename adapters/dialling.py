@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
 
 from naiad.adapters.departure import depart
 from naiad.adapters.endpoint import Endpoint
@@ -70,6 +71,7 @@ def new_session(endpoint: Endpoint, resolve: Resolve, tls: ssl.SSLContext) -> ai
     )
     return aiohttp.ClientSession(
         connector=connector,
+        response_class=_Unworded,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_asking()],
         trust_env=False,
@@ -77,6 +79,15 @@ def new_session(endpoint: Endpoint, resolve: Resolve, tls: ssl.SSLContext) -> ai
         max_field_size=caps.header_bytes,
         max_headers=caps.headers,
     )
+
+
+class _Unworded(aiohttp.ClientResponse):
+    """A response without its reason phrase, which says nothing, and which httpx-aiohttp fails on beyond UTF-8."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        await super().start(connection)
+        self.reason = None
+        return self
 
 
 def _asking() -> aiohttp.TraceConfig:

@@ -436,6 +436,15 @@ async def test_any_bytes_end_in_a_reply_or_in_an_error_of_ours(data: st.DataObje
         assert out.open_exchanges == 0
 
 
+@pytest.mark.parametrize("phrase", [b"\x80K", b"\xff", "schön".encode(), b"", b" "])
+async def test_a_reason_phrase_of_any_bytes_is_left_out(phrase: bytes) -> None:
+    reply = b"HTTP/1.1 200 " + phrase + b"\r\ncontent-length: 2\r\n\r\n{}"
+    async with peer(serving(reply)) as there, transport(there.url(), connections=1) as out:
+        for _ in range(3):
+            assert (await fetch(out)).json() == {}
+        assert there.accepted == 1
+
+
 async def test_a_reply_that_nobody_asked_for_is_not_the_next_call_s() -> None:
     async def twice(talk: Talk) -> None:
         await talk.request()
