@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from naiad.adapters.base import Answer, Finished, Request, StreamEvent
+from naiad.adapters.endpoint import MEBIBYTE
 from naiad.adapters.errors import Blocked, MalformedAnswer, ProviderError, RateLimited, Truncated
 from naiad.adapters.exchange import Asked, Exchange
 from naiad.adapters.failures import ERROR_BYTES
@@ -25,6 +26,9 @@ from naiad.adapters.wire_format import Framing, Listing, Sending, WireFormat, bl
 
 MOST_PAGES, MOST_MODELS = 1_000, 20_000
 """Of a provider's list of models; one that goes on is no list."""
+
+PAGE_BYTES = 4 * MEBIBYTE
+"""Of a page of that list: JSON is read at one go, at some 100 MiB a second."""
 
 _REST_S = 0.05  # for what follows the end of an answer, so that the connection can be used again
 
@@ -114,8 +118,8 @@ class Remote:
                 raise timed_out(timeout_s, clock() - began, provider=asked.provider, model=asked.model)
             async with self._open_listing(self.wire.listing(page), left_s) as exchange:
                 await self._check(exchange)
-                reply = await exchange.reply()
-            models, page = self.wire.listed(reply, page)
+                reply = await exchange.reply(min(PAGE_BYTES, self.out.endpoint.caps.response_bytes))
+            models, page = await asyncio.to_thread(self.wire.listed, reply, page)  # a second for 100,000 models
             for model in models:
                 found.setdefault(model.name, model)
             if not page:
