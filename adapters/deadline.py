@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from naiad.adapters.errors import Timeout, TimeoutKind
 from naiad.adapters.exchange import Asked
@@ -26,6 +27,11 @@ class Deadline:
         step, whole = self._loop.time() + limit_s, self._began + self._timeout_s
         self._whole = whole <= step
         return min(step, whole)
+
+    def check(self) -> None:
+        """Raise Timeout if all of it must be over."""
+        if self.next(math.inf) <= self._loop.time():
+            raise self.passed(TimeoutKind.TOTAL, self._timeout_s)
 
     def passed(self, kind: TimeoutKind, limit_s: float) -> Timeout:
         """Return the error for the last step, which took too long: the whole time's, if that came first."""

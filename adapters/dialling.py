@@ -13,10 +13,12 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
 
 from naiad.adapters.departure import depart
 from naiad.adapters.endpoint import Endpoint
 from naiad.adapters.resolving import Refused, Resolve, permitted_addresses
+from naiad.adapters.reuse import Connector
 
 _KEEP_S = 30.0  # how long an idle connection is kept
 _REMEMBER_S = 10  # how long a resolved name is
@@ -59,7 +61,7 @@ class PinnedResolver(AbstractResolver):
 def new_session(endpoint: Endpoint, resolve: Resolve, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     """Return a pool that connects to the endpoint alone; needs a running event loop."""
     caps, resolver = endpoint.caps, PinnedResolver(endpoint, resolve)
-    connector = aiohttp.TCPConnector(
+    connector = Connector(
         ssl=tls,
         resolver=resolver,
         socket_factory=resolver.socket,
@@ -69,6 +71,7 @@ def new_session(endpoint: Endpoint, resolve: Resolve, tls: ssl.SSLContext) -> ai
     )
     return aiohttp.ClientSession(
         connector=connector,
+        response_class=_Unworded,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_asking()],
         trust_env=False,
@@ -76,6 +79,15 @@ def new_session(endpoint: Endpoint, resolve: Resolve, tls: ssl.SSLContext) -> ai
         max_field_size=caps.header_bytes,
         max_headers=caps.headers,
     )
+
+
+class _Unworded(aiohttp.ClientResponse):
+    """A response without its reason phrase, which says nothing, and which httpx-aiohttp fails on beyond UTF-8."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        await super().start(connection)
+        self.reason = None
+        return self
 
 
 def _asking() -> aiohttp.TraceConfig:

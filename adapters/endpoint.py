@@ -17,6 +17,9 @@ from naiad.adapters.addresses import kind_of
 from naiad.adapters.secret import Secret
 
 MEBIBYTE = 1 << 20
+MOST_DELIVERED = 48 * MEBIBYTE
+"""Bytes of an answer: our client takes messages of 64 MiB."""
+
 RESERVED_HEADERS = frozenset({
     "host", "connection", "content-length", "transfer-encoding", "accept-encoding", "upgrade", "expect",
 })  # fmt: skip
@@ -47,9 +50,15 @@ class Caps:
     response_bytes: int = 16 * MEBIBYTE  # of a body that is read whole, on the wire and unpacked, each
     event_bytes: int = 16 * MEBIBYTE  # of one event of a stream; an image is one
     stream_bytes: int = 256 * MEBIBYTE  # of a stream, which is not kept: a long answer takes 300 bytes for each token
+    void_lines: int = 100_000  # of a stream, that are no part of an event: comments and blank ones
     headers: int = 100  # fields
     header_bytes: int = 8_190  # of one field, and of the status line
     all_header_bytes: int = 32_768  # of all fields together
+
+    @property
+    def answer_bytes(self) -> int:
+        """Return how long an answer may be in UTF-8, streamed or not: it is kept, and delivered in one message."""
+        return min(self.response_bytes, MOST_DELIVERED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,11 @@ import msgspec
 from naiad.adapters.decoding import Corrupt, Decoder, NotAsked
 from naiad.adapters.endpoint import Caps
 from naiad.adapters.errors import MalformedAnswer, ProviderError, Truncated
-from naiad.adapters.sse import EventParser, EventTooLong, ServerEvent
+from naiad.adapters.sse import EventParser, EventTooLong, ServerEvent, TooVoid
 
 T = TypeVar("T")
+
+_STEP = 8_192  # bytes of a stream that are read at a time, at most about 5 ms
 
 _WELL_KNOWN = frozenset({
     "application/json", "application/x-ndjson", "text/html", "text/plain", "br", "zstd", "compress",
@@ -30,6 +32,10 @@ class Pieces(Protocol):
 
     async def next(self) -> bytes | None:
         """Return the next bytes, None at the good end; raises ProviderError."""
+        ...
+
+    async def breathe(self) -> None:
+        """Let others run where what came took long to read; raises Timeout where the time is over."""
         ...
 
 
@@ -108,6 +114,7 @@ class Exchange:
                 if unpacked > most:
                     raise self._too_large(most)
                 yield part
+                await self._pieces.breathe()
         if not decoder.finished:
             raise self.asked.error(Truncated, "the reply ended inside of its compressed body", status=self.status)
 
@@ -122,15 +129,19 @@ class Exchange:
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a body of JSON lines, without those that are empty, and the last one only if it ended."""
-        rest = bytearray()
-        async with aclosing(self.pieces(self._caps.stream_bytes)) as pieces:
-            async for piece in pieces:
-                *whole, last = piece.split(b"\n")
+        rest, void = bytearray(), 0
+        async with aclosing(self._steps()) as steps:
+            async for step in steps:
+                *whole, last = step.split(b"\n")
                 for line in whole:
                     rest += line
                     self._check_event(len(rest))
                     if full := bytes(rest).strip():
                         yield full
+                        await self._pieces.breathe()
+                    else:
+                        void += 1
+                        self._check_void(void)
                     rest.clear()
                 rest += last
                 self._check_event(len(rest))
@@ -142,18 +153,40 @@ class Exchange:
             raise self.asked.error(
                 MalformedAnswer, f"a stream of events was expected, not {_name(kind)}", status=self.status
             )
-        parser = EventParser(self._caps.event_bytes)
+        parser = EventParser(self._caps.event_bytes, self._caps.void_lines)
+        async with aclosing(self._steps()) as steps:
+            async for step in steps:
+                for event in self._fed(parser, step):
+                    yield event
+                    await self._pieces.breathe()
+
+    async def _steps(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body of a stream in pieces so small that reading one keeps nobody waiting."""
         async with aclosing(self.pieces(self._caps.stream_bytes)) as pieces:
             async for piece in pieces:
-                for event in self._fed(parser, piece):
-                    yield event
+                for start in range(0, len(piece), _STEP):
+                    yield piece[start : start + _STEP]
+                    await self._pieces.breathe()
 
     def _fed(self, parser: EventParser, piece: bytes) -> list[ServerEvent]:
         try:
             return parser.feed(piece)
         except EventTooLong:
-            pass
-        raise self._event_too_long()
+            failed = self._event_too_long()
+        except TooVoid:
+            failed = self._too_void()
+        raise failed
+
+    def _check_void(self, lines: int) -> None:
+        if lines > self._caps.void_lines:
+            raise self._too_void()
+
+    def _too_void(self) -> ProviderError:
+        return self.asked.error(
+            MalformedAnswer,
+            f"the stream has more than {self._caps.void_lines} lines that are no part of an event",
+            status=self.status,
+        )
 
     def _check_event(self, size: int) -> None:
         if size > self._caps.event_bytes:

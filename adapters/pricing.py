@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -168,6 +168,12 @@ def price_of(provider: str, upstream_model: str, *, at: datetime | None = None) 
     the moment (UTC) whose prices are wanted. Without it the newest prices hold, and the dearest hour of a
     model whose price depends on the hour, so that a bill is rather too high than too low.
     """
+    return _price_of(provider, upstream_model, at)
+
+
+@lru_cache(8_192)
+def _price_of(provider: str, upstream_model: str, at: datetime | None) -> ModelFacts | None:
+    """Look it up: a model that is not listed is compared with every rule of its provider, for up to 0.6 ms."""
     from genai_prices.data_snapshot import get_snapshot
 
     try:

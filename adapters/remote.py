@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from naiad.adapters.base import Answer, Finished, Request, StreamEvent
+from naiad.adapters.endpoint import MEBIBYTE
 from naiad.adapters.errors import Blocked, MalformedAnswer, ProviderError, RateLimited, Truncated
 from naiad.adapters.exchange import Asked, Exchange
 from naiad.adapters.failures import ERROR_BYTES
@@ -19,12 +20,15 @@ from naiad.adapters.limits import pause_s
 from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret, scrub
 from naiad.adapters.sse import ServerEvent
-from naiad.adapters.streams import Growing, check_timeout, timed_out
+from naiad.adapters.streams import Growing, check_timeout, size_of, timed_out
 from naiad.adapters.transport import Transport
 from naiad.adapters.wire_format import Framing, Listing, Sending, WireFormat, blocked_answer
 
 MOST_PAGES, MOST_MODELS = 1_000, 20_000
 """Of a provider's list of models; one that goes on is no list."""
+
+PAGE_BYTES = 4 * MEBIBYTE
+"""Of a page of that list: JSON is read at one go, at some 100 MiB a second."""
 
 _REST_S = 0.05  # for what follows the end of an answer, so that the connection can be used again
 
@@ -70,7 +74,7 @@ class Remote:
     async def stream(self, request: Request, *, timeout_s: float) -> AsyncGenerator[StreamEvent, None]:
         """Ask, and yield the answer piece by piece; raises as `base.Adapter` says."""
         sending = self._sending(request, stream=True)
-        said = Growing()
+        said, size = Growing(), 0
         async with self._open(sending, timeout_s) as exchange:
             answer: Answer | None
             try:
@@ -80,6 +84,8 @@ class Remote:
                     try:
                         async for event in events:
                             for delta in reader.feed(event):
+                                size += size_of(delta)
+                                self._check_size(size, exchange.asked)
                                 said.add(delta)
                                 yield delta
                             if reader.done:
@@ -112,8 +118,8 @@ class Remote:
                 raise timed_out(timeout_s, clock() - began, provider=asked.provider, model=asked.model)
             async with self._open_listing(self.wire.listing(page), left_s) as exchange:
                 await self._check(exchange)
-                reply = await exchange.reply()
-            models, page = self.wire.listed(reply, page)
+                reply = await exchange.reply(min(PAGE_BYTES, self.out.endpoint.caps.response_bytes))
+            models, page = await asyncio.to_thread(self.wire.listed, reply, page)  # a second for 100,000 models
             for model in models:
                 found.setdefault(model.name, model)
             if not page:
@@ -183,9 +189,14 @@ class Remote:
                 async for line in lines:
                     yield ServerEvent(line.decode("utf-8", "replace"))
 
+    def _check_size(self, size: int, asked: Asked) -> None:
+        if size > (most := self.out.endpoint.caps.answer_bytes):
+            raise asked.error(MalformedAnswer, f"the answer is longer than {most} bytes", status=200)
+
     def _with_facts(self, answer: Answer, sending: Sending, exchange: Exchange) -> Answer:
         """Return a whole answer with what the exchange tells; raises MalformedAnswer for broken calls."""
         check_calls(answer, exchange.asked)
+        self._check_size(sum(map(size_of, answer.parts)), exchange.asked)
         key = self.out.endpoint.key
         return replace(
             answer,

@@ -27,14 +27,21 @@ class EventTooLong(Exception):
     """One event has more bytes than it may; nothing of it was delivered."""
 
 
+class TooVoid(Exception):
+    """There were more lines that are no part of an event than may be."""
+
+
 class EventParser:
     """Turns bytes into events; holds at most one unfinished event, of at most `most_bytes` bytes.
 
-    Time is linear in the bytes, wherever they are cut.
+    most_void: lines of the whole stream that are no part of an event: comments, unknown fields, blank lines that end
+    none. Time is linear in the bytes, wherever they are cut.
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, most_void: int = 1 << 20) -> None:
         self._most_bytes = most_bytes
+        self._most_void = most_void
+        self._void = 0
         self._line = bytearray()  # what came of the unfinished line
         self._after_cr = False  # the last byte was CR: a LF right after it belongs to it
         self._first = True
@@ -44,7 +51,7 @@ class EventParser:
         self._id = ""
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
-        """Take the next bytes and return the events that they complete; raises EventTooLong."""
+        """Take the next bytes and return the events that they complete; raises EventTooLong and TooVoid."""
         if self._after_cr and piece:
             piece = piece.removeprefix(b"\n")
             self._after_cr = False
@@ -63,6 +70,8 @@ class EventParser:
                 self._field(line)
             elif (event := self._dispatch()) is not None:
                 events.append(event)
+            else:
+                self._skip()
         self._line += piece[start:]
         if self._size + len(self._line) > self._most_bytes:
             raise EventTooLong
@@ -82,8 +91,15 @@ class EventParser:
             self._event = value
         elif name == "id" and "\0" not in value:
             self._id = value
-        elif not name:  # a comment keeps the connection alive, and makes no event long
-            self._size -= len(line) + 1
+        else:
+            self._skip()
+            if not name:  # a comment keeps the connection alive, and makes no event long
+                self._size -= len(line) + 1
+
+    def _skip(self) -> None:
+        self._void += 1
+        if self._void > self._most_void:
+            raise TooVoid
 
     def _dispatch(self) -> ServerEvent | None:
         event = ServerEvent("\n".join(self._data), self._event or "message", self._id) if self._data else None

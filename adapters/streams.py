@@ -20,6 +20,7 @@ from naiad.adapters.base import (
 from naiad.adapters.errors import Timeout, TimeoutKind, Truncated
 
 _WORD = re.compile(r"\S+\s*|\s+")
+_CALL = 64  # bytes that a tool call takes besides its words
 
 
 def parts_of(deltas: Iterable[Delta]) -> tuple[Part, ...]:
@@ -40,6 +41,19 @@ def parts_of(deltas: Iterable[Delta]) -> tuple[Part, ...]:
         assert isinstance(call, ToolCallPart)  # noqa: S101 - place only ever points at tool calls
         parts[at] = ToolCallPart(call.id or delta.id, call.name or delta.name, call.arguments + delta.arguments)
     return tuple(parts)
+
+
+def size_of(piece: Delta | Part) -> int:
+    """Return how many bytes a piece takes in an answer, in UTF-8; a tool call's beginning takes 64 besides."""
+    if isinstance(piece, TextDelta | TextPart):
+        return _bytes(piece.text)
+    if isinstance(piece, ToolCallDelta | ToolCallPart):
+        return _bytes(piece.id) + _bytes(piece.name) + _bytes(piece.arguments) + (_CALL if piece.name else 0)
+    return 0  # no part of an answer
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 class Growing:

@@ -45,6 +45,7 @@ _url = lru_cache(256)(httpx.URL)  # there are few, and taking one apart is a thi
 _FAILURES = (httpx.HTTPError, *BELOW)
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~:!$&'()*+,;=-]|%[0-9A-F]{2})+)+")
 _PIECE = 262_144  # bytes of a request written at a time
+_BREATH_S = 0.001  # of reading what one provider sends, before others run
 
 
 class Transport:
@@ -230,10 +231,13 @@ class _Body:
         self._pieces = cast(AsyncGenerator[bytes, None], aiter(self._stream))
         self._deadline = deadline
         self._transport = transport
+        self._clock = asyncio.get_running_loop().time
+        self._rested = self._clock()
 
     async def next(self) -> bytes | None:
         """Return the next bytes, None at the good end; raises ProviderError."""
         idle_s = self._transport.endpoint.patience.idle_s
+        self._deadline.check()  # what is there already is handed over without a moment at which it could be noticed
         failed: ProviderError | None = None
         try:
             async with asyncio.timeout_at(self._deadline.next(idle_s)):
@@ -243,6 +247,13 @@ class _Body:
         except _FAILURES as error:
             failed = self._transport.failure(error, self._deadline.asked, in_body=True)
         raise failed
+
+    async def breathe(self) -> None:
+        """Let others run if they could not for a while; raises Timeout where the time is over."""
+        if self._clock() - self._rested > _BREATH_S:
+            await asyncio.sleep(0)
+            self._deadline.check()
+            self._rested = self._clock()
 
     async def aclose(self) -> None:
         """Give the connection back if all was read, else close it."""

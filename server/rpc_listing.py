@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC
 from typing import Any
 
 from naiad.adapters.errors import ProviderError
 from naiad.adapters.listing import ListedModel
 from naiad.server import providers, render
+from naiad.server.bounds import MOST_TOKENS
 from naiad.server.config import CAPABILITIES
 from naiad.server.convert import LONG, text_id
 from naiad.server.egress import Egress, NotListable
@@ -15,7 +19,11 @@ from naiad.server.errors import NaiadError, nearest
 from naiad.server.money import listed_prices
 from naiad.v1 import catalog_pb2, catalog_service_pb2
 
+MOST_MODELS = 5_000
+"""Of a provider's list that are shown."""
+
 _DEFAULT_S = 30.0
+_SLICE_S = 0.001  # of looking prices up, which takes up to half a millisecond for each model, before others run
 
 
 class ProviderModels:
@@ -46,8 +54,22 @@ class ProviderModels:
             status = f" (HTTP status {error.status})" if error.status else ""
             why = f"its provider did not give it: {type(error).__name__}{status}; look at its address and key"
             raise _not_listed(endpoint, why, type(error).__name__) from error
-        vendor = providers.listed_as(kind)
-        return catalog_service_pb2.ListProviderModelsResponse(models=[_rendered(m, vendor) for m in models])
+        return await rendered(models, providers.listed_as(kind))
+
+
+async def rendered(models: Sequence[ListedModel], vendor: str) -> catalog_service_pb2.ListProviderModelsResponse:
+    """Return the first MOST_MODELS with their list prices; others run every millisecond meanwhile."""
+    response = catalog_service_pb2.ListProviderModelsResponse(left_out=max(0, len(models) - MOST_MODELS))
+    clock = asyncio.get_running_loop().time
+    if vendor:
+        await asyncio.to_thread(listed_prices, f"{vendor}/", "")  # the first one reads the price list, for 0.4 s
+    began = clock()
+    for model in models[:MOST_MODELS]:
+        response.models.append(_rendered(model, vendor))
+        if clock() - began > _SLICE_S:
+            await asyncio.sleep(0)
+            began = clock()
+    return response
 
 
 def _not_listed(endpoint: str, why: str, kind: str) -> NaiadError:
@@ -60,16 +82,22 @@ def _not_listed(endpoint: str, why: str, kind: str) -> NaiadError:
 def _rendered(model: ListedModel, vendor: str) -> catalog_pb2.ProviderModel:
     message = catalog_pb2.ProviderModel(
         name=model.name,
-        context_window=model.context_window,
-        max_output_tokens=model.max_output_tokens,
+        context_window=_tokens(model.context_window),
+        max_output_tokens=_tokens(model.max_output_tokens),
         capabilities=sorted(CAPABILITIES[name] for name in model.capabilities),  # type: ignore[misc]
     )
     if model.deprecated_at is not None:
-        message.retire_time.FromDatetime(model.deprecated_at)
+        with suppress(OverflowError):  # in its own time zone it is of the years 1 to 9999, and in UTC not
+            message.retire_time.FromDatetime(model.deprecated_at.astimezone(UTC))
     listed = listed_prices(f"{vendor}/{model.name}", model.name) if vendor else None
     if listed is not None:
         prices, window = listed
         message.prices.CopyFrom(render.prices(prices))
-        if model.context_window is None and window is not None:
+        if not message.HasField("context_window") and window is not None:
             message.context_window = window
     return message
+
+
+def _tokens(said: int | None) -> int | None:
+    """Return a number of tokens, None for one that no model has: a provider may say anything."""
+    return said if said is not None and said <= MOST_TOKENS else None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from naiad.adapters.base import Answer, Delta, Finished, Request, TextDelta
-from naiad.adapters.streams import deltas_of
+from naiad.adapters.streams import deltas_of, size_of
 from naiad.server.egress import Egress, Kind
 from naiad.server.eligibility import Permit
 from naiad.server.engine import Decision
@@ -61,7 +61,7 @@ class Pipe:
 
     async def put(self, event: Delta) -> None:
         """Write a piece once there is room for it; raises ReaderStalled where none comes."""
-        size = _EACH + _bytes(event)
+        size = _EACH + size_of(event)
         while self._size and self._size + size > self._room and not self._deserted:
             self._read.clear()
             try:
@@ -178,8 +178,3 @@ class Streamed:
                     await self._say(event)
         assert answer is not None  # noqa: S101 - the egress raises where a stream has no end
         return answer
-
-
-def _bytes(event: Delta) -> int:
-    text = event.text if isinstance(event, TextDelta) else event.arguments + event.name + event.id
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -13,6 +13,7 @@ import msgspec
 
 from naiad.adapters.listing import ListedModel
 from naiad.client import Model, Prices, ProviderModel
+from naiad.server.bounds import MOST_TOKENS
 
 FROM_LIST = "genai-prices"  # begins the version of prices that came from the price list, and may be renewed from it
 
@@ -64,6 +65,8 @@ def read_file(path: Path) -> tuple[str, tuple[ProviderModel, ...]]:
             ListedModel(m.name, m.context_window, m.max_output_tokens, m.deprecated_at, frozenset(m.capabilities))
             for m in content.models
         ]
+        for at, model in enumerate(models):
+            _check_tokens(model, f"models[{at}]")
     except OSError as error:
         raise CannotRead(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # msgspec's are such, too
@@ -79,6 +82,15 @@ def read_file(path: Path) -> tuple[str, tuple[ProviderModel, ...]]:
         )
         for m in models
     )  # fmt: skip
+
+
+def _check_tokens(model: ListedModel, place: str) -> None:
+    for field in ("context_window", "max_output_tokens"):
+        tokens = getattr(model, field)
+        if tokens is not None and tokens > MOST_TOKENS:
+            raise ValueError(
+                f"{place}.{field} of {model.name!r} is {tokens}; give at most {MOST_TOKENS:,}, or leave it out"
+            )
 
 
 def compare(listed: Sequence[ProviderModel], catalogue: Collection[Model], endpoint: str) -> Comparison:

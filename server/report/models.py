@@ -140,13 +140,21 @@ def import_models(server: str | Access, wanted: Import, screen: Console | None =
 
 
 def _import(client: Client, wanted: Import, listed: Sequence[ProviderModel] | None, out: Console) -> int:
-    now = datetime.now(UTC)
+    now, left_out = datetime.now(UTC), 0
     if listed is None:
         listed = client.list_provider_models(wanted.endpoint, timeout_s=_LISTING_S)
+        left_out = listed.left_out
     else:
         listed = [priced(one, wanted.provider) for one in listed]
     catalogue = list(client.list_models(page_size=_PAGE))
     found = importing.compare(listed, catalogue, wanted.endpoint)
+    if left_out:
+        found = replace(found, gone=())
+        say(
+            out,
+            f"The provider lists {left_out:,} models more than the {len(listed):,} that are looked at here, so which "
+            "of the catalogue are gone cannot be said. Name others in a file to import them.",
+        )
     added = importing.chosen(found.new, wanted.add)
     spent = month_of(client, now)
     show(found, added, spent, now, out)

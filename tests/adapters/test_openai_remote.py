@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -247,6 +248,34 @@ async def test_a_bomb(how: str) -> None:
     async with peer(serving(reply)) as there:
         with pytest.raises(MalformedAnswer):
             await ask(there.url(), how, caps=Caps(response_bytes=1 << 20, event_bytes=1 << 20, stream_bytes=1 << 21))
+
+
+@pytest.mark.parametrize("what", ["text", "tool call", "tool calls"])
+async def test_a_streamed_answer_is_no_longer_than_one_that_comes_whole(what: str) -> None:
+    """A stream's bytes are not kept, but its answer is, and goes out in one message."""
+    caps = Caps(response_bytes=1 << 17, event_bytes=1 << 17, stream_bytes=1 << 26)
+    assert caps.answer_bytes == 1 << 17
+    assert Caps(response_bytes=1 << 30).answer_bytes == 48 << 20, "less than a client takes"
+
+    def delta(number: int) -> dict[str, Any]:
+        if what == "text":
+            return {"content": "ä" * 500}
+        if what == "tool calls":
+            return {"tool_calls": [{"index": number, "id": f"c{number}", "function": {"name": "f"}}]}
+        name = {} if number else {"name": "f"}
+        return {"tool_calls": [{"index": 0, "id": "c", "function": {**name, "arguments": f'"{"x" * 1_000}"'}}]}
+
+    async def read(pieces: int) -> None:
+        said: list[dict[str, Any]] = [{"choices": [{"delta": delta(number)}]} for number in range(pieces)]
+        said.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+        body = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in said)
+        async with peer(saying(response(body, headers=[EVENT_STREAM]))) as there:
+            await ask(there.url(), "stream", caps=caps)
+
+    with contextlib.suppress(MalformedAnswer) if what == "tool call" else contextlib.nullcontext():  # it is no JSON
+        await read(1_500 if what == "tool calls" else 120)
+    with pytest.raises(MalformedAnswer, match="longer than 131072 bytes"):
+        await read(4_500 if what == "tool calls" else 360)
 
 
 async def test_chunks_that_come_twice_make_no_second_answer() -> None:

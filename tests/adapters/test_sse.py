@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naiad.adapters.sse import EventParser, EventTooLong, ServerEvent
+from naiad.adapters.sse import EventParser, EventTooLong, ServerEvent, TooVoid
 
 MOST = 1_000_000
 
@@ -96,3 +96,12 @@ def test_an_event_that_grows_too_long_is_stopped_before_it_ends(stream: bytes) -
 def test_many_events_and_comments_of_a_lawful_size_pass() -> None:
     assert len(parse(b"data: xxxxxxxxxxxx\n\n" * 100, most=100)) == 100
     assert parse(b": still here\n" * 100 + b"data: a\n\n", most=100) == [ServerEvent("a")]
+
+
+@pytest.mark.parametrize("void", [b": still here\n", b"\n", b"\r\n", b"id: 1\n\n", b"retry: 1\n"])
+def test_lines_that_are_no_part_of_an_event_are_counted(void: bytes) -> None:
+    stream = (void + b"data: a\n\n") * 100
+    parser = EventParser(10_000, most_void=100)
+    assert len(parser.feed(stream)) == 100, "a blank line that ends an event is a part of it"
+    with pytest.raises(TooVoid):
+        parser.feed(void)

@@ -41,6 +41,7 @@ from tests.adapters.peer import (
     chunk,
     endpoint,
     peer,
+    peer_elsewhere,
     response,
     saying,
     serving,
@@ -435,6 +436,15 @@ async def test_any_bytes_end_in_a_reply_or_in_an_error_of_ours(data: st.DataObje
         assert out.open_exchanges == 0
 
 
+@pytest.mark.parametrize("phrase", [b"\x80K", b"\xff", "schön".encode(), b"", b" "])
+async def test_a_reason_phrase_of_any_bytes_is_left_out(phrase: bytes) -> None:
+    reply = b"HTTP/1.1 200 " + phrase + b"\r\ncontent-length: 2\r\n\r\n{}"
+    async with peer(serving(reply)) as there, transport(there.url(), connections=1) as out:
+        for _ in range(3):
+            assert (await fetch(out)).json() == {}
+        assert there.accepted == 1
+
+
 async def test_a_reply_that_nobody_asked_for_is_not_the_next_call_s() -> None:
     async def twice(talk: Talk) -> None:
         await talk.request()
@@ -592,6 +602,72 @@ async def test_a_stream_that_is_none(kind: str) -> None:
         with pytest.raises(MalformedAnswer, match="stream of events"):
             async with out.open("POST", "/chat", model="m", timeout_s=PATIENCE_S) as exchange:
                 await anext(exchange.events())
+
+
+PADDING = {
+    "comments": b":\n", "blank lines": b"\n", "ids": b"id: 1\n\n", "unknown fields": b"retry: 1\n\n", "CR": b"\r",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("padding", PADDING)
+@pytest.mark.parametrize("how", ["events", "lines"])
+async def test_a_stream_of_lines_that_say_nothing_ends(how: str, padding: str) -> None:
+    """Some are how a provider keeps a connection alive; a provider that sends only such is none."""
+    if how == "lines" and padding not in ("blank lines", "CR"):
+        pytest.skip("what is no blank line is JSON, or none")
+    caps = replace(SMALL, event_bytes=100_000, stream_bytes=1_000_000, void_lines=2_000)
+    line = b"\r\n" if how == "lines" else PADDING[padding]
+
+    async def read(lines: int) -> int:
+        body = line * lines + b"data: 1\n\n"
+        async with (
+            peer(saying(response(body, headers=[SSE]))) as there,
+            transport(there.url(), caps=caps) as out,
+            out.open("POST", "/chat", model="m", timeout_s=PATIENCE_S) as exchange,
+        ):
+            return len([found async for found in getattr(exchange, how)()])
+
+    assert await read(1_000) == 1
+    with pytest.raises(MalformedAnswer, match="2000 lines"):
+        await read(3_000)
+
+
+@pytest.mark.parametrize("how", ["events", "lines"])
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_provider_that_is_never_silent_leaves_time_to_others_and_none_over(how: str, packed: bool) -> None:
+    """What is sent faster than it is read never lets the event loop go by itself."""
+    pack = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    body = b"data:\n\n" * 20_000
+    head = response(headers=[SSE, CHUNKED, *(["content-encoding: gzip"] if packed else [])], length=False, body=b"")
+
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(head)
+        while True:
+            await talk.send(chunk(pack.compress(body) + pack.flush(zlib.Z_SYNC_FLUSH) if packed else body))
+
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    most = since = turn = 0  # events read while nothing else ran: fewer where the machine is slow
+    caps = Caps(response_bytes=1 << 34, stream_bytes=1 << 34, void_lines=1 << 34)
+    with peer_elsewhere(script) as there:
+        async with transport(there.url(), caps=caps) as out:
+            watching = asyncio.create_task(others())
+            with pytest.raises(Timeout) as caught:
+                async with out.open("POST", "/chat", model="m", timeout_s=1.0) as exchange:
+                    async for _ in getattr(exchange, how)():
+                        since = since + 1 if turn == turns else 1
+                        turn, most = turns, max(most, since)
+            watching.cancel()
+    assert caught.value.kind is TimeoutKind.TOTAL
+    assert caught.value.after_s < 3.0
+    assert 1 < most < 6_000, "what comes at once is 18,000 events, packed 2,000,000"
 
 
 async def test_time_that_the_reader_takes_counts_but_never_cancels_the_reader() -> None:

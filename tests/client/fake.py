@@ -289,7 +289,8 @@ REPLIES: dict[str, Callable[[FakeNaiad, Any], Message]] = {
     "GetModel": lambda fake, r: catalog_api.GetModelResponse(model=fake.models[r.name]),
     "ListModels": _list_models,
     "ListProviderModels": lambda fake, r: catalog_api.ListProviderModelsResponse(
-        models=[catalog_pb2.ProviderModel(name="m", context_window=5, capabilities=[2])]  # type: ignore[list-item]
+        models=[catalog_pb2.ProviderModel(name="m", context_window=5, capabilities=[2])],  # type: ignore[list-item]
+        left_out=7,
     ),
     "UpdateModel": lambda fake, r: catalog_api.UpdateModelResponse(model=r.model),
     "DeleteModel": lambda fake, r: catalog_api.DeleteModelResponse(),

@@ -31,6 +31,7 @@ from naiad.client import (
     Objective,
     Preference,
     Prices,
+    ProviderModels,
     Reaction,
     ResourceExhausted,
     RetryPolicy,
@@ -218,7 +219,9 @@ async def test_insight(naiad: Face, fake: FakeNaiad) -> None:
 
 
 async def test_a_provider_s_models(naiad: Face, fake: FakeNaiad) -> None:
-    (model,) = await naiad.call("list_provider_models", "openai")
+    found = await naiad.call("list_provider_models", "openai")
+    (model,) = found
+    assert (type(found), found.left_out) == (ProviderModels, 7)
     assert (model.name, model.context_window, model.max_output_tokens) == ("m", 5, None)
     assert (model.capabilities, model.retire_time, model.prices) == (("tools",), None, None)
     assert fake.requests("ListProviderModels")[0].endpoint_profile == "openai"

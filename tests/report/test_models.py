@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from naiad.adapters.listing import ListedModel
 from naiad.adapters.pricing import price_of
 from naiad.client import Client, FailedPrecondition, Model, NotFound, Prices, ProviderModel
+from naiad.server import rpc_listing
 from naiad.server.cli import main
 from naiad.server.report.importing import CannotRead, changes_of, chosen, compare, read_file
 from naiad.server.report.models import SOON_DAYS, retirements, retiring
@@ -102,6 +106,55 @@ def test_what_cannot_be_listed_is_refused_with_its_reason(connected: Running, th
     assert "secret" not in refused.value.message
 
 
+def test_a_number_that_no_model_has_is_taken_as_not_said(connected: Running, there: Provider) -> None:
+    there.models = [
+        {"id": "wide", "max_context_length": 99_999_999_999_999_999_999, "max_completion_tokens": 2**63},
+        {"id": KNOWN, "max_context_length": 2**41},
+        {"id": "whole", "max_context_length": 2**40, "deprecation": "0001-01-01T00:00:00+14:00"},
+        {"id": "late", "deprecation": "9999-12-31T23:59:59-14:00"},
+    ]
+    wide, known, whole, late = connected.client.list_provider_models("mistral")
+    assert (wide.context_window, wide.max_output_tokens) == (None, None)
+    facts = price_of("mistral", KNOWN)
+    assert facts is not None
+    assert known.context_window == facts.context_window
+    assert (whole.context_window, whole.retire_time, late.retire_time) == (2**40, None, None)
+
+
+def test_a_very_long_list_is_cut_and_says_so(
+    connected: Running, there: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there.models = [{"id": f"vendor/model-{number}-2024-05"} for number in range(20_000)]
+    found = connected.client.list_provider_models("mistral", timeout_s=60.0)
+    assert (len(found), found.left_out, found[-1].name) == (5_000, 15_000, "vendor/model-4999-2024-05")
+    shown = run(connected, capsys, "import", "--endpoint", "mistral", "--dry-run")
+    assert "lists 15,000 models more than the 5,000" in shown
+    assert "0 gone" in shown
+
+
+async def test_looking_prices_up_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up = most = since = 0
+
+    def slow(name: str, upstream_model: str) -> None:
+        nonlocal looked_up
+        looked_up += 1
+        time.sleep(0.0005)
+
+    async def others() -> None:
+        nonlocal most, since
+        while True:
+            await asyncio.sleep(0)
+            most, since = max(most, looked_up - since), looked_up
+
+    monkeypatch.setattr(rpc_listing, "listed_prices", slow)
+    watching = asyncio.create_task(others())
+    response = await rpc_listing.rendered([ListedModel(f"m{number}") for number in range(400)], "mistral")
+    watching.cancel()
+    most = max(most, looked_up - since)
+    assert (len(response.models), response.left_out) == (400, 0)
+    assert 1 <= most <= 4, "about two in a millisecond"
+
+
 # -- import --------------------------------------------------------------------------------------------------------
 
 
@@ -182,6 +235,11 @@ def test_one_that_is_refused_does_not_keep_the_others(
     ("content", "says"),
     [
         ("nonsense", "is no list of models"),
+        (
+            '{"models": [{"name": "b"}, {"name": "a", "context_window": 9223372036854775808}]}',
+            r"models\[1\].context_window of 'a' is 9223372036854775808; give at most 1,099,511,627,776",
+        ),
+        ('{"models": [{"name": "a", "max_output_tokens": 1e30}]}', "max_output_tokens"),
         ('{"models": [{"nme": "a"}]}', "nme"),
         ('{"models": [{"name": ""}]}', "has no name"),
         ('{"models": [{"name": "a", "context_window": 0}]}', "context_window of 'a' is 0"),

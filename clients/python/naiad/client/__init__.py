@@ -60,6 +60,7 @@ from naiad.client.catalog import (
     Model,
     Prices,
     ProviderModel,
+    ProviderModels,
     QualityPrior,
     TaskClass,
 )
@@ -190,6 +191,7 @@ __all__ = [
     "Preference",
     "Prices",
     "ProviderModel",
+    "ProviderModels",
     "QualityPrior",
     "Reaction",
     "RemovedArm",

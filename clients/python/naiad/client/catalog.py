@@ -109,6 +109,12 @@ class ProviderModel:
     raw: catalog_pb2.ProviderModel = field(default_factory=catalog_pb2.ProviderModel, repr=False, compare=False)
 
 
+class ProviderModels(tuple[ProviderModel, ...]):
+    """A provider's models in its own order, and how many more there are that the server left out."""
+
+    left_out: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
     """A number that a task class takes into account."""

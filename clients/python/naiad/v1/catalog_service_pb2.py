@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from naiad.v1 import catalog_pb2 as naiad_dot_v1_dot_catalog__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enaiad/v1/catalog_service.proto\x12\x08naiad.v1\x1a google/protobuf/field_mask.proto\x1a\x16naiad/v1/catalog.proto\"H\n\x12\x43reateModelRequest\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"5\n\x13\x43reateModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x10GetModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\"L\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\"N\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.naiad.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x19ListProviderModelsRequest\x12\x18\n\x10\x65ndpoint_profile\x18\x01 \x01(\t\"E\n\x1aListProviderModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.naiad.v1.ProviderModel\"y\n\x12UpdateModelRequest\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"5\n\x13UpdateModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\"H\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse\"U\n\x16\x43reateTaskClassRequest\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"B\n\x17\x43reateTaskClassResponse\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\"#\n\x13GetTaskClassRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x14GetTaskClassResponse\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\"?\n\x16ListTaskClassesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x17ListTaskClassesResponse\x12)\n\x0ctask_classes\x18\x01 \x03(\x0b\x32\x13.naiad.v1.TaskClass\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x16UpdateTaskClassRequest\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"B\n\x17UpdateTaskClassResponse\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\"L\n\x16\x44\x65leteTaskClassRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x19\n\x17\x44\x65leteTaskClassResponse2\x90\x07\n\x0e\x43\x61talogService\x12J\n\x0b\x43reateModel\x12\x1c.naiad.v1.CreateModelRequest\x1a\x1d.naiad.v1.CreateModelResponse\x12\x41\n\x08GetModel\x12\x19.naiad.v1.GetModelRequest\x1a\x1a.naiad.v1.GetModelResponse\x12G\n\nListModels\x12\x1b.naiad.v1.ListModelsRequest\x1a\x1c.naiad.v1.ListModelsResponse\x12J\n\x0bUpdateModel\x12\x1c.naiad.v1.UpdateModelRequest\x1a\x1d.naiad.v1.UpdateModelResponse\x12J\n\x0b\x44\x65leteModel\x12\x1c.naiad.v1.DeleteModelRequest\x1a\x1d.naiad.v1.DeleteModelResponse\x12_\n\x12ListProviderModels\x12#.naiad.v1.ListProviderModelsRequest\x1a$.naiad.v1.ListProviderModelsResponse\x12V\n\x0f\x43reateTaskClass\x12 .naiad.v1.CreateTaskClassRequest\x1a!.naiad.v1.CreateTaskClassResponse\x12M\n\x0cGetTaskClass\x12\x1d.naiad.v1.GetTaskClassRequest\x1a\x1e.naiad.v1.GetTaskClassResponse\x12V\n\x0fListTaskClasses\x12 .naiad.v1.ListTaskClassesRequest\x1a!.naiad.v1.ListTaskClassesResponse\x12V\n\x0fUpdateTaskClass\x12 .naiad.v1.UpdateTaskClassRequest\x1a!.naiad.v1.UpdateTaskClassResponse\x12V\n\x0f\x44\x65leteTaskClass\x12 .naiad.v1.DeleteTaskClassRequest\x1a!.naiad.v1.DeleteTaskClassResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enaiad/v1/catalog_service.proto\x12\x08naiad.v1\x1a google/protobuf/field_mask.proto\x1a\x16naiad/v1/catalog.proto\"H\n\x12\x43reateModelRequest\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"5\n\x13\x43reateModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x10GetModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\"L\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\"N\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.naiad.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x19ListProviderModelsRequest\x12\x18\n\x10\x65ndpoint_profile\x18\x01 \x01(\t\"W\n\x1aListProviderModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.naiad.v1.ProviderModel\x12\x10\n\x08left_out\x18\x02 \x01(\x03\"y\n\x12UpdateModelRequest\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"5\n\x13UpdateModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.naiad.v1.Model\"H\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse\"U\n\x16\x43reateTaskClassRequest\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"B\n\x17\x43reateTaskClassResponse\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\"#\n\x13GetTaskClassRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x14GetTaskClassResponse\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\"?\n\x16ListTaskClassesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x17ListTaskClassesResponse\x12)\n\x0ctask_classes\x18\x01 \x03(\x0b\x32\x13.naiad.v1.TaskClass\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x16UpdateTaskClassRequest\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"B\n\x17UpdateTaskClassResponse\x12\'\n\ntask_class\x18\x01 \x01(\x0b\x32\x13.naiad.v1.TaskClass\"L\n\x16\x44\x65leteTaskClassRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x19\n\x17\x44\x65leteTaskClassResponse2\x90\x07\n\x0e\x43\x61talogService\x12J\n\x0b\x43reateModel\x12\x1c.naiad.v1.CreateModelRequest\x1a\x1d.naiad.v1.CreateModelResponse\x12\x41\n\x08GetModel\x12\x19.naiad.v1.GetModelRequest\x1a\x1a.naiad.v1.GetModelResponse\x12G\n\nListModels\x12\x1b.naiad.v1.ListModelsRequest\x1a\x1c.naiad.v1.ListModelsResponse\x12J\n\x0bUpdateModel\x12\x1c.naiad.v1.UpdateModelRequest\x1a\x1d.naiad.v1.UpdateModelResponse\x12J\n\x0b\x44\x65leteModel\x12\x1c.naiad.v1.DeleteModelRequest\x1a\x1d.naiad.v1.DeleteModelResponse\x12_\n\x12ListProviderModels\x12#.naiad.v1.ListProviderModelsRequest\x1a$.naiad.v1.ListProviderModelsResponse\x12V\n\x0f\x43reateTaskClass\x12 .naiad.v1.CreateTaskClassRequest\x1a!.naiad.v1.CreateTaskClassResponse\x12M\n\x0cGetTaskClass\x12\x1d.naiad.v1.GetTaskClassRequest\x1a\x1e.naiad.v1.GetTaskClassResponse\x12V\n\x0fListTaskClasses\x12 .naiad.v1.ListTaskClassesRequest\x1a!.naiad.v1.ListTaskClassesResponse\x12V\n\x0fUpdateTaskClass\x12 .naiad.v1.UpdateTaskClassRequest\x1a!.naiad.v1.UpdateTaskClassResponse\x12V\n\x0f\x44\x65leteTaskClass\x12 .naiad.v1.DeleteTaskClassRequest\x1a!.naiad.v1.DeleteTaskClassResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,35 +48,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPROVIDERMODELSREQUEST']._serialized_start=474
   _globals['_LISTPROVIDERMODELSREQUEST']._serialized_end=527
   _globals['_LISTPROVIDERMODELSRESPONSE']._serialized_start=529
-  _globals['_LISTPROVIDERMODELSRESPONSE']._serialized_end=598
-  _globals['_UPDATEMODELREQUEST']._serialized_start=600
-  _globals['_UPDATEMODELREQUEST']._serialized_end=721
-  _globals['_UPDATEMODELRESPONSE']._serialized_start=723
-  _globals['_UPDATEMODELRESPONSE']._serialized_end=776
-  _globals['_DELETEMODELREQUEST']._serialized_start=778
-  _globals['_DELETEMODELREQUEST']._serialized_end=850
-  _globals['_DELETEMODELRESPONSE']._serialized_start=852
-  _globals['_DELETEMODELRESPONSE']._serialized_end=873
-  _globals['_CREATETASKCLASSREQUEST']._serialized_start=875
-  _globals['_CREATETASKCLASSREQUEST']._serialized_end=960
-  _globals['_CREATETASKCLASSRESPONSE']._serialized_start=962
-  _globals['_CREATETASKCLASSRESPONSE']._serialized_end=1028
-  _globals['_GETTASKCLASSREQUEST']._serialized_start=1030
-  _globals['_GETTASKCLASSREQUEST']._serialized_end=1065
-  _globals['_GETTASKCLASSRESPONSE']._serialized_start=1067
-  _globals['_GETTASKCLASSRESPONSE']._serialized_end=1130
-  _globals['_LISTTASKCLASSESREQUEST']._serialized_start=1132
-  _globals['_LISTTASKCLASSESREQUEST']._serialized_end=1195
-  _globals['_LISTTASKCLASSESRESPONSE']._serialized_start=1197
-  _globals['_LISTTASKCLASSESRESPONSE']._serialized_end=1290
-  _globals['_UPDATETASKCLASSREQUEST']._serialized_start=1293
-  _globals['_UPDATETASKCLASSREQUEST']._serialized_end=1427
-  _globals['_UPDATETASKCLASSRESPONSE']._serialized_start=1429
-  _globals['_UPDATETASKCLASSRESPONSE']._serialized_end=1495
-  _globals['_DELETETASKCLASSREQUEST']._serialized_start=1497
-  _globals['_DELETETASKCLASSREQUEST']._serialized_end=1573
-  _globals['_DELETETASKCLASSRESPONSE']._serialized_start=1575
-  _globals['_DELETETASKCLASSRESPONSE']._serialized_end=1600
-  _globals['_CATALOGSERVICE']._serialized_start=1603
-  _globals['_CATALOGSERVICE']._serialized_end=2515
+  _globals['_LISTPROVIDERMODELSRESPONSE']._serialized_end=616
+  _globals['_UPDATEMODELREQUEST']._serialized_start=618
+  _globals['_UPDATEMODELREQUEST']._serialized_end=739
+  _globals['_UPDATEMODELRESPONSE']._serialized_start=741
+  _globals['_UPDATEMODELRESPONSE']._serialized_end=794
+  _globals['_DELETEMODELREQUEST']._serialized_start=796
+  _globals['_DELETEMODELREQUEST']._serialized_end=868
+  _globals['_DELETEMODELRESPONSE']._serialized_start=870
+  _globals['_DELETEMODELRESPONSE']._serialized_end=891
+  _globals['_CREATETASKCLASSREQUEST']._serialized_start=893
+  _globals['_CREATETASKCLASSREQUEST']._serialized_end=978
+  _globals['_CREATETASKCLASSRESPONSE']._serialized_start=980
+  _globals['_CREATETASKCLASSRESPONSE']._serialized_end=1046
+  _globals['_GETTASKCLASSREQUEST']._serialized_start=1048
+  _globals['_GETTASKCLASSREQUEST']._serialized_end=1083
+  _globals['_GETTASKCLASSRESPONSE']._serialized_start=1085
+  _globals['_GETTASKCLASSRESPONSE']._serialized_end=1148
+  _globals['_LISTTASKCLASSESREQUEST']._serialized_start=1150
+  _globals['_LISTTASKCLASSESREQUEST']._serialized_end=1213
+  _globals['_LISTTASKCLASSESRESPONSE']._serialized_start=1215
+  _globals['_LISTTASKCLASSESRESPONSE']._serialized_end=1308
+  _globals['_UPDATETASKCLASSREQUEST']._serialized_start=1311
+  _globals['_UPDATETASKCLASSREQUEST']._serialized_end=1445
+  _globals['_UPDATETASKCLASSRESPONSE']._serialized_start=1447
+  _globals['_UPDATETASKCLASSRESPONSE']._serialized_end=1513
+  _globals['_DELETETASKCLASSREQUEST']._serialized_start=1515
+  _globals['_DELETETASKCLASSREQUEST']._serialized_end=1591
+  _globals['_DELETETASKCLASSRESPONSE']._serialized_start=1593
+  _globals['_DELETETASKCLASSRESPONSE']._serialized_end=1618
+  _globals['_CATALOGSERVICE']._serialized_start=1621
+  _globals['_CATALOGSERVICE']._serialized_end=2533
 # @@protoc_insertion_point(module_scope)

@@ -59,10 +59,12 @@ class ListProviderModelsRequest(_message.Message):
     def __init__(self, endpoint_profile: _Optional[str] = ...) -> None: ...
 
 class ListProviderModelsResponse(_message.Message):
-    __slots__ = ("models",)
+    __slots__ = ("models", "left_out")
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[_catalog_pb2.ProviderModel]
-    def __init__(self, models: _Optional[_Iterable[_Union[_catalog_pb2.ProviderModel, _Mapping[str, object]]]] = ...) -> None: ...
+    left_out: int
+    def __init__(self, models: _Optional[_Iterable[_Union[_catalog_pb2.ProviderModel, _Mapping[str, object]]]] = ..., left_out: _Optional[int] = ...) -> None: ...
 
 class UpdateModelRequest(_message.Message):
     __slots__ = ("model", "update_mask", "request_id")

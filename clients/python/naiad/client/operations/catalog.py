@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from naiad.client.calls import Call, Listing, Page, Timeouts, call, new_id
-from naiad.client.catalog import Model, ModelChanges, ProviderModel, TaskClass, TaskClassChanges
+from naiad.client.catalog import Model, ModelChanges, ProviderModel, ProviderModels, TaskClass, TaskClassChanges
 from naiad.client.convert import read, write
 from naiad.v1 import catalog_pb2
 from naiad.v1 import catalog_service_pb2 as api
@@ -39,8 +39,11 @@ def list_models(*, provider: str = "", page_size: int = 0, timeout_s: float | No
     return Listing(page)
 
 
-def list_provider_models(endpoint_profile: str, *, timeout_s: float | None = None) -> Call[tuple[ProviderModel, ...]]:
-    """Ask the provider behind an endpoint for its own list of models; changes nothing."""
+def list_provider_models(endpoint_profile: str, *, timeout_s: float | None = None) -> Call[ProviderModels]:
+    """Ask the provider behind an endpoint for its own list of models; changes nothing.
+
+    Of a very long list the server gives the first 5,000; `left_out` says how many are missing.
+    """
     request = api.ListProviderModelsRequest(endpoint_profile=endpoint_profile)
     return call(
         "CatalogService/ListProviderModels", request, api.ListProviderModelsResponse, _listed, _insight_s, timeout_s
@@ -185,8 +188,10 @@ def _catalog_s(timeouts: Timeouts) -> float:
     return timeouts.catalog_s
 
 
-def _listed(response: api.ListProviderModelsResponse) -> tuple[ProviderModel, ...]:
-    return tuple(read(ProviderModel, m) for m in response.models)
+def _listed(response: api.ListProviderModelsResponse) -> ProviderModels:
+    found = ProviderModels(read(ProviderModel, m) for m in response.models)
+    found.left_out = response.left_out
+    return found
 
 
 def _insight_s(timeouts: Timeouts) -> float:
