@@ -123,7 +123,9 @@ class Caller:
             path_of(method), request_serializer=lambda m: m.SerializeToString(), response_deserializer=output.FromString
         )
 
-    def call(self, method: str, request: Message | None = None, *, timeout_s: float | None = 20.0, **fields: Any) -> Any:
+    def call(
+        self, method: str, request: Message | None = None, *, timeout_s: float | None = 20.0, **fields: Any
+    ) -> Any:
         """Call a method that ends by itself, and return its reply, a list of them for a stream; raises Refusal."""
         message = build(method, fields if request is None else request)
         try:
