@@ -18,6 +18,7 @@ from naiad.adapters.errors import (
     ProviderError,
     RateLimited,
     ServerError,
+    Timeout,
     Truncated,
 )
 from naiad.adapters.exchange import Asked, Exchange, Reply
@@ -33,6 +34,9 @@ from naiad.adapters.wire_format import Framing, Listing, Sending, StreamReader, 
 
 MOST_PAGES, MOST_MODELS = 1_000, 20_000
 """Of a provider's list of models; one that goes on is no list."""
+
+GRACE_S = 2.0
+"""How long a stream whose answer is whole may be silent before it is taken as ended, s: usage may still come."""
 
 _REST_S = 0.05  # for what follows the end of an answer, so that the connection can be used again
 
@@ -239,17 +243,24 @@ async def _until_end(
 ) -> AsyncGenerator[ServerEvent, None]:
     """Yield events, which the reader takes, until the last one.
 
-    Once its answer is whole, a stream that breaks has ended too. Raises
+    Once its answer is whole, a stream that breaks, or that is waited for longer than GRACE_S, has ended too. Raises
     ProviderError.
     """
+    clock = asyncio.get_running_loop().time
+    left_s = GRACE_S
     while not reader.done:
         broken: ProviderError | None = None
         event: ServerEvent | None = None
+        began = clock()
         try:
-            event = await anext(events, None)
-        except Truncated as error:
+            async with asyncio.timeout(max(0.0, left_s) if reader.settled else None):
+                event = await anext(events, None)
+        except (Truncated, Timeout) as error:
             broken = error
-        if broken is not None and reader.answer() is None:
+        except TimeoutError:  # the grace is over
+            return
+        left_s = left_s - (clock() - began) if reader.settled else GRACE_S
+        if broken is not None and not reader.settled:
             raise broken
         if event is None:
             return

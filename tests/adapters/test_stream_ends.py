@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 
-from naiad.adapters.base import Answer, Finished
+from naiad.adapters import remote
+from naiad.adapters.anthropic_messages import AnthropicMessages
+from naiad.adapters.base import Answer, Finished, FinishReason
+from naiad.adapters.endpoint import Patience
 from naiad.adapters.errors import (
     MalformedAnswer,
     ProviderError,
     QuotaExhausted,
     RateLimited,
     ServerError,
+    Timeout,
     Truncated,
 )
+from naiad.adapters.gemini import Gemini
 from naiad.adapters.ollama import OllamaNative
 from naiad.adapters.openai_chat import OpenAIChat
 from naiad.adapters.remote import Remote
 from naiad.adapters.wire_format import WireFormat
 from tests.adapters.formats import fixture
-from tests.adapters.peer import CHUNKED, PATIENCE_S, Script, chunk, peer, response, saying, serving, transport
+from tests.adapters.peer import CHUNKED, PATIENCE_S, Script, Talk, chunk, peer, response, saying, serving, transport
 from tests.adapters.talking import QUESTION
 
 SSE, LINES = "content-type: text/event-stream", "content-type: application/x-ndjson"
@@ -43,6 +49,106 @@ async def ask(script: Script, how: str = "stream", wire: WireFormat | None = Non
             *_, last = [event async for event in stream]
         assert isinstance(last, Finished)
         return last.answer
+
+
+# --- silence after the reason for the end ---
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the grace short."""
+    monkeypatch.setattr(remote, "GRACE_S", 0.2)
+
+
+def test_the_grace_is_well_below_the_patience_for_silence() -> None:
+    assert 0 < remote.GRACE_S <= Patience().idle_s / 10
+
+
+@pytest.mark.usefixtures("brief")
+async def test_a_provider_that_hangs_after_the_end_has_answered() -> None:
+    found = await ask(saying(HEAD, chunk(TEXT), chunk(END), close=False))
+    assert (found.text, found.finish) == ("Zürich", FinishReason.STOP)
+    assert found.usage.estimated
+    found = await ask(saying(HEAD, chunk(TEXT + END + COUNT), close=False))
+    assert found.usage.output_tokens == 2
+    assert not found.usage.estimated
+
+
+async def test_usage_may_come_within_the_grace() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(HEAD, chunk(TEXT + END))
+        await asyncio.sleep(0.3)
+        await talk.send(chunk(COUNT))
+        await talk.gone()
+
+    assert not (await ask(script)).usage.estimated
+
+
+@pytest.mark.usefixtures("brief")
+async def test_a_provider_that_never_stops_keeping_alive_has_ended_too() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(HEAD, chunk(TEXT + END))
+        while True:
+            await talk.send(chunk(b'data: {"choices": []}\n\n: alive\n\n'))
+            await asyncio.sleep(0.01)
+
+    assert (await ask(script)).text == "Zürich"
+
+
+@pytest.mark.usefixtures("brief")
+async def test_silence_before_the_end_is_no_end() -> None:
+    with pytest.raises(Timeout):
+        await ask(saying(HEAD, chunk(TEXT), close=False), patience=Patience(idle_s=0.5))
+
+
+async def test_less_patience_than_the_grace_is_an_end_too() -> None:
+    found = await ask(saying(HEAD, chunk(TEXT + END), close=False), patience=Patience(idle_s=0.2))
+    assert found.text == "Zürich"
+
+
+@pytest.mark.usefixtures("brief")
+async def test_anthropic_has_ended_once_it_gave_the_reason() -> None:
+    stream = fixture("anthropic/text.sse").partition(b"event: message_stop")[0]
+    found = await ask(saying(HEAD, chunk(stream), close=False), wire=AnthropicMessages())
+    assert found.finish is FinishReason.STOP
+    assert not found.usage.estimated
+
+
+def gemini(*pieces: tuple[str, str]) -> list[bytes]:
+    """Return chunks: text and reason, "" for none."""
+    return [
+        chunk(b"data: " + json.dumps({"candidates": [{
+            "content": {"parts": [{"text": text}]}, **({"finishReason": reason} if reason else {}),
+        }]}).encode() + b"\n\n")
+        for text, reason in pieces
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("brief")
+async def test_gemini_may_say_stop_with_every_piece_and_be_slow() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(HEAD)
+        for piece in gemini(("Zür", "STOP"), ("ich", "STOP")):
+            await talk.send(piece)
+            await asyncio.sleep(0.5)  # longer than the grace
+        await talk.send(b"0\r\n\r\n")
+
+    assert (await ask(script, wire=Gemini())).text == "Zürich"
+
+
+@pytest.mark.usefixtures("brief")
+async def test_gemini_that_breaks_after_a_stop_that_may_be_each_pieces_is_cut_off() -> None:
+    for pieces in ((("Zür", "STOP"),), (("Zü", "STOP"), ("r", "STOP"))):
+        with pytest.raises(Truncated):
+            await ask(saying(HEAD, *gemini(*pieces)), wire=Gemini())
+        with pytest.raises(Timeout):
+            await ask(saying(HEAD, *gemini(*pieces), close=False), wire=Gemini(), patience=Patience(idle_s=0.4))
+    for close in (True, False):
+        found = await ask(saying(HEAD, *gemini(("Zür", ""), ("ich", "STOP")), close=close), wire=Gemini())
+        assert found.text == "Zürich"
 
 
 # --- errors of status 200 ---
