@@ -9,22 +9,24 @@ https://platform.claude.com/docs/en/build-with-claude/streaming
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
 from naiad.adapters.anthropic_failures import error_in
 from naiad.adapters.base import Answer, Claim, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.call_arguments import NONE, Arguments, given
 from naiad.adapters.counting import counted, hidden_bytes
+from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import MalformedAnswer, ProviderError
 from naiad.adapters.exchange import Asked, Reply, decoded
 from naiad.adapters.failures import request_id_of
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Sending, made_up_id, sane_usage
+from naiad.adapters.wire_format import Sending, call_id, sane_usage
 
-FINISHES: Mapping[str, FinishReason] = {
+REASONS = Reasons({
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
     "max_tokens": FinishReason.LENGTH,
@@ -32,7 +34,8 @@ FINISHES: Mapping[str, FinishReason] = {
     "tool_use": FinishReason.TOOL_CALLS,
     "pause_turn": FinishReason.PAUSED,
     "refusal": FinishReason.REFUSAL,
-}
+})  # fmt: skip
+_AFTER_START = ("content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop")
 
 
 class _Thinking(msgspec.Struct):
@@ -121,7 +124,7 @@ class _Block:
     kind: str
     call: int = 0  # number of the tool call among those of the answer
     input: str = ""  # of a tool call, as it began
-    began: bool = False  # a piece of the arguments came
+    arguments: Arguments = field(default_factory=Arguments)
 
 
 def whole(reply: Reply, sending: Sending) -> Answer:
@@ -130,20 +133,22 @@ def whole(reply: Reply, sending: Sending) -> Answer:
     message: _Message = reply.json(_Message)
     if message.type == "error":
         raise error_in(reply.json().get("error"), asked)
-    if message.stop_reason is None:
+    if not REASONS.word(message.stop_reason):
         raise asked.error(MalformedAnswer, "the reply gives no reason for its end", status=reply.status)
-    growing, hidden, calls = Growing(), 0, 0
+    growing, hidden, calls, ids, unknown = Growing(), 0, 0, set[str](), 0
     for block in message.content:
         kind = decoded(block, _Kind, asked).type
         if kind == "text":
             if text := decoded(block, _Text, asked).text:
                 growing.add(TextDelta(text))
         elif kind == "tool_use":
-            growing.add(_called(decoded(block, _Call, asked), calls, sending, asked))
+            growing.add(_called(decoded(block, _Call, asked), calls, sending, asked, ids))
             calls += 1
         elif kind == "thinking":
             hidden += hidden_bytes(decoded(block, _Thought, asked).thinking)
-    return _answer(message, message.usage or Counted(), growing.parts(), hidden, reply, sending)
+        unknown += not _is_known(kind)
+    seen = _Seen(message, message.usage or Counted(), growing.parts(), hidden, unknown)
+    return _answer(seen, reply, sending)
 
 
 class EventReader:
@@ -156,6 +161,10 @@ class EventReader:
         self._reply = Reply(asked, 200, headers, b"")
         self._message = _Message()
         self._counted = Counted()
+        self._began = False  # the stream did
+        self._final = False  # whether what was written was counted at the end; the beginning has a stand-in
+        self._ids: set[str] = set()  # of the tool calls
+        self._unknown = 0  # blocks of kinds that there is no place for
         self._blocks: dict[int, _Block | None] = {}  # by index; None after its end
         self._growing = Growing()
         self._calls = 0
@@ -164,8 +173,11 @@ class EventReader:
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
         """Take an event and return what it adds to the answer; raises ProviderError, also for an error event."""
         said: _Event = decoded(event.data, _Event, self._asked)
+        if not self._began and said.type in _AFTER_START:
+            raise self._malformed("the stream goes on before it begins")
         match said.type:
             case "message_start":
+                self._began = True
                 self._message = decoded(said.message, _Message, self._asked)
                 self._counted = self._counted.updated(self._message.usage or Counted())
             case "content_block_start":
@@ -176,31 +188,41 @@ class EventReader:
                 return self._kept(self._end(said))
             case "message_delta":
                 stop = decoded(said.delta, _Stop, self._asked).stop_reason
-                self._message.stop_reason = stop or self._message.stop_reason
-                if bytes(said.usage):
-                    self._counted = self._counted.updated(decoded(said.usage, Counted | None, self._asked) or Counted())
+                self._message.stop_reason = REASONS.settled(REASONS.word(self._message.stop_reason), stop)
+                later = (decoded(said.usage, Counted | None, self._asked) if bytes(said.usage) else None) or Counted()
+                self._final = self._final or later.output_tokens is not None
+                self._counted = self._counted.updated(later)
             case "message_stop":
                 self.done = True
             case "error":
                 raise error_in(said.error, self._asked)
         return ()
 
+    @property
+    def settled(self) -> bool:
+        """Whether the reason for the end came, which follows the last block."""
+        return bool(REASONS.word(self._message.stop_reason))
+
     def answer(self) -> Answer | None:
         """Return the whole answer, None while no reason for its end was given."""
-        if self._message.stop_reason is None:
+        if not self.settled:
             return None
-        return _answer(self._message, self._counted, self._growing.parts(), self._hidden, self._reply, self._sending)
+        parts = self._growing.parts()
+        seen = _Seen(self._message, self._counted, parts, self._hidden, self._unknown, self._final)
+        return _answer(seen, self._reply, self._sending)
 
     def _begin(self, said: _Event) -> Delta | None:
         if type(said.index) is not int or said.index in self._blocks:
             raise self._malformed("a block of the stream begins twice or has no number")
         kind = decoded(said.content_block, _Kind, self._asked).type
         block = self._blocks[said.index] = _Block(kind)
+        self._unknown += not _is_known(kind)
         if kind == "text":
             return TextDelta(decoded(said.content_block, _Text, self._asked).text)
         if kind != "tool_use":
             return None
-        whole = _called(decoded(said.content_block, _Call, self._asked), self._calls, self._sending, self._asked)
+        call = decoded(said.content_block, _Call, self._asked)
+        whole = _called(call, self._calls, self._sending, self._asked, self._ids)
         block.call, block.input = self._calls, whole.arguments
         self._calls += 1
         return replace(whole, arguments="")
@@ -211,8 +233,7 @@ class EventReader:
             case "text_delta", "text":
                 return TextDelta(decoded(said.delta, _Text, self._asked).text)
             case "input_json_delta", "tool_use":
-                piece = decoded(said.delta, _Arguments, self._asked).partial_json
-                block.began = block.began or bool(piece)
+                piece = block.arguments.add(decoded(said.delta, _Arguments, self._asked).partial_json)
                 return ToolCallDelta(block.call, arguments=piece) if piece else None
             case ("text_delta", _) | ("input_json_delta", "text"):
                 raise self._malformed("a piece of the stream belongs to a block of another kind")
@@ -223,9 +244,10 @@ class EventReader:
     def _end(self, said: _Event) -> Delta | None:
         block = self._open(said)
         self._blocks[said.index] = None
-        if block.kind == "tool_use" and not block.began:
-            return ToolCallDelta(block.call, arguments=block.input)
-        return None
+        if block.kind != "tool_use" or block.arguments.shown:
+            return None
+        rest = block.arguments.end()
+        return ToolCallDelta(block.call, arguments=block.input if rest == NONE else rest)
 
     def _open(self, said: _Event) -> _Block:
         block = self._blocks.get(said.index) if type(said.index) is int else None
@@ -243,21 +265,44 @@ class EventReader:
         return self._asked.error(MalformedAnswer, message, status=200)
 
 
-def _called(call: _Call, number: int, sending: Sending, asked: Asked) -> ToolCallDelta:
-    decoded(call.input, dict[str, Any], asked)
-    name_id = call.id or made_up_id(sending.request.messages, number)
-    return ToolCallDelta(number, name_id, call.name, bytes(call.input).decode())
+def _is_known(kind: str) -> bool:
+    """Return whether a kind of block is shown, or is one of thinking or of tools that run at the provider."""
+    return kind in ("text", "thinking", "redacted_thinking") or kind.endswith(("tool_use", "tool_result"))
 
 
-def _answer(
-    message: _Message, said: Counted, parts: tuple[Part, ...], hidden: int, reply: Reply, sending: Sending
-) -> Answer:
-    usage, notices = counted(said.usage(), sending.request, parts, hidden)
+def _called(call: _Call, number: int, sending: Sending, asked: Asked, ids: set[str]) -> ToolCallDelta:
+    """Return a call with an id that is none of those before it, and put it among them."""
+    arguments = bytes(call.input).decode()
+    arguments = NONE if arguments == '""' else given(arguments)
+    decoded(arguments, dict[str, Any], asked)
+    id = call_id(call.id, ids, sending.request.messages, number)
+    ids.add(id)
+    return ToolCallDelta(number, id, call.name, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was read of an answer."""
+
+    message: _Message
+    count: Counted
+    parts: tuple[Part, ...]
+    hidden: int  # bytes of thinking
+    unknown: int  # blocks of kinds that there is no place for
+    final: bool = True  # whether the count has all that was written
+
+
+def _answer(seen: _Seen, reply: Reply, sending: Sending) -> Answer:
+    usage, notices = counted(seen.count.usage(), sending.request, seen.parts, seen.hidden, final=seen.final)
+    finish = REASONS.meaning(REASONS.word(seen.message.stop_reason))
+    odd, kept = unexplained("Anthropic", finish), unshown("Anthropic", {"a kind that is not known here": seen.unknown})
     return Answer(
-        parts=parts,
-        finish=FINISHES.get(message.stop_reason or "", FinishReason.OTHER),
+        parts=seen.parts,
+        finish=finish,
         usage=usage,
-        model=message.model or sending.request.model,
+        model=seen.message.model or sending.request.model,
         provider_request_id=request_id_of(reply),
-        notices=notices,
+        notices=(*notices, *odd, *kept),
+        unexplained=odd,
+        unshown=kept,
     )

@@ -251,6 +251,8 @@ class Answer:
     provider_request_id: str = ""
     notices: tuple[str, ...] = ()  # sentences about what was dropped, estimated or simulated
     dropped: tuple[str, ...] = ()  # those of them that are about parameters of the request
+    unexplained: tuple[str, ...] = ()  # those about a reason for the end that has no value here
+    unshown: tuple[str, ...] = ()  # those about parts of the answer that are not shown
     latency_s: float | None = None  # stated by providers that do not wait (replay); None: the caller measures
     bill: Bill | None = None  # of vendors that say what they charge
     pause_s: float | None = None  # the provider's allowance is used up for so long; None: it is not, or not said

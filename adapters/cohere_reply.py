@@ -15,22 +15,25 @@ from typing import Any
 import msgspec
 
 from naiad.adapters.base import Answer, Claim, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.call_arguments import BY_ITSELF, Arguments, given
 from naiad.adapters.counting import counted, hidden_bytes
+from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import MalformedAnswer, ProviderError, ServerError
 from naiad.adapters.exchange import Asked, Reply, decoded
 from naiad.adapters.failures import request_id_of, shown_id
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Sending, made_up_id, sane_usage
+from naiad.adapters.wire_format import Sending, call_id, sane_usage
 
-FINISHES: Mapping[str, FinishReason] = {
+REASONS = Reasons({
     "COMPLETE": FinishReason.STOP,
     "STOP_SEQUENCE": FinishReason.STOP,
     "MAX_TOKENS": FinishReason.LENGTH,
     "TOOL_CALL": FinishReason.TOOL_CALLS,
-}
+})  # fmt: skip
 FAILED = ("ERROR", "TIMEOUT")
 """Reasons for the end of what is no answer: generating failed, or took too long."""
+_AFTER_START = ("content-start", "content-delta", "tool-plan-delta", "tool-call-start", "message-end")
 
 
 class _Tokens(msgspec.Struct):
@@ -54,7 +57,7 @@ class _Usage(msgspec.Struct):
 
 class _Function(msgspec.Struct):
     name: str = ""
-    arguments: str = ""
+    arguments: str | None = None
 
 
 class _Call(msgspec.Struct):
@@ -67,6 +70,11 @@ class _Piece(msgspec.Struct):
     text: str | None = None
     thinking: str | None = None
 
+    @property
+    def unknown(self) -> bool:
+        """Whether it is of a kind that there is no place for."""
+        return self.type not in ("", "text", "thinking")
+
 
 class _Message(msgspec.Struct):
     content: list[_Piece] | None = None
@@ -76,7 +84,7 @@ class _Message(msgspec.Struct):
 
 class _Body(msgspec.Struct):
     message: _Message
-    finish_reason: str
+    finish_reason: str | None = None
     id: Any = None
     usage: _Usage | None = None
 
@@ -92,7 +100,7 @@ class _Delta(msgspec.Struct):
 
 
 class _End(msgspec.Struct):
-    finish_reason: str
+    finish_reason: str | None
     usage: _Usage | None = None
 
 
@@ -108,15 +116,19 @@ class _Event(msgspec.Struct):
 def whole(reply: Reply, sending: Sending) -> Answer:
     """Read a whole reply; raises ProviderError."""
     said: _Body = reply.json(_Body)
-    growing, hidden = Growing(), hidden_bytes(said.message.tool_plan or "")
+    if not REASONS.word(said.finish_reason):
+        raise reply.asked.error(MalformedAnswer, "the reply gives no reason for its end", status=reply.status)
+    growing, hidden, ids = Growing(), hidden_bytes(said.message.tool_plan or ""), set[str]()
     for piece in said.message.content or ():
         hidden += hidden_bytes(piece.thinking or "")
         if piece.text:
             growing.add(TextDelta(piece.text))
+    stopped = REASONS.meaning(REASONS.word(said.finish_reason)) not in BY_ITSELF
     for number, call in enumerate(said.message.tool_calls or ()):
-        growing.add(_called(call, number, sending, call.function.arguments or "{}"))
-    end = _End(said.finish_reason, said.usage)
-    return _answer(end, shown_id(said.id), growing.parts(), hidden, reply, sending)
+        arguments = call.function.arguments or ""
+        growing.add(_called(call, number, sending, ids, arguments if stopped else given(arguments)))
+    end, unknown = _End(said.finish_reason, said.usage), sum(piece.unknown for piece in said.message.content or ())
+    return _answer(end, shown_id(said.id), growing.parts(), hidden, unknown, reply, sending)
 
 
 class EventReader:
@@ -129,18 +141,24 @@ class EventReader:
         self._reply = Reply(asked, 200, headers, b"")
         self._id = ""
         self._end: _End | None = None
-        self._calls: dict[int, tuple[int, bool] | None] = {}  # by index: number, arguments came; None after its end
+        self._began = False  # the stream did
+        self._calls: dict[int, tuple[int, Arguments] | None] = {}  # by index, with its number; None after its end
+        self._ids: set[str] = set()  # of the calls
+        self._unknown = 0  # parts of kinds that there is no place for
         self._growing = Growing()
         self._hidden = 0  # bytes of thinking and plans
 
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
         """Take an event and return what it adds to the answer; raises ProviderError, also for an end that failed."""
         said: _Event = decoded(event.data, _Event, self._asked)
+        if said.type == "message-start":
+            self._began, self._id = True, shown_id(said.id)
+        elif not self._began and said.type in _AFTER_START:
+            raise self._malformed("the stream goes on before it begins")
         match said.type:
-            case "message-start":
-                self._id = shown_id(said.id)
             case "content-start" | "content-delta":
                 piece = self._message(said).content or _Piece()
+                self._unknown += piece.unknown and said.type == "content-start"
                 self._hidden += hidden_bytes(piece.thinking or "")
                 return self._kept(TextDelta(piece.text or ""))
             case "tool-plan-delta":
@@ -150,20 +168,26 @@ class EventReader:
             case "tool-call-delta":
                 return self._kept(self._arguments(said))
             case "tool-call-end":
-                number, began = self._open(said)
+                number, arguments = self._open(said)
                 self._calls[said.index] = None
-                return () if began else self._kept(ToolCallDelta(number, arguments="{}"))
+                return self._kept(ToolCallDelta(number, arguments=arguments.end()))
             case "message-end":
                 self._end = decoded(said.delta, _End, self._asked)
                 _check(self._end, self._asked)
                 self.done = True
         return ()
 
+    @property
+    def settled(self) -> bool:
+        """Whether the last event came, with the reason for the end."""
+        return self.done
+
     def answer(self) -> Answer | None:
         """Return the whole answer, None while no reason for its end was given."""
-        if self._end is None:
+        if self._end is None or not REASONS.word(self._end.finish_reason):
             return None
-        return _answer(self._end, self._id, self._growing.parts(), self._hidden, self._reply, self._sending)
+        parts = self._growing.parts()
+        return _answer(self._end, self._id, parts, self._hidden, self._unknown, self._reply, self._sending)
 
     def _message(self, said: _Event) -> _EventMessage:
         delta: _Delta = decoded(said.delta, _Delta, self._asked)
@@ -174,16 +198,16 @@ class EventReader:
         if type(said.index) is not int or said.index in self._calls or call is None or not call.function.name:
             raise self._malformed("a tool call of the stream begins twice or without its number or name")
         number = len(self._calls)
-        self._calls[said.index] = (number, bool(call.function.arguments))
-        return _called(call, number, self._sending, call.function.arguments)
+        arguments = Arguments()
+        self._calls[said.index] = (number, arguments)
+        return _called(call, number, self._sending, self._ids, arguments.add(call.function.arguments or ""))
 
     def _arguments(self, said: _Event) -> Delta:
-        number, began = self._open(said)
+        number, arguments = self._open(said)
         piece = (self._message(said).tool_calls or _Call()).function.arguments
-        self._calls[said.index] = (number, began or bool(piece))
-        return ToolCallDelta(number, arguments=piece)
+        return ToolCallDelta(number, arguments=arguments.add(piece or ""))
 
-    def _open(self, said: _Event) -> tuple[int, bool]:
+    def _open(self, said: _Event) -> tuple[int, Arguments]:
         call = self._calls.get(said.index) if type(said.index) is int else None
         if call is None:
             raise self._malformed("a piece of the stream belongs to a tool call that is not open")
@@ -199,25 +223,34 @@ class EventReader:
         return self._asked.error(MalformedAnswer, message, status=200)
 
 
-def _called(call: _Call, number: int, sending: Sending, arguments: str) -> ToolCallDelta:
-    return ToolCallDelta(number, call.id or made_up_id(sending.request.messages, number), call.function.name, arguments)
+def _called(call: _Call, number: int, sending: Sending, ids: set[str], arguments: str) -> ToolCallDelta:
+    """Return a call with an id that is none of those before it, and put it among them."""
+    id = call_id(call.id, ids, sending.request.messages, number)
+    ids.add(id)
+    return ToolCallDelta(number, id, call.function.name, arguments)
 
 
 def _check(end: _End, asked: Asked) -> None:
-    if end.finish_reason in FAILED:
-        raise asked.error(ServerError, f"generating the answer failed ({end.finish_reason})", status=200)
+    if (word := REASONS.word(end.finish_reason)) in FAILED:
+        raise asked.error(ServerError, f"generating the answer failed ({word})", status=200)
 
 
-def _answer(end: _End, said_id: str, parts: tuple[Part, ...], hidden: int, reply: Reply, sending: Sending) -> Answer:
+def _answer(
+    end: _End, said_id: str, parts: tuple[Part, ...], hidden: int, unknown: int, reply: Reply, sending: Sending
+) -> Answer:
     _check(end, reply.asked)
+    finish = REASONS.meaning(REASONS.word(end.finish_reason))
+    odd, kept = unexplained("Cohere", finish), unshown("Cohere", {"a kind that is not known here": unknown})
     usage, notices = counted(end.usage.usage() if end.usage else None, sending.request, parts, hidden)
     return Answer(
         parts=parts,
-        finish=FINISHES.get(end.finish_reason, FinishReason.OTHER),
+        finish=finish,
         usage=usage,
         model=sending.request.model,
         provider_request_id=said_id or request_id_of(reply),
-        notices=notices,
+        notices=(*notices, *odd, *kept),
+        unexplained=odd,
+        unshown=kept,
     )
 
 

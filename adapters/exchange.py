@@ -16,12 +16,15 @@ import msgspec
 from naiad.adapters.decoding import Corrupt, Decoder, NotAsked
 from naiad.adapters.endpoint import Caps
 from naiad.adapters.errors import MalformedAnswer, ProviderError, Truncated
-from naiad.adapters.sse import EventParser, EventTooLong, ServerEvent, TooVoid
+from naiad.adapters.sse import EventParser, EventTooLong, NotText, ServerEvent, TooVoid
 
 T = TypeVar("T")
 
+_MARK = b"\xef\xbb\xbf"  # some put it before JSON too
+_UNTOLD = ("", "text/plain", "application/octet-stream")
+"""Content types that say nothing of a stream."""
+_BLANK_BYTES = 1_024  # that may stand before a reply's first character
 _STEP = 8_192  # bytes of a stream that are read at a time, at most about 5 ms
-
 _WELL_KNOWN = frozenset({
     "application/json", "application/x-ndjson", "text/html", "text/plain", "br", "zstd", "compress",
 })  # fmt: skip
@@ -86,6 +89,7 @@ class Exchange:
         self.asked = asked
         self.status = status
         self.headers = headers
+        self.unstreamed: Reply | None = None  # the JSON that came where events were expected: as a rule an error
         self._pieces = pieces
         self._caps = caps
 
@@ -125,40 +129,61 @@ class Exchange:
 
     async def reply(self, most: int | None = None) -> Reply:
         """Read to the end and return all of it; raises as `pieces` does."""
-        return Reply(self.asked, self.status, self.headers, await self.body(most))
+        return Reply(self.asked, self.status, self.headers, (await self.body(most)).removeprefix(_MARK))
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
-        """Yield the lines of a body of JSON lines, without those that are empty, and the last one only if it ended."""
-        rest, void = bytearray(), 0
+        """Yield the lines of a body of JSON lines, without those that are empty.
+
+        The last one may lack its line feed, if it is whole without.
+        """
+        rest, first, void = bytearray(), True, 0
         async with aclosing(self._steps()) as steps:
             async for step in steps:
                 *whole, last = step.split(b"\n")
                 for line in whole:
                     rest += line
                     self._check_event(len(rest))
-                    if full := bytes(rest).strip():
+                    if full := _bare(rest, first):
                         yield full
                         await self._pieces.breathe()
                     else:
                         void += 1
                         self._check_void(void)
                     rest.clear()
+                    first = False
                 rest += last
                 self._check_event(len(rest))
+        if (full := _bare(rest, first)) and _is_json(full):
+            yield full
 
     async def events(self) -> AsyncGenerator[ServerEvent, None]:
-        """Yield the events of a stream; raises MalformedAnswer where the reply is none."""
-        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "text/event-stream":
-            raise self.asked.error(
-                MalformedAnswer, f"a stream of events was expected, not {_name(kind)}", status=self.status
-            )
-        parser = EventParser(self._caps.event_bytes, self._caps.void_lines)
+        """Yield the events of a stream; raises MalformedAnswer where the reply is none.
+
+        One whose content type says nothing is a stream unless it begins as JSON or HTML do, which no event does.
+        """
+        kind = self._kind()
+        if kind != "text/event-stream" and kind not in _UNTOLD and not kind.endswith("json"):
+            raise self._no_stream()
+        parser, head, begun = EventParser(self._caps.event_bytes, self._caps.void_lines), b"", False
         async with aclosing(self._steps()) as steps:
             async for step in steps:
-                for event in self._fed(parser, step):
+                piece = step
+                if not begun:
+                    piece = head = head + step
+                    start = head.removeprefix(_MARK).lstrip()[:1]
+                    if start in (b"{", b"["):
+                        self.unstreamed = await self._rest(head, steps)
+                        break
+                    if kind.endswith("json") or (start == b"<" and kind in _UNTOLD):
+                        break
+                    if not start and len(head) <= _BLANK_BYTES:
+                        continue
+                    begun = True
+                for event in self._fed(parser, piece):
                     yield event
                     await self._pieces.breathe()
+        if not begun and (kind != "text/event-stream" or self.unstreamed is not None):
+            raise self._no_stream()
 
     async def _steps(self) -> AsyncGenerator[bytes, None]:
         """Yield the body of a stream in pieces so small that reading one keeps nobody waiting."""
@@ -168,6 +193,22 @@ class Exchange:
                     yield piece[start : start + _STEP]
                     await self._pieces.breathe()
 
+    def _no_stream(self) -> ProviderError:
+        message = f"a stream of events was expected, not {_name(self._kind())}"
+        return self.asked.error(MalformedAnswer, message, status=self.status)
+
+    def _kind(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    async def _rest(self, head: bytes, pieces: AsyncGenerator[bytes, None]) -> Reply:
+        """Return all of a reply of which a head was read; raises MalformedAnswer for a large one."""
+        body = bytearray(head)
+        async for piece in pieces:
+            body += piece
+            if len(body) > self._caps.response_bytes:
+                raise self._too_large(self._caps.response_bytes)
+        return Reply(self.asked, self.status, self.headers, bytes(body).removeprefix(_MARK))
+
     def _fed(self, parser: EventParser, piece: bytes) -> list[ServerEvent]:
         try:
             return parser.feed(piece)
@@ -175,6 +216,8 @@ class Exchange:
             failed = self._event_too_long()
         except TooVoid:
             failed = self._too_void()
+        except NotText:
+            failed = self.asked.error(MalformedAnswer, "the stream is not UTF-8", status=self.status)
         raise failed
 
     def _check_void(self, lines: int) -> None:
@@ -217,6 +260,18 @@ class Exchange:
 
     def _too_large(self, most: int) -> ProviderError:
         return self.asked.error(MalformedAnswer, f"the reply is larger than {most} bytes", status=self.status)
+
+
+def _bare(line: bytearray, first: bool) -> bytes:
+    """Return a line without what is around its JSON; first: a byte order mark may stand before it."""
+    return (bytes(line).removeprefix(_MARK) if first else bytes(line)).strip()
+
+
+def _is_json(text: bytes) -> bool:
+    with suppress(ValueError, RecursionError):
+        msgspec.json.decode(text)
+        return True
+    return False
 
 
 def _name(text: str) -> str:

@@ -15,17 +15,24 @@ from typing import Any
 import msgspec
 
 from naiad.adapters.base import Answer, Claim, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.counting import counted, hidden_bytes
+from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import AuthenticationFailed, MalformedAnswer, ProviderError
 from naiad.adapters.exchange import Asked, decoded
 from naiad.adapters.gemini_failure import GeminiError, error_in_stream
 from naiad.adapters.json_text import text_of_json
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Sending, counted_by, made_up_id, sane_usage
+from naiad.adapters.wire_format import Sending, call_id, sane_usage
 
-_FILTERED = frozenset({
-    "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "IMAGE_SAFETY",
-    "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "ESCALATION",
+_REASONS = Reasons({
+    "STOP": FinishReason.STOP,
+    "MAX_TOKENS": FinishReason.LENGTH,
+    "CONTINUATION": FinishReason.LENGTH,
+    **dict.fromkeys((
+        "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "ESCALATION",
+    ), FinishReason.CONTENT_FILTER),
 })  # fmt: skip
 _UNEXPLAINED = frozenset({
     "FINISH_REASON_UNSPECIFIED", "LANGUAGE", "OTHER", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",
@@ -74,6 +81,7 @@ class _Content(msgspec.Struct, frozen=True):
 
 
 class _Candidate(msgspec.Struct, frozen=True, rename="camel"):
+    index: int | None = None
     content: _Content | None = None
     finish_reason: str | None = None
 
@@ -91,7 +99,10 @@ class _Count(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def usage(self) -> Usage | Claim | None:
-        """The count as `Usage`: what the provider's tools put in is input, thoughts are output."""
+        """The count as `Usage`: what the provider's tools put in is input, thoughts are output.
+
+        Without a count of what was written that is the thoughts alone.
+        """
         if self.prompt_token_count is None:
             return None
         thoughts = self.thoughts_token_count or 0
@@ -123,10 +134,15 @@ class Reading:
         self._sending = sending
         self._growing = Growing()
         self._calls = 0
+        self._ids: set[str] = set()  # of the calls
         self._hidden: Counter[str] = Counter()
+        self._hidden_bytes = 0  # of thoughts
         self._finish = ""  # the reason for the end, in the provider's words
+        self._went_without = False  # a piece of the answer came without a reason, so that one is the end's
+        self._went_on = False  # the answer went on after a reason, so that one says nothing
         self._blocked = False  # the prompt was
         self._count: _Count | None = None
+        self._final = False  # whether it came with the last piece or after it
         self._model = ""
         self._id = ""
 
@@ -138,37 +154,55 @@ class Reading:
         """As `feed`, for one that is read already."""
         if response.error is not None:
             raise error_in_stream(response.error, self._asked)
-        self._count = response.usage_metadata or self._count
         self._model = self._model or (response.model_version or "").removeprefix("models/")
         self._id = self._id or response.response_id or ""
         deltas: list[Delta] = []
-        for candidate in (response.candidates or [])[:1]:  # one was asked for
+        candidate = next((one for one in response.candidates or () if not one.index), None)  # one was asked for
+        if candidate is not None:
             deltas += self._new(candidate)
-            self._finish = self._finish or candidate.finish_reason or ""
+            self._went_on = self._went_on or bool(deltas and self._finish)
+            pieces = bool(candidate.content and candidate.content.parts)
+            self._went_without = self._went_without or (pieces and not _REASONS.word(candidate.finish_reason))
+            self._finish = _REASONS.settled(self._finish, candidate.finish_reason, last=True)
         if (failed := _FAILED.get(self._finish)) is not None:
             raise self._asked.error(failed, f"the provider ended the answer with {self._finish}", status=200)
         if not response.candidates and response.prompt_feedback and response.prompt_feedback.block_reason:
             self._blocked = True
         for delta in deltas:
             self._growing.add(delta)
-        ended = bool(self._finish) or self._blocked
-        self.done = ended and response.usage_metadata is not None
+        if response.usage_metadata is not None:
+            self._count, self._final = response.usage_metadata, True
+        elif deltas:
+            self._final = False
         return deltas
+
+    @property
+    def settled(self) -> bool:
+        """Whether a reason came that can be trusted to be the end's: older versions say STOP with every piece."""
+        if self._blocked or (self._finish and not _REASONS.plain(self._finish)):
+            return True
+        return bool(self._finish) and self._went_without and not self._went_on
 
     def answer(self) -> Answer | None:
         """Return the answer, None before a reason for its end came."""
         if not self._finish and not self._blocked:
             return None
         parts = self._growing.parts()
-        said = self._count.usage if self._count is not None else None
-        usage = counted_by(said, self._sending.request, parts)
+        said = None if self._count is None else self._count.usage
+        final = self._final and (not parts or self._count is None or self._count.candidates_token_count is not None)
+        usage, notices = counted(said, self._sending.request, parts, self._hidden_bytes, final=final)
+        finish = self._reason()
+        odd = unexplained("Gemini", finish, self._finish if self._finish in _UNEXPLAINED else "")
+        kept = unshown("Gemini", self._hidden)
         return Answer(
             parts=parts,
-            finish=self._reason(),
+            finish=finish,
             usage=usage,
             model=self._model or self._asked.model,
             provider_request_id=self._id if _ID.fullmatch(self._id) else "",
-            notices=tuple(self._notices(counted=not usage.estimated)),
+            notices=(*odd, *kept, *notices),
+            unexplained=odd,
+            unshown=kept,
         )
 
     def whole(self, response: Response) -> Answer:
@@ -182,12 +216,14 @@ class Reading:
     def _new(self, candidate: _Candidate) -> Iterator[Delta]:
         for part in (candidate.content and candidate.content.parts) or ():
             if part.thought:
+                self._hidden_bytes += hidden_bytes(part.text or "")
                 continue
             if part.function_call is not None:
                 call = part.function_call
                 index, self._calls = self._calls, self._calls + 1
-                id = call.id if _ID.fullmatch(call.id or "") else None
-                id = id or made_up_id(self._sending.request.messages, index)
+                id = call.id if call.id and _ID.fullmatch(call.id) else ""
+                id = call_id(id, self._ids, self._sending.request.messages, index)
+                self._ids.add(id)
                 yield ToolCallDelta(index, id, call.name, text_of_json(call.args or {}))
             elif part.text:
                 yield TextDelta(part.text)
@@ -195,21 +231,7 @@ class Reading:
                 self._hidden[part.kind] += 1
 
     def _reason(self) -> FinishReason:
-        match self._finish:
-            case "STOP":
-                return FinishReason.TOOL_CALLS if self._calls else FinishReason.STOP
-            case "MAX_TOKENS" | "CONTINUATION":
-                return FinishReason.LENGTH
-            case reason if reason in _FILTERED or self._blocked:
-                return FinishReason.CONTENT_FILTER
-            case _:
-                return FinishReason.OTHER
-
-    def _notices(self, *, counted: bool) -> Iterator[str]:
-        if self._reason() is FinishReason.OTHER:
-            name = self._finish if self._finish in _UNEXPLAINED else "a word that is not known here"
-            yield f"Gemini ended the answer with {name}."
-        for kind, count in sorted(self._hidden.items()):
-            yield f"Gemini's answer has parts that are not shown: {count} of {kind}."
-        if not counted:
-            yield "Gemini gave no count of tokens, or one that contradicts itself; it is estimated by bytes."
+        finish = _REASONS.meaning(self._finish)
+        if finish is FinishReason.STOP and self._calls:
+            return FinishReason.TOOL_CALLS
+        return FinishReason.CONTENT_FILTER if finish is FinishReason.OTHER and self._blocked else finish

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from naiad.adapters.base import Answer, FinishReason, ToolCallPart
+from naiad.adapters.call_arguments import BY_ITSELF
 from naiad.adapters.errors import MalformedAnswer, UnsupportedContent
 from naiad.adapters.exchange import Asked
 
@@ -26,15 +27,17 @@ def object_of(text: str, asked: Asked, what: str) -> dict[str, Any]:
 
 
 def check_calls(answer: Answer, asked: Asked) -> None:
-    """Raise MalformedAnswer where a model that ended by itself wrote arguments that are no JSON object.
+    """Raise MalformedAnswer where a model that ended by itself wrote arguments that are no JSON object, or no calls.
 
-    One that was stopped (by a limit, by a filter) has not finished them; a call may have none at all.
+    One that was stopped (by a limit, by a filter) has not finished them. Whoever ends because of tool calls has some.
     """
-    if answer.finish not in (FinishReason.TOOL_CALLS, FinishReason.STOP):
+    if answer.finish not in BY_ITSELF:
         return
-    for part in answer.parts:
-        if isinstance(part, ToolCallPart) and part.arguments.strip() and _object_in(part.arguments) is None:
-            raise asked.error(MalformedAnswer, "the arguments of a tool call are not a JSON object", status=200)
+    calls = [part for part in answer.parts if isinstance(part, ToolCallPart)]
+    if answer.finish is FinishReason.TOOL_CALLS and not calls:
+        raise asked.error(MalformedAnswer, "the answer ends because of tool calls and has none", status=200)
+    if any(_object_in(call.arguments) is None for call in calls):
+        raise asked.error(MalformedAnswer, "the arguments of a tool call are not a JSON object", status=200)
 
 
 def _object_in(text: str) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from naiad.adapters.base import Answer, Delta, FinishReason, Part, Request, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import MalformedAnswer, ProviderError, ServerError
 from naiad.adapters.exchange import Asked, Reply, decoded
 from naiad.adapters.failures import failure_of
@@ -25,8 +26,10 @@ from naiad.adapters.ollama_request import body_of
 from naiad.adapters.secret import Secret
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Framing, Listing, Sending, counted_by, estimated_usage, made_up_id, sane_usage
+from naiad.adapters.wire_format import Framing, Listing, Sending, call_id, counted_by, estimated_usage, sane_usage
 
+_REASONS = Reasons({"stop": FinishReason.STOP, "length": FinishReason.LENGTH})
+_NOTHING_ASKED = ("load", "unload")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -75,6 +78,7 @@ class Reading:
         self._sending = sending
         self._growing = Growing()
         self._calls = 0
+        self._ids: set[str] = set()  # of the calls
         self._images = 0
         self._last: _Chat | None = None
 
@@ -90,8 +94,15 @@ class Reading:
         for delta in deltas:
             self._growing.add(delta)
         if chat.done:
+            if _REASONS.word(chat.done_reason) in _NOTHING_ASKED:
+                raise self._asked.error(MalformedAnswer, "the server loaded or unloaded the model and answered nothing")
             self.done, self._last = True, chat
         return deltas
+
+    @property
+    def settled(self) -> bool:
+        """Whether the line came that says that the answer is done."""
+        return self.done
 
     def answer(self) -> Answer | None:
         """Return the answer, None before the line that says that it is done."""
@@ -99,12 +110,17 @@ class Reading:
             return None
         parts = self._growing.parts()
         usage = self._usage(self._last, parts)
+        finish = self._reason(self._last.done_reason)
+        odd, kept = unexplained("Ollama", finish), unshown("Ollama", {"images": self._images})
+        count = ("Ollama did not count all tokens; the count is estimated by bytes.",) if usage.estimated else ()
         return Answer(
             parts=parts,
-            finish=self._reason(self._last.done_reason),
+            finish=finish,
             usage=usage,
             model=self._last.model or self._asked.model,
-            notices=tuple(self._notices(usage)),
+            notices=(*odd, *kept, *count),
+            unexplained=odd,
+            unshown=kept,
         )
 
     def whole(self, chat: _Chat) -> Answer:
@@ -120,28 +136,25 @@ class Reading:
             yield TextDelta(message.content)
         for call in message.tool_calls or ():
             index, self._calls = self._calls, self._calls + 1
-            id = call.id if _ID.fullmatch(call.id or "") else None
-            yield ToolCallDelta(
-                index,
-                id or made_up_id(self._sending.request.messages, index),
-                call.function.name,
-                text_of_json(call.function.arguments or {}),
-            )
+            id = call.id if call.id and _ID.fullmatch(call.id) else ""
+            id = call_id(id, self._ids, self._sending.request.messages, index)
+            self._ids.add(id)
+            yield ToolCallDelta(index, id, call.function.name, text_of_json(call.function.arguments or {}))
         self._images += len(message.images or ())
 
     def _reason(self, reason: str | None) -> FinishReason:
-        match reason:
-            case "stop" | None:  # servers before 0.5 give none
-                return FinishReason.TOOL_CALLS if self._calls else FinishReason.STOP
-            case "length":
-                return FinishReason.LENGTH
-            case _:  # "load", "unload": nothing was asked
-                return FinishReason.OTHER
+        found = _REASONS.meaning(_REASONS.word(reason) or "stop")  # servers before 0.5 give none beside `done`
+        return FinishReason.TOOL_CALLS if found is FinishReason.STOP and self._calls else found
 
     def _usage(self, last: _Chat, parts: tuple[Part, ...]) -> Usage:
-        """Return the count; a side that was not counted (a prompt that the server still knew) is estimated."""
+        """Return the count; a side that was not counted (a prompt that the server still knew) is estimated.
+
+        Nothing written for an answer that has parts was not counted, and then neither was nothing read.
+        """
         guess = estimated_usage(self._sending.request, parts)
         read, written = last.prompt_eval_count, last.eval_count
+        if parts and written == 0:
+            read, written = read or None, None
         if read is not None and written is not None:
             return counted_by(sane_usage(read, written), self._sending.request, parts)
         known = sane_usage(
@@ -150,12 +163,6 @@ class Reading:
         if isinstance(known, Usage):
             return Usage(known.input_tokens, known.output_tokens, estimated=True)
         return counted_by(known, self._sending.request, parts)
-
-    def _notices(self, usage: Usage) -> Iterator[str]:
-        if self._images:
-            yield f"Ollama's answer has images, which are not shown: {self._images}."
-        if usage.estimated:
-            yield "Ollama did not count all tokens; the count is estimated by bytes."
 
 
 @dataclass(frozen=True, slots=True)

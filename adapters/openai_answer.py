@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from naiad.adapters.base import Answer, Claim, FinishReason, Part, Request, TextPart, ToolCallPart, Usage
 from naiad.adapters.billing import BillInUsage
+from naiad.adapters.call_arguments import BY_ITSELF, given
+from naiad.adapters.counting import counted
+from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import MalformedAnswer, Overloaded, ProviderError, ServerError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.failures import request_id_of
 from naiad.adapters.openai_errors import error_within
-from naiad.adapters.wire_format import Sending, counted_by, estimated_usage, made_up_id, sane_usage
+from naiad.adapters.wire_format import Sending, call_id, sane_usage
 
-_FINISH: Mapping[str, FinishReason] = {
+REASONS = Reasons({
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,  # Together
     "length": FinishReason.LENGTH,
@@ -25,7 +30,7 @@ _FINISH: Mapping[str, FinishReason] = {
     "function_call": FinishReason.TOOL_CALLS,
     "content_filter": FinishReason.CONTENT_FILTER,
     "sensitive": FinishReason.CONTENT_FILTER,  # Z.ai
-}
+}, folded=True)  # fmt: skip
 _BROKEN: Mapping[str, type[ProviderError]] = {
     "error": ServerError,  # Mistral, OpenRouter
     "abort": ServerError,  # vLLM
@@ -33,6 +38,10 @@ _BROKEN: Mapping[str, type[ProviderError]] = {
     "insufficient_system_resource": Overloaded,  # DeepSeek
 }
 """Reasons for an end that is no answer's."""
+
+_QUIET = ("thinking", "reasoning", "reference", "tool_reference")
+"""Kinds of parts that nobody misses: thoughts, and what they refer to."""
+_UNKNOWN = "a kind that is not known here"
 
 _ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}")
 
@@ -58,6 +67,15 @@ class Said(msgspec.Struct):
     content: Any = None  # text, or a list of parts
     refusal: str | None = None
     tool_calls: list[Call] | None = None
+    function_call: Any = None  # in place of tool_calls, as it was before there were these
+
+    def calls(self) -> list[Call]:
+        """Return the tool calls, or what came of them."""
+        if self.tool_calls or not isinstance(self.function_call, dict):
+            return self.tool_calls or []
+        name, arguments = self.function_call.get("name"), self.function_call.get("arguments")
+        function = Function(name if isinstance(name, str) else None, arguments)
+        return [] if not name and arguments is None else [Call(index=0, function=function)]
 
 
 class Choice(msgspec.Struct):
@@ -68,6 +86,7 @@ class Choice(msgspec.Struct):
     delta: Said | None = None
     finish_reason: str | None = None
     error: Any = None
+    text: Any = None  # of a completion that is no chat's
 
 
 class Body(msgspec.Struct):
@@ -104,19 +123,32 @@ def answer_of(reply: Reply, sending: Sending, bill: BillInUsage | None = None) -
         raise error_within(mistake, asked, reply.headers)
     if choice is None or choice.message is None:
         raise asked.error(MalformedAnswer, "the reply has no choice with a message", status=reply.status)
-    if choice.finish_reason is None:
+    reason = REASONS.word(choice.finish_reason)
+    if not reason:
         raise asked.error(MalformedAnswer, "the reply has no finish reason", status=reply.status)
-    said = choice.message
-    text = text_in(said.content) + (said.refusal or "")
-    calls = [part_of(call, sending.request, n, asked) for n, call in enumerate(said.tool_calls or ())]
-    parts: tuple[Part, ...] = (*((TextPart(text),) if text else ()), *calls)
-    return whole(parts, choice.finish_reason, bool(said.refusal), body, reply.headers, sending, asked, bill)
+    said, seen = choice.message, Read()
+    text = text_in(said.content, asked, seen.unshown) + (said.refusal or "")
+    calls: list[ToolCallPart] = []
+    for call in said.calls():
+        calls.append(_called(call, calls, sending.request, asked, REASONS.meaning(reason)))
+    seen.parts = (*((TextPart(text),) if text else ()), *calls)
+    seen.reason, seen.refused = reason, bool(said.refusal)
+    return whole(seen, body, reply.headers, sending, asked, bill)
+
+
+@dataclass(slots=True)
+class Read:
+    """What was read of an answer, apart from the facts that stand at the top of its body."""
+
+    parts: tuple[Part, ...] = ()
+    reason: str = ""  # as `REASONS` compares it; "" before there is one
+    refused: bool = False
+    final: bool = True  # whether the usage counts all of it
+    unshown: Counter[str] = field(default_factory=Counter)
 
 
 def whole(
-    parts: tuple[Part, ...],
-    reason: str,
-    refused: bool,
+    read: Read,
     body: Body,
     headers: Mapping[str, str],
     sending: Sending,
@@ -124,30 +156,39 @@ def whole(
     bill: BillInUsage | None = None,
 ) -> Answer:
     """Put an answer together; body: whose usage, model and id hold. Raises ProviderError for an end that is none."""
-    usage = counted_by(usage_of(body.counted()), sending.request, parts)
-    if parts and not usage.output_tokens:
-        usage = estimated_usage(sending.request, parts)
-    notices: tuple[str, ...] = ()
-    if usage.estimated:
+    usage, notices = counted(usage_of(body.counted()), sending.request, read.parts, 0, final=read.final)
+    if notices:
         notices = (f"{asked.provider} gave no count of tokens that can be true; they are estimated from bytes.",)
+    finish = _finish(read, asked)
+    odd, kept = unexplained(asked.provider, finish), unshown(asked.provider, read.unshown)
     said_id = body.id if isinstance(body.id, str) and _ID.fullmatch(body.id) else ""
     return Answer(
-        parts=parts,
-        finish=_finish(reason, refused, parts, asked),
+        parts=read.parts,
+        finish=finish,
         usage=usage,
         model=body.model or sending.request.model,
         provider_request_id=request_id_of(Reply(asked, 200, headers, b"")) or said_id,
-        notices=notices,
-        bill=None if bill is None else bill.of(body.counted()),
+        notices=(*notices, *odd, *kept),
+        unexplained=odd,
+        unshown=kept,
+        bill=None if bill is None or not read.final else bill.of(body.counted()),
     )
 
 
-def part_of(call: Call, request: Request, index: int, asked: Asked) -> ToolCallPart:
-    """Return a tool call with an id; raises MalformedAnswer for one without a name."""
-    name = call.function.name if call.function else None
+def name_of(call: Call) -> str:
+    """Return the name of what is to be called, or a piece of it, "" if there is none."""
+    return (call.function.name if call.function else None) or ""
+
+
+def _called(
+    call: Call, earlier: list[ToolCallPart], request: Request, asked: Asked, finish: FinishReason
+) -> ToolCallPart:
+    """Return a tool call with an id of its own; raises MalformedAnswer for one without a name."""
+    name, arguments = name_of(call), arguments_of(call)
     if not name:
         raise asked.error(MalformedAnswer, "a tool call of the reply has no name", status=200)
-    return ToolCallPart(id_of(call) or made_up_id(request.messages, index), name, arguments_of(call))
+    id = call_id(id_of(call), {part.id for part in earlier}, request.messages, len(earlier))
+    return ToolCallPart(id, name, given(arguments) if finish in BY_ITSELF else arguments)
 
 
 def id_of(call: Call) -> str:
@@ -163,14 +204,25 @@ def arguments_of(call: Call) -> str:
     return "" if given is None else msgspec.json.encode(given).decode()
 
 
-def text_in(content: Any) -> str:
-    """Return the text of a content; parts of other kinds (thoughts, references) are no part of the answer."""
-    if isinstance(content, str):
-        return content
+def text_in(content: Any, asked: Asked, unshown: Counter[str]) -> str:
+    """Return the text of a content: a text, or a list of parts. Raises MalformedAnswer for what is neither.
+
+    unshown: takes up how many parts are of a kind that has no place in an answer, thoughts and references aside.
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
     if not isinstance(content, list):
-        return ""
-    texts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
-    return "".join(text for text in texts if isinstance(text, str))
+        raise asked.error(MalformedAnswer, "the content of the answer is neither text nor parts", status=200)
+    texts: list[str] = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind != "text":
+            unshown[_UNKNOWN] += kind not in _QUIET
+        elif isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        else:
+            raise asked.error(MalformedAnswer, "a part of the answer's text is no text", status=200)
+    return "".join(texts)
 
 
 def usage_of(said: Any) -> Usage | Claim | None:
@@ -201,13 +253,18 @@ def usage_of(said: Any) -> Usage | Claim | None:
     )
 
 
-def _finish(reason: str, refused: bool, parts: tuple[Part, ...], asked: Asked) -> FinishReason:
+def check_end(reason: str, asked: Asked) -> None:
+    """Raise the error of a reason for an end that is no answer's."""
     if reason in _BROKEN:
         raise asked.error(_BROKEN[reason], f"the answer broke off with finish reason {reason}", status=200)
-    found = _FINISH.get(reason, FinishReason.OTHER)
-    if found is FinishReason.STOP and refused:
+
+
+def _finish(read: Read, asked: Asked) -> FinishReason:
+    check_end(read.reason, asked)
+    found = REASONS.meaning(read.reason)
+    if found is FinishReason.STOP and read.refused:
         return FinishReason.REFUSAL
-    if found is FinishReason.STOP and any(isinstance(part, ToolCallPart) for part in parts):
+    if found is FinishReason.STOP and any(isinstance(part, ToolCallPart) for part in read.parts):
         return FinishReason.TOOL_CALLS  # OpenAI says "stop" where the call was asked for by name
     return found
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from naiad.adapters.base import Answer, Delta, TextDelta, ToolCallDelta
+from naiad.adapters.base import Answer, Delta, TextDelta, text_of
 from naiad.adapters.billing import BillInUsage
-from naiad.adapters.errors import MalformedAnswer
+from naiad.adapters.call_arguments import BY_ITSELF
+from naiad.adapters.errors import MalformedAnswer, ProviderError
 from naiad.adapters.exchange import Asked, decoded
-from naiad.adapters.openai_answer import Body, Call, arguments_of, id_of, part_of, text_in, whole
+from naiad.adapters.openai_answer import REASONS, Body, Choice, Read, check_end, text_in, whole
+from naiad.adapters.openai_calls import Calls
 from naiad.adapters.openai_errors import error_within
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
@@ -19,7 +22,8 @@ class ChatStream:
     """Reads chunks until `[DONE]`.
 
     The answer is whole once a chunk gave the reason for its end: what follows counts tokens, and may not go on with
-    the answer. So wherever a stream is cut, what was read of it is all of the answer or none.
+    the answer. So wherever a stream is cut, what was read of it is all of the answer or none. A count of tokens that
+    came before the last of the answer does not count.
     """
 
     def __init__(
@@ -31,11 +35,15 @@ class ChatStream:
         self._headers = headers
         self._sending = sending
         self._growing = Growing()
-        self._reason: str | None = None
-        self._refused = False
+        self._calls = Calls(sending.request, asked)
+        self._read = Read()
+        self._unread = False  # something came in a place where no part of an answer is
         self._last = Body()  # model, id and usage, as the chunks gave them
-        self._place: dict[int, int] = {}  # the vendor's index of a tool call -> ours
-        self._ids: list[str] = []  # of the tool calls
+
+    @property
+    def settled(self) -> bool:
+        """Whether the reason for the end came."""
+        return bool(self._read.reason)
 
     def feed(self, event: ServerEvent) -> list[Delta]:
         """Take an event; raises ProviderError."""
@@ -51,61 +59,67 @@ class ChatStream:
             raise error_within(mistake or decoded(data, dict, self._asked), self._asked, self._headers)
         self._last.model = self._last.model or chunk.model
         self._last.id = self._last.id or chunk.id
-        self._last.usage = chunk.counted() or self._last.usage
-        deltas = list(self._deltas(chunk))
-        if deltas and self._reason is not None:
+        choice = chunk.first()
+        adds = choice is not None and self._adds(choice)
+        if adds and self.settled:
             raise self._malformed("the stream goes on after its finish reason")
+        if chunk.counted():
+            self._last.usage, self._read.final = chunk.counted(), True
+        elif adds:
+            self._read.final = False
+        if choice is None:
+            return []
+        deltas = list(self._deltas(choice))
         for delta in deltas:
             self._growing.add(delta)
-        choice = chunk.first()
-        if choice is not None and choice.finish_reason:
-            self._reason = choice.finish_reason
         return deltas
 
     def answer(self) -> Answer | None:
-        """Return the whole answer, None before the reason for its end; raises ProviderError for a reason that is none.
+        """Return the whole answer, None before the reason for its end.
 
-        A stream of which the count of tokens got lost is still whole.
+        A stream of which the count of tokens got lost is still whole. Raises MalformedAnswer for one that has nothing
+        where its answer should be, and something elsewhere.
         """
-        if self._reason is None:
+        if not self.settled:
             return None
-        return whole(
-            self._growing.parts(), self._reason, self._refused, self._last, self._headers, self._sending, self._asked,
-            self._bill,
-        )  # fmt: skip
+        self._read.parts = self._growing.parts()
+        if self._unread and not self._read.parts:
+            raise self._malformed("the stream has no deltas where its answer should be")
+        return whole(self._read, self._last, self._headers, self._sending, self._asked, self._bill)
 
-    def _deltas(self, chunk: Body) -> Iterator[Delta]:
-        choice = chunk.first()
-        said = choice.delta if choice is not None else None
-        if said is None:
+    def _adds(self, choice: Choice) -> bool:
+        """Return whether a chunk goes on with the answer; raises MalformedAnswer where it does so in another way."""
+        said = choice.delta
+        if said is not None:
+            if said.refusal or any(self._calls.adds(call) for call in said.calls()):
+                return True
+            return bool(
+                said.content if isinstance(said.content, str) else text_in(said.content, self._asked, Counter())
+            )
+        message = choice.message
+        text = text_in(message.content if message else choice.text, self._asked, Counter())
+        if text and text != text_of(self._growing.parts()):
+            raise self._malformed("the stream has whole messages in place of deltas")
+        self._unread = self._unread or not choice.finish_reason or bool(message and message.calls())
+        return False
+
+    def _deltas(self, choice: Choice) -> Iterator[Delta]:
+        if (said := choice.delta) is not None:
+            text = text_in(said.content, self._asked, self._read.unshown) + (said.refusal or "")
+            self._read.refused = self._read.refused or bool(said.refusal)
+            if text:
+                yield from self._calls.begin()
+                yield TextDelta(text)
+            for call in said.calls():
+                yield from self._calls.add(call)
+            self._unread = self._unread or (choice.message is not None and choice.message.content not in (None, ""))
+        reason = REASONS.word(choice.finish_reason)
+        if not reason:
             return
-        if text := text_in(said.content):
-            yield TextDelta(text)
-        if said.refusal:
-            self._refused = True
-            yield TextDelta(said.refusal)
-        for call in said.tool_calls or ():
-            yield from self._call(call)
+        check_end(reason, self._asked)
+        if not self.settled:
+            yield from self._calls.end(stopped=REASONS.meaning(reason) not in BY_ITSELF)
+        self._read.reason = REASONS.settled(self._read.reason, reason)
 
-    def _call(self, call: Call) -> Iterator[Delta]:
-        """Find the tool call that a fragment belongs to; without an index, one with a name begins another."""
-        named = bool(call.function and call.function.name)
-        at: int | None
-        if call.index is None:
-            at = None if named or not self._ids else len(self._ids) - 1
-        else:
-            at = self._place.get(call.index)
-            if at is not None and named and id_of(call) not in ("", self._ids[at]):
-                at = None  # some give every call the same index
-        if at is None:
-            at = len(self._ids)
-            part = part_of(call, self._sending.request, at, self._asked)
-            self._ids.append(part.id)
-            if call.index is not None:
-                self._place[call.index] = at
-            yield ToolCallDelta(at, part.id, part.name, part.arguments)
-        elif arguments := arguments_of(call):
-            yield ToolCallDelta(at, arguments=arguments)
-
-    def _malformed(self, what: str) -> Exception:
+    def _malformed(self, what: str) -> ProviderError:
         return self._asked.error(MalformedAnswer, what, status=200)

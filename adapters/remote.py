@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
 
-from naiad.adapters.base import Answer, Finished, Request, StreamEvent
+from naiad.adapters.base import Answer, Delta, Finished, Request, StreamEvent
 from naiad.adapters.endpoint import MEBIBYTE
-from naiad.adapters.errors import Blocked, MalformedAnswer, ProviderError, RateLimited, Truncated
-from naiad.adapters.exchange import Asked, Exchange
+from naiad.adapters.errors import (
+    Blocked,
+    MalformedAnswer,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    ServerError,
+    Timeout,
+    Truncated,
+)
+from naiad.adapters.exchange import Asked, Exchange, Reply
 from naiad.adapters.failures import ERROR_BYTES
 from naiad.adapters.json_text import check_calls
-from naiad.adapters.limits import pause_s
+from naiad.adapters.limits import pause_s, retry_after_s
 from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret, scrub
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing, check_timeout, size_of, timed_out
 from naiad.adapters.transport import Transport
-from naiad.adapters.wire_format import Framing, Listing, Sending, WireFormat, blocked_answer
+from naiad.adapters.wire_format import Framing, Listing, Sending, StreamReader, WireFormat, blocked_answer
 
 MOST_PAGES, MOST_MODELS = 1_000, 20_000
 """Of a provider's list of models; one that goes on is no list."""
 
 PAGE_BYTES = 4 * MEBIBYTE
 """Of a page of that list: JSON is read at one go, at some 100 MiB a second."""
+GRACE_S = 2.0
+"""How long a stream whose answer is whole may be silent before it is taken as ended, s: usage may still come."""
 
 _REST_S = 0.05  # for what follows the end of an answer, so that the connection can be used again
 
@@ -66,7 +77,7 @@ class Remote:
             async with self._open(sending, timeout_s) as exchange:
                 await self._check(exchange)
                 reply = await exchange.reply()
-            answer = self.wire.answer(reply, sending)
+            answer = self._read(reply, sending, exchange)
         except Blocked as block:
             answer = blocked_answer(block, request)
         return self._with_facts(answer, sending, exchange)
@@ -80,22 +91,21 @@ class Remote:
             try:
                 await self._check(exchange)
                 reader = self.wire.reader(exchange.asked, exchange.headers, sending)
-                async with aclosing(self._events(exchange)) as events:
-                    try:
-                        async for event in events:
-                            for delta in reader.feed(event):
+                failed: ProviderError | None = None
+                try:
+                    async with aclosing(self._events(exchange)) as events, aclosing(_until_end(events, reader)) as left:
+                        async for event in left:
+                            for delta in self._fed(reader, event, exchange):
                                 size += size_of(delta)
                                 self._check_size(size, exchange.asked)
                                 said.add(delta)
                                 yield delta
-                            if reader.done:
-                                await _rest(events)
-                                break
-                    except Truncated:
-                        if (
-                            reader.answer() is None
-                        ):  # else the reason for the end had come: nothing of the answer is missing
-                            raise
+                except MalformedAnswer as error:
+                    failed = error
+                if failed is not None:
+                    if exchange.unstreamed is not None:
+                        self._read(exchange.unstreamed, sending, exchange)  # says what it is, if it is an error
+                    raise failed
                 answer = reader.answer()
             except Blocked as block:
                 answer = blocked_answer(block, request, said.parts())
@@ -187,7 +197,32 @@ class Remote:
         else:
             async with aclosing(exchange.lines()) as lines:
                 async for line in lines:
-                    yield ServerEvent(line.decode("utf-8", "replace"))
+                    yield ServerEvent(_text(line, exchange))
+
+    def _read(self, reply: Reply, sending: Sending, exchange: Exchange) -> Answer:
+        """Read a whole answer; raises ProviderError, with the wait that the reply's head asks for."""
+        try:
+            return self.wire.answer(reply, sending)
+        except ProviderError as error:
+            self._say_wait(error, exchange)
+            raise
+
+    def _fed(self, reader: StreamReader, event: ServerEvent, exchange: Exchange) -> Iterable[Delta]:
+        """Take an event; raises ProviderError, with the wait that the reply's head asks for."""
+        try:
+            return reader.feed(event)
+        except ProviderError as error:
+            self._say_wait(error, exchange)
+            raise
+
+    def _say_wait(self, error: ProviderError, exchange: Exchange) -> None:
+        """Put in when to come back after an error of status 200, as `_check` does for others."""
+        if not isinstance(error, RateLimited | Overloaded | ServerError) or error.retry_after_s is not None:
+            return
+        now = self._clock()
+        error.retry_after_s = retry_after_s(exchange.headers, now)
+        if isinstance(error, RateLimited) and error.retry_after_s is None:
+            error.retry_after_s = pause_s(exchange.headers, now)
 
     def _check_size(self, size: int, asked: Asked) -> None:
         if size > (most := self.out.endpoint.caps.answer_bytes):
@@ -213,9 +248,45 @@ def shown(text: str, key: Secret | None) -> str:
     return "" if key is not None and scrub(text, key) != text else text
 
 
+async def _until_end(
+    events: AsyncGenerator[ServerEvent, None], reader: StreamReader
+) -> AsyncGenerator[ServerEvent, None]:
+    """Yield events, which the reader takes, until the last one.
+
+    Once its answer is whole, a stream that breaks, or that is waited for longer than GRACE_S, has ended too. Raises
+    ProviderError.
+    """
+    clock = asyncio.get_running_loop().time
+    left_s = GRACE_S
+    while not reader.done:
+        broken: ProviderError | None = None
+        event: ServerEvent | None = None
+        began = clock()
+        try:
+            async with asyncio.timeout(max(0.0, left_s) if reader.settled else None):
+                event = await anext(events, None)
+        except (Truncated, Timeout) as error:
+            broken = error
+        except TimeoutError:  # the grace is over
+            return
+        left_s = left_s - (clock() - began) if reader.settled else GRACE_S
+        if broken is not None and not reader.settled:
+            raise broken
+        if event is None:
+            return
+        yield event
+    await _rest(events)
+
+
 async def _rest(events: AsyncIterator[ServerEvent]) -> None:
     """Read what follows the end of an answer, if it comes at once; whatever it is, it changes nothing."""
     with suppress(TimeoutError, ProviderError):
         async with asyncio.timeout(_REST_S):
             async for _ in events:
                 pass
+
+
+def _text(line: bytes, exchange: Exchange) -> str:
+    with suppress(UnicodeDecodeError):  # whose context would show the line
+        return line.decode()
+    raise exchange.asked.error(MalformedAnswer, "the stream is not UTF-8", status=exchange.status)

@@ -3,6 +3,7 @@
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation. Lines end with CR, LF or
 CRLF; a byte order mark at the very beginning is left out; comments and unknown fields are ignored; an event without
 data, and one that the end of the stream cut off, is not delivered. However the bytes are cut, the events are the same.
+Unlike the standard, bytes that are no UTF-8 are refused and not replaced: an answer with holes is none.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ class TooVoid(Exception):
     """There were more lines that are no part of an event than may be."""
 
 
+class NotText(Exception):
+    """A line is not UTF-8; nothing of its event was delivered."""
+
+
 class EventParser:
     """Turns bytes into events; holds at most one unfinished event, of at most `most_bytes` bytes.
 
@@ -51,7 +56,7 @@ class EventParser:
         self._id = ""
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
-        """Take the next bytes and return the events that they complete; raises EventTooLong and TooVoid."""
+        """Take the next bytes and return the events that they complete; raises EventTooLong, TooVoid and NotText."""
         if self._after_cr and piece:
             piece = piece.removeprefix(b"\n")
             self._after_cr = False
@@ -83,7 +88,16 @@ class EventParser:
             raise EventTooLong
 
     def _field(self, line: bytes) -> None:
-        name, _, value = line.decode("utf-8", "replace").partition(":")
+        if line.startswith(b":"):  # a comment keeps the connection alive, and makes no event long
+            self._size -= len(line) + 1
+            self._skip()
+            return
+        try:
+            name, _, value = line.decode().partition(":")
+        except UnicodeDecodeError:
+            name = None
+        if name is None:
+            raise NotText  # not from the handler: the error there holds the line
         value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
@@ -93,8 +107,6 @@ class EventParser:
             self._id = value
         else:
             self._skip()
-            if not name:  # a comment keeps the connection alive, and makes no event long
-                self._size -= len(line) + 1
 
     def _skip(self) -> None:
         self._void += 1

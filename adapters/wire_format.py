@@ -7,7 +7,7 @@ with what quirks. So a vendor with a known format is data, and a format is teste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -61,8 +61,19 @@ class StreamReader(Protocol):
         """Take an event and return what it adds to the answer; raises ProviderError, also for an error event."""
         ...
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of the answer is missing should no more come: a break or a silence is its end from here on.
+
+        False while the format wants more than what came, whatever `answer` returns.
+        """
+        ...
+
     def answer(self) -> Answer | None:
-        """Return the whole answer, None while no reason for its end was given: then it is cut off, not short."""
+        """Return the whole answer, None while no reason for its end was given: then it is cut off, not short.
+
+        Raises ProviderError for one that is none after all.
+        """
         ...
 
 
@@ -120,6 +131,19 @@ def made_up_id(messages: tuple[Message, ...], index: int) -> str:
     """
     earlier = sum(isinstance(part, ToolCallPart) for message in messages for part in message.parts)
     return f"call_{earlier + index + 1}"
+
+
+def call_id(given: str, taken: Collection[str], messages: tuple[Message, ...], index: int) -> str:
+    """Return the id of the tool call number `index` of an answer.
+
+    It is the provider's, or one that is made up where it gives none, or gives one that is taken: results of tools go by
+    it. taken: the ids of the answer's earlier calls.
+    """
+    if given and given not in taken:
+        return given
+    while (id := made_up_id(messages, index)) in taken:
+        index += 1
+    return id
 
 
 def estimated_usage(request: Request, parts: Iterable[Part], claim: Claim | None = None) -> Usage:

@@ -20,6 +20,8 @@ class Code(IntEnum):
     PARAMETER_DROPPED = 1
     REPLAYED_ANSWER = 2
     USAGE_ESTIMATED = 7
+    FINISH_REASON_UNKNOWN = 43
+    CONTENT_NOT_SHOWN = 44
     NO_VERDICT = 47
     NO_AGREEMENT = 48
     NO_ANSWER_PASSED = 49
@@ -47,7 +49,11 @@ def of_answer(answer: Answer, model: ModelPut) -> tuple[Notice, ...]:
     def code(sentence: str) -> Code:
         if model.endpoint == "replay":
             return Code.REPLAYED_ANSWER
-        return Code.PARAMETER_DROPPED if sentence in answer.dropped else Code.UNSPECIFIED
+        if sentence in answer.dropped:
+            return Code.PARAMETER_DROPPED
+        if sentence in answer.unexplained:
+            return Code.FINISH_REASON_UNKNOWN
+        return Code.CONTENT_NOT_SHOWN if sentence in answer.unshown else Code.UNSPECIFIED
 
     return tuple(Notice(code(sentence), sentence, {"model": model.name}) for sentence in answer.notices)
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from naiad.adapters.base import Answer, Delta, Request, user
-from naiad.adapters.errors import ProviderError, Truncated
+from naiad.adapters.errors import MalformedAnswer, ProviderError, Truncated
 from naiad.adapters.exchange import Asked, Reply
-from naiad.adapters.sse import EventParser, ServerEvent
+from naiad.adapters.sse import EventParser, NotText, ServerEvent
 from naiad.adapters.wire_format import Framing, Sending, WireFormat
 from tests.adapters.peer import CHUNKED, Script, Talk, chunk, response
 
@@ -39,10 +41,27 @@ def failure(wire: WireFormat, status: int, body: bytes, headers: dict[str, str] 
 
 
 def events(framing: Framing, body: bytes) -> list[ServerEvent]:
-    """Cut a stream into the events that are complete, as `Exchange` does."""
-    if framing is Framing.EVENTS:
-        return EventParser(1 << 24).feed(body)
-    return [ServerEvent(line.decode("utf-8", "replace")) for line in body.split(b"\n")[:-1] if line.strip()]
+    """Cut a stream into the events that are complete, as `Exchange` does; raises MalformedAnswer if it is no text."""
+    failed: ProviderError | None = None
+    try:
+        if framing is Framing.EVENTS:
+            return EventParser(1 << 24).feed(body)
+        *lines, last = body.split(b"\n")
+        if decodes(last):
+            lines.append(last)
+        return [ServerEvent(line.decode()) for line in lines if line.strip()]
+    except (NotText, UnicodeDecodeError):
+        failed = ASKED.error(MalformedAnswer, "the stream is not UTF-8")
+    raise failed
+
+
+def decodes(text: bytes) -> bool:
+    """Return whether a text is JSON."""
+    try:
+        msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def streamed(wire: WireFormat, body: bytes, request: Request = QUESTION) -> tuple[list[Delta], Answer]:

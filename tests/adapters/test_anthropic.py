@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -197,6 +198,7 @@ def test_a_piece_for_a_block_of_another_kind_is_malformed() -> None:
     with pytest.raises(MalformedAnswer, match="another kind"):
         fed(
             reader_of(WIRE),
+            b'data: {"type": "message_start", "message": {}}\n\n'
             b'data: {"type": "content_block_start", "index": 0, "content_block": {"type": "text"}}\n\n'
             b'data: {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta"}}\n\n',
         )
@@ -209,6 +211,71 @@ def test_without_a_name_in_the_stream_the_answer_has_the_model_that_was_asked() 
     answer = reader.answer()
     assert answer is not None
     assert answer.model == QUESTION.model
+
+
+def lines(*events: Any) -> bytes:
+    """Return a stream."""
+    return b"".join(b"data: " + msgspec.json.encode(event) + b"\n\n" for event in events)
+
+
+START: dict[str, Any] = {"type": "message_start", "message": {"usage": {"input_tokens": 70, "output_tokens": 1}}}
+TEXT: list[dict[str, Any]] = [
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "four words of text"}},
+    {"type": "content_block_stop", "index": 0},
+]
+STOP: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+
+
+@pytest.mark.parametrize("events", [[*TEXT, STOP], [STOP], [{"type": "message_stop"}]])
+def test_a_stream_without_its_beginning_is_malformed(events: list[dict[str, Any]]) -> None:
+    with pytest.raises(MalformedAnswer, match="before it begins"):
+        fed(reader_of(WIRE), lines(*events))
+
+
+def test_an_answer_without_a_block_is_an_honest_one() -> None:
+    reader = reader_of(WIRE)
+    fed(reader, lines(START, {**STOP, "usage": {"output_tokens": 3}}))
+    answer = reader.answer()
+    assert answer is not None
+    assert (answer.parts, answer.finish, answer.usage) == ((), FinishReason.STOP, Usage(70, 3))
+
+
+def test_the_stand_in_for_a_count_at_the_beginning_is_no_count() -> None:
+    reader = reader_of(WIRE)
+    fed(reader, lines(START, *TEXT, STOP))
+    answer = reader.answer()
+    assert answer is not None
+    assert answer.usage == Usage(70, 5, estimated=True)
+    assert "estimated" in answer.notices[0]
+
+
+def test_blocks_of_an_unknown_kind_have_a_notice_and_those_of_the_providers_tools_have_none() -> None:
+    kinds = ["hologram", "server_tool_use", "web_search_tool_result", "redacted_thinking", "text"]
+    body = msgspec.json.encode({"content": [{"type": kind} for kind in kinds], "stop_reason": "end_turn"})
+    notice = ("Anthropic's answer has parts that are not shown: 1 of a kind that is not known here.",)
+    assert answered(WIRE, body).unshown == notice
+    reader = reader_of(WIRE)
+    blocks = [{"type": "content_block_start", "index": n, "content_block": {"type": k}} for n, k in enumerate(kinds)]
+    fed(reader, lines(START, *blocks, STOP))
+    answer = reader.answer()
+    assert answer is not None
+    assert answer.unshown == notice
+    assert set(notice) <= set(answer.notices)
+
+
+@pytest.mark.parametrize("given", [None, "", {}])
+def test_a_call_without_arguments_has_an_empty_object_and_an_id_of_its_own(given: object) -> None:
+    call = {"type": "tool_use", "id": "t", "name": "clock", "input": given}
+    expected = (ToolCallPart("t", "clock", "{}"), ToolCallPart("call_2", "clock", "{}"))
+    assert answered(WIRE, msgspec.json.encode({"content": [call, call], "stop_reason": "tool_use"})).parts == expected
+    begun = [{"type": "content_block_start", "index": n, "content_block": call} for n in range(2)]
+    null = {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "null"}}
+    ends = [{"type": "content_block_stop", "index": n} for n in range(2)]
+    reader = reader_of(WIRE)
+    fed(reader, lines(START, *begun, null, *ends, STOP))
+    answer = reader.answer()
+    assert answer is not None
+    assert answer.parts == expected
 
 
 # --- models ---

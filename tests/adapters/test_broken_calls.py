@@ -15,8 +15,8 @@ from tests.adapters.peer import PATIENCE_S, peer, response, serving, transport
 from tests.adapters.talking import ASKED
 
 QUESTION = Request("m", (user("Weather?"),))
-BROKEN = ('{"city": "Kö', "{", '"city"', "[1]", "null", "9" * 5_000, "[" * 5_000, '{"a": 1} and more')
-FINE = ("{}", '{"city": "Köln"}', ' {"a": [1]}\n', "", " ")
+BROKEN = ('{"city": "Kö', "{", '"city"', "[1]", "null", "", " ", "9" * 5_000, "[" * 5_000, '{"a": 1} and more')
+FINE = ("{}", '{"city": "Köln"}', ' {"a": [1]}\n')
 
 
 def answer(finish: FinishReason, *arguments: str) -> Answer:
@@ -30,14 +30,20 @@ def answer(finish: FinishReason, *arguments: str) -> Answer:
 def test_arguments_that_are_no_object(arguments: str, finish: FinishReason) -> None:
     with pytest.raises(MalformedAnswer) as caught:
         check_calls(answer(finish, "{}", arguments), ASKED)
-    assert arguments not in str(caught.value)
+    assert not arguments.strip() or arguments not in str(caught.value)
     assert caught.value.fallback_worthy
     assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("arguments", FINE)
-def test_arguments_that_are_one_or_none(arguments: str) -> None:
+def test_arguments_that_are_one(arguments: str) -> None:
     check_calls(answer(FinishReason.TOOL_CALLS, arguments), ASKED)
+
+
+def test_who_ends_because_of_calls_has_some() -> None:
+    with pytest.raises(MalformedAnswer, match="has none"):
+        check_calls(answer(FinishReason.TOOL_CALLS), ASKED)
+    check_calls(answer(FinishReason.STOP), ASKED)
 
 
 @pytest.mark.parametrize("finish", [FinishReason.LENGTH, FinishReason.CONTENT_FILTER, FinishReason.OTHER])

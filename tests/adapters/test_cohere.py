@@ -191,6 +191,38 @@ def test_a_call_that_begins_or_ends_twice_is_malformed() -> None:
                 fed(reader_of(WIRE), twice)
 
 
+@pytest.mark.parametrize("first", ["content-start", "content-delta", "tool-call-start", "message-end"])
+def test_a_stream_without_its_beginning_is_malformed(first: str) -> None:
+    with pytest.raises(MalformedAnswer, match="before it begins"):
+        fed(reader_of(WIRE), f'data: {{"type": "{first}", "delta": {{}}}}\n\n'.encode())
+
+
+def test_parts_of_an_unknown_kind_have_a_notice() -> None:
+    notice = ("Cohere's answer has parts that are not shown: 1 of a kind that is not known here.",)
+    message = {"content": [{"type": "hologram"}, {"type": "text", "text": "x"}, {"type": "thinking", "thinking": "y"}]}
+    found = answered(WIRE, altered("cohere/text.json", message=message))
+    assert (found.unshown, found.text) == (notice, "x")
+    assert set(notice) <= set(found.notices)
+
+
+@pytest.mark.parametrize("arguments", [None, "", "null"])
+def test_no_arguments_are_an_empty_object_and_ids_are_unique(arguments: str | None) -> None:
+    call = {"id": "c", "function": {"name": "clock", "arguments": arguments}}
+    expected = (ToolCallPart("c", "clock", "{}"), ToolCallPart("call_2", "clock", "{}"))
+    body = {"message": {"tool_calls": [call, call]}, "finish_reason": "TOOL_CALL"}
+    assert answered(WIRE, msgspec.json.encode(body)).parts == expected
+    events: list[dict[str, Any]] = [{"type": "message-start"}]
+    for n in range(2):
+        events.append({"type": "tool-call-start", "index": n, "delta": {"message": {"tool_calls": call}}})
+        events.append({"type": "tool-call-end", "index": n})
+    end = {"type": "message-end", "delta": {"finish_reason": "TOOL_CALL"}}
+    reader = reader_of(WIRE)
+    fed(reader, b"".join(b"data: " + msgspec.json.encode(event) + b"\n\n" for event in (*events, end)))
+    answer = reader.answer()
+    assert answer is not None
+    assert answer.parts == expected
+
+
 # --- errors ---
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert
 
 from naiad.adapters.base import (
     Adapter,
@@ -43,6 +44,7 @@ from naiad.adapters.errors import (
     UnsupportedContent,
 )
 from naiad.adapters.gemini import Gemini
+from naiad.adapters.gemini_reply import Response
 from naiad.adapters.gemini_request import MOST_STOPS, UNSIGNED
 from naiad.adapters.listing import ListedModel
 from naiad.adapters.profiles import PROFILES
@@ -371,6 +373,99 @@ def test_an_error_in_a_stream(status: str, code: int, kind: type[ProviderError])
         streamed(WIRE, fixture("answer.sse").partition(b"\n\n")[0] + f"\n\ndata: {event}\n\n".encode())
     assert "canary" not in str(caught.value)
     assert (caught.value.status == code) is (code > 100)
+
+
+def piece(text: str = "", reason: str = "", count: tuple[int, int] | None = None, **more: Any) -> dict[str, Any]:
+    """Return a response with one candidate; count: read, written."""
+    content = {"content": {"parts": [{"text": text}]}} if text else {}
+    usage = {"usageMetadata": {"promptTokenCount": count[0], "candidatesTokenCount": count[1]}} if count else {}
+    return {"candidates": [{**content, **({"finishReason": reason} if reason else {}), **more}], **usage}
+
+
+def told(*responses: dict[str, Any]) -> bytes:
+    """Return a stream."""
+    return b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in responses)
+
+
+def test_older_versions_say_stop_with_every_piece() -> None:
+    pieces = [piece(word, "STOP", (7, n)) for n, word in enumerate(("Paris ", "is ", "it."), 1)]
+    _, found = streamed(WIRE, told(*pieces))
+    assert (found.text, found.finish, found.usage) == ("Paris is it.", FinishReason.STOP, Usage(7, 3))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "settled"),
+    [
+        ([piece("a")], False),
+        ([piece("a"), piece("b", "STOP")], True),
+        ([piece("a", "STOP")], False),  # the end's, or each piece's: only the end of the stream tells
+        ([piece("a", "STOP"), piece("b", "STOP")], False),
+        ([piece("a"), piece("b", "STOP"), piece("c", "STOP")], False),
+        ([piece("a", "MAX_TOKENS")], True),
+        ([{"promptFeedback": {"blockReason": "SAFETY"}}], True),
+    ],
+)
+def test_when_a_stream_that_breaks_is_whole(pieces: list[dict[str, Any]], settled: bool) -> None:
+    reader = WIRE.reader(ASKED, {}, sending(WIRE, stream=True))
+    for one in pieces:
+        reader.take(convert(one, Response))
+    assert reader.settled is settled
+    assert not reader.done
+
+
+@pytest.mark.parametrize(
+    ("reasons", "finish"),
+    [(("STOP", "MAX_TOKENS"), FinishReason.LENGTH), (("MAX_TOKENS", "STOP"), FinishReason.LENGTH),
+     (("MAX_TOKENS", "SAFETY", "STOP"), FinishReason.CONTENT_FILTER)],
+)  # fmt: skip
+def test_the_last_reason_that_says_more_than_stop_holds(reasons: tuple[str, ...], finish: FinishReason) -> None:
+    assert streamed(WIRE, told(*(piece("a", reason) for reason in reasons)))[1].finish is finish
+
+
+def test_candidates_are_told_apart_by_their_index() -> None:
+    other = piece("no", "STOP", index=1)["candidates"]
+    stream = [
+        {"candidates": [*other, *piece("Par", index=0)["candidates"]]},
+        {"candidates": other},
+        piece("is", "STOP"),
+    ]
+    assert streamed(WIRE, told(*stream))[1].text == "Paris"
+    assert (
+        answer(WIRE, json.dumps({"candidates": [*other, *piece("Paris", "STOP")["candidates"]]}).encode()).text
+        == "Paris"
+    )
+    with pytest.raises(MalformedAnswer):
+        answer(WIRE, json.dumps({"candidates": other}).encode())
+
+
+@pytest.mark.parametrize(
+    ("count", "usage"),
+    [
+        ({"promptTokenCount": 0, "candidatesTokenCount": 0}, Usage(12, 1, estimated=True)),
+        ({"promptTokenCount": 7}, Usage(7, 1, estimated=True)),
+        ({"promptTokenCount": 7, "cachedContentTokenCount": 4, "thoughtsTokenCount": 9},
+         Usage(7, 10, 4, 0, 9, estimated=True)),
+        ({"promptTokenCount": 7, "candidatesTokenCount": 0}, Usage(7, 1, estimated=True)),
+    ],
+)  # fmt: skip
+def test_a_count_that_leaves_out_what_was_written(count: dict[str, int], usage: Usage) -> None:
+    said = {**piece("Yes.", "STOP"), "usageMetadata": count}
+    for found in (answer(WIRE, json.dumps(said).encode()), streamed(WIRE, told(said))[1]):
+        assert found.usage == usage
+        assert "estimated" in found.notices[0]
+
+
+def test_a_count_before_the_last_piece_is_none_of_it() -> None:
+    early = streamed(WIRE, told(piece("Yes", count=(7, 1)), piece(" and no.", "STOP")))[1].usage
+    assert early == Usage(7, 3, estimated=True)
+
+
+def test_two_calls_of_one_id_get_two() -> None:
+    parts = [{"functionCall": {"name": "clock", "id": "c"}}] * 2
+    said = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    assert answer(WIRE, json.dumps(said).encode()).parts == (
+        ToolCallPart("c", "clock", "{}"), ToolCallPart("call_2", "clock", "{}"),
+    )  # fmt: skip
 
 
 # --- what an error means ---

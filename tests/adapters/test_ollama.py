@@ -202,8 +202,8 @@ def test_calls_of_tools_and_ids_where_there_are_none() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "finish"),
-    [('"stop"', FinishReason.STOP), ("null", FinishReason.STOP), ('"length"', FinishReason.LENGTH),
-     ('"load"', FinishReason.OTHER)],
+    [('"stop"', FinishReason.STOP), ("null", FinishReason.STOP), ('""', FinishReason.STOP),
+     ('"length"', FinishReason.LENGTH), ('"of next year"', FinishReason.OTHER)],
 )  # fmt: skip
 def test_reasons_for_the_end(reason: str, finish: FinishReason) -> None:
     assert answer(WIRE, f'{{"done": true, "done_reason": {reason}}}'.encode()).finish is finish
@@ -217,12 +217,20 @@ def test_reasons_for_the_end(reason: str, finish: FinishReason) -> None:
         (', "prompt_eval_count": 9', Usage(9, 1, estimated=True)),
         (', "prompt_eval_count": -9, "eval_count": 3', Usage(12, 3, estimated=True, claim=Claim(-9, 3))),
         (', "prompt_eval_count": 0, "eval_count": 3', Usage(0, 3)),
+        (', "prompt_eval_count": 0, "eval_count": 0', Usage(12, 1, estimated=True)),
+        (', "prompt_eval_count": 9, "eval_count": 0', Usage(9, 1, estimated=True)),
     ],
 )
 def test_what_was_not_counted_is_estimated(count: str, usage: Usage) -> None:
     found = answer(WIRE, f'{{"message": {{"content": "Yes"}}, "done": true{count}}}'.encode())
     assert found.usage == usage
     assert bool(found.notices) is usage.estimated
+
+
+def test_two_calls_of_one_id_get_two() -> None:
+    call = {"id": "c", "function": {"name": "clock"}}
+    found = answer(WIRE, json.dumps({"message": {"tool_calls": [call, call]}, "done": True}).encode())
+    assert found.parts == (ToolCallPart("c", "clock", "{}"), ToolCallPart("call_2", "clock", "{}"))
 
 
 @pytest.mark.parametrize("said", [b"", b"no", b"[]", b"{}", b'{"done": false}', b'{"done": true, "message": "x"}'])
@@ -233,7 +241,20 @@ def test_what_is_no_answer(said: bytes) -> None:
 
 def test_a_stream_that_is_not_done_is_cut_off() -> None:
     with pytest.raises(Truncated):
-        streamed(WIRE, fixture("answer.ndjson").rstrip(b"\n"))
+        streamed(WIRE, fixture("answer.ndjson").rstrip(b"\n")[:-1])
+
+
+def test_the_last_line_needs_no_line_feed() -> None:
+    assert streamed(WIRE, fixture("answer.ndjson").rstrip(b"\n")) == streamed(WIRE, fixture("answer.ndjson"))
+
+
+@pytest.mark.parametrize("reason", ["load", "unload"])
+def test_a_model_that_was_only_loaded_has_not_answered(reason: str) -> None:
+    line = f'{{"done": true, "done_reason": "{reason}"}}\n'.encode()
+    with pytest.raises(MalformedAnswer, match="answered nothing"):
+        answer(WIRE, line)
+    with pytest.raises(MalformedAnswer, match="answered nothing"):
+        streamed(WIRE, line)
 
 
 def test_an_error_in_a_stream() -> None:

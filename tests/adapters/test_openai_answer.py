@@ -152,6 +152,11 @@ def test_ends_that_are_failures(reason: str, kind: type[ProviderError]) -> None:
         b"[]",
         b"",
         b'{"choices": [{"message": {"content": "x", "refusal": 7}, "finish_reason": "stop"}]}',
+        said({"content": "x"}, ""),
+        said({"content": "x"}, " "),
+        said({"content": 42}),
+        said({"content": {"text": "x"}}),
+        said({"content": [{"type": "text", "text": {"value": "x"}}]}),
         said({"tool_calls": [{"id": "c", "function": {"arguments": "{}"}}]}, "tool_calls"),
         said({"tool_calls": [{"id": "c"}]}, "tool_calls"),
     ],
@@ -166,6 +171,32 @@ def test_an_empty_answer_is_one() -> None:
     assert (found.parts, found.finish) == ((), FinishReason.LENGTH)
 
 
+@pytest.mark.parametrize(
+    ("reasons", "finish"),
+    [(("length", "stop"), FinishReason.LENGTH), (("stop", "length"), FinishReason.LENGTH),
+     (("length", "content_filter"), FinishReason.LENGTH), (("stop", "stop"), FinishReason.STOP),
+     (("STOP", "Length"), FinishReason.LENGTH), (("length", ""), FinishReason.LENGTH)],
+)  # fmt: skip
+def test_of_several_reasons_the_first_that_says_more_than_stop_holds(
+    reasons: tuple[str, ...], finish: FinishReason
+) -> None:
+    ends = [{"delta": {}, "finish_reason": reason} for reason in reasons]
+    assert streamed(WIRE, chunks(text_chunk("x"), *ends))[1].finish is finish
+
+
+def test_an_unknown_reason_has_a_notice_that_does_not_quote_it() -> None:
+    for found in (answer(WIRE, said({"content": "x"}, "sk-canary")), streamed(WIRE, chunks(text_chunk("x", "sk-canary"),
+                  {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}))[1]):  # fmt: skip
+        assert (found.finish, found.notices) == (FinishReason.OTHER, found.unexplained)
+        assert found.unexplained == ("peer ended the answer with a reason that is not known here.",)
+
+
+def test_an_empty_reason_is_none() -> None:
+    for reason in ("", " ", None):
+        with pytest.raises(Truncated):
+            streamed(WIRE, chunks(text_chunk("x"), {"delta": {}, "finish_reason": reason}))
+
+
 # --- oddities ---
 
 
@@ -175,6 +206,110 @@ def test_content_in_parts() -> None:
     assert streamed(WIRE, chunks({"delta": {"content": content}, "finish_reason": "stop"}))[1].text == "Paris"
 
 
+def test_parts_of_an_unknown_kind_have_a_notice_and_thoughts_have_none() -> None:
+    odd = [{"type": "text", "text": "Paris"}, {"type": "audio", "data": "x"}, 7, {"type": "thinking"}]
+    for found in (answer(WIRE, said({"content": odd})),
+                  streamed(WIRE, chunks({"delta": {"content": odd}}, END))[1]):  # fmt: skip
+        assert found.text == "Paris"
+        assert found.unshown == ("peer's answer has parts that are not shown: 2 of a kind that is not known here.",)
+        assert set(found.unshown) <= set(found.notices)
+
+
+@pytest.mark.parametrize("content", [42, {"text": "x"}, True])
+def test_content_of_another_kind_in_a_stream(content: Any) -> None:
+    with pytest.raises(MalformedAnswer, match="neither text nor parts"):
+        streamed(WIRE, chunks({"delta": {"content": content}}, END))
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [{"message": {"content": "Paris"}}, END],
+        [{"text": "Paris"}, END],
+        [{"delta": None, "message": {"content": "Paris"}, "finish_reason": "stop"}],
+        [text_chunk("Pa"), {"text": "ris"}, END],
+        [{"delta": None}, END],
+        [{"delta": {}, "message": {"content": "Paris"}}, END],
+    ],
+)
+def test_an_answer_elsewhere_than_in_deltas_is_malformed_and_not_empty(pieces: list[dict[str, Any]]) -> None:
+    with pytest.raises(MalformedAnswer, match="deltas"):
+        streamed(WIRE, chunks(*pieces))
+
+
+def test_a_message_that_repeats_what_was_streamed_is_passed_over() -> None:
+    whole = {"message": {"content": "Paris"}, "finish_reason": "stop"}
+    for last in (whole, {**whole, "delta": {}}):
+        assert streamed(WIRE, chunks(text_chunk("Par"), text_chunk("is"), last))[1].text == "Paris"
+
+
+@pytest.mark.parametrize("reason", ["function_call", "stop"])
+def test_a_function_call_as_it_was_before_tools(reason: str) -> None:
+    function = {"name": "clock", "arguments": '{"at": 1}'}
+    pieces = [
+        {"delta": {"function_call": {"name": "clock", "arguments": ""}}},
+        {"delta": {"function_call": {"arguments": '{"at":'}}},
+        {"delta": {"function_call": {"arguments": " 1}"}}},
+    ]
+    whole = answer(WIRE, said({"content": None, "function_call": function}, reason))
+    stream = streamed(WIRE, chunks(*pieces, {"delta": {}, "finish_reason": reason}))[1]
+    for found in (whole, stream):
+        assert found.parts == (ToolCallPart("call_1", "clock", '{"at": 1}'),)
+        assert found.finish is FinishReason.TOOL_CALLS
+    both = {"function_call": function, "tool_calls": [{"id": "c", "function": function}]}
+    assert len(answer(WIRE, said(both, "tool_calls")).parts) == 1
+
+
+@pytest.mark.parametrize("arguments", [None, "", " ", "null"])
+@pytest.mark.parametrize(("reason", "shown"), [("tool_calls", True), ("stop", True), ("length", False)])
+def test_no_arguments_are_an_empty_object_unless_the_model_was_stopped(
+    arguments: str | None, reason: str, shown: bool
+) -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "clock", "arguments": arguments}}
+    parts = (ToolCallPart("c", "clock", "{}" if shown else arguments or ""),)
+    assert answer(WIRE, said({"tool_calls": [call]}, reason)).parts == parts
+    pieces = [call_chunk(index=0, function={"arguments": letter}) for letter in arguments or ""]
+    begun = call_chunk(index=0, id="c", function={"name": "clock"})
+    deltas, found = streamed(WIRE, chunks(begun, *pieces, {"delta": {}, "finish_reason": reason}))
+    assert found.parts == parts_of(deltas) == parts
+
+
+def test_two_calls_of_one_id_get_two() -> None:
+    calls = [{"index": n, "id": "call_2", "function": {"name": "clock", "arguments": "{}"}} for n in range(2)]
+    expected = (ToolCallPart("call_2", "clock", "{}"), ToolCallPart("call_3", "clock", "{}"))
+    assert answer(WIRE, said({"tool_calls": calls}, "tool_calls")).parts == expected
+    last = call_chunk(index=1, id="call_2", function={"name": "clock"})  # repeated, and no third call
+    assert streamed(WIRE, chunks(call_chunk(**calls[0]), call_chunk(**calls[1]), last, END))[1].parts == expected
+
+
+def test_a_name_in_pieces_is_joined_and_one_that_is_repeated_is_not() -> None:
+    split = chunks(
+        call_chunk(index=0, id="c", function={"name": "clo", "arguments": ""}),
+        call_chunk(index=0, function={"name": "ck", "arguments": "{"}),
+        call_chunk(index=0, function={"name": "clock", "arguments": "}"}),
+        text_chunk(" after"), END,
+    )  # fmt: skip
+    deltas, found = streamed(WIRE, split)
+    assert found.parts == parts_of(deltas) == (ToolCallPart("c", "clock", "{}"), TextPart(" after"))
+    assert deltas[0] == ToolCallDelta(0, "c", "clock", "{")
+
+
+def test_a_call_stays_before_the_text_that_follows_it_and_repeats_no_name() -> None:
+    begun = call_chunk(index=0, id="c", function={"name": "clock", "arguments": ""})
+    late = call_chunk(index=0, id="c", function={"name": "clock", "arguments": "{}"})
+    expected = (ToolCallPart("c", "clock", "{}"), TextPart("so"))
+    deltas, found = streamed(WIRE, chunks(begun, begun, text_chunk("so"), late, END))
+    assert found.parts == parts_of(deltas) == expected
+    assert streamed(WIRE, chunks(begun, begun, late, END))[1].parts == expected[:1]
+
+
+def test_calls_keep_their_order_when_their_arguments_do_not() -> None:
+    begun = [call_chunk(index=n, id=f"c{n}", function={"name": f"f{n}"}) for n in range(3)]
+    pieces = [call_chunk(index=n, function={"arguments": "{}"}) for n in (2, 0)]
+    deltas, found = streamed(WIRE, chunks(*begun, *pieces, END))
+    assert found.parts == parts_of(deltas) == tuple(ToolCallPart(f"c{n}", f"f{n}", "{}") for n in range(3))
+
+
 def test_calls_without_ids_get_some_that_are_unique_in_the_conversation() -> None:
     calls = [
         {"function": {"name": "a", "arguments": {"x": 1}}},
@@ -182,7 +317,7 @@ def test_calls_without_ids_get_some_that_are_unique_in_the_conversation() -> Non
     ]
     earlier = Message(Role.ASSISTANT, (ToolCallPart("call_1", "a", "{}"),))
     request = replace(QUESTION, messages=(*QUESTION.messages, earlier))
-    expected = (ToolCallPart("call_2", "a", '{"x":1}'), ToolCallPart("call_3", "b", ""))
+    expected = (ToolCallPart("call_2", "a", '{"x":1}'), ToolCallPart("call_3", "b", "{}"))
     assert answer(WIRE, said({"tool_calls": calls}, "tool_calls"), request).parts == expected
     whole = {"delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}
     assert streamed(WIRE, chunks(whole), request)[1].parts == expected
@@ -338,6 +473,22 @@ def test_what_contradicts_itself_is_never_cheaper_than_it_says(
     found = answer(WIRE, said({"content": "four words of text"}, usage=usage)).usage
     assert found.claim == claim
     assert replace(found, claim=None) == booked
+
+
+def test_a_count_that_came_before_the_last_of_the_answer_is_no_count_of_it() -> None:
+    """As a first chunk's placeholder; what was read is taken over, and the bill is not."""
+    early = {"choices": [{"delta": {"content": "four "}}], "usage": {"prompt_tokens": 70, "completion_tokens": 1}}
+    found = streamed(WIRE, chunks(early, text_chunk("words of text", "stop")))[1]
+    assert found.usage == Usage(70, 5, estimated=True)
+    assert "estimated" in found.notices[0]
+    call = call_chunk(index=0, id="c", function={"name": "a", "arguments": "{}"})
+    assert streamed(WIRE, chunks(early, call, END))[1].usage.estimated
+    late = {"choices": [], "usage": {"prompt_tokens": 70, "completion_tokens": 5}}
+    for stream in (chunks(text_chunk("x"), late, END), chunks(early, text_chunk("x"), END, late)):
+        assert streamed(WIRE, stream)[1].usage == Usage(70, 5), "after the last of it"
+    running = [{"choices": [text_chunk(word)], "usage": {"prompt_tokens": 70, "completion_tokens": n}}
+               for n, word in enumerate(("a ", "b ", "c"), 1)]  # fmt: skip
+    assert streamed(WIRE, chunks(*running, END))[1].usage == Usage(70, 3), "counted with each piece"
 
 
 # --- errors in the midst ---

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naiad.adapters.sse import EventParser, EventTooLong, ServerEvent, TooVoid
+from naiad.adapters.sse import EventParser, EventTooLong, NotText, ServerEvent, TooVoid
 
 MOST = 1_000_000
 
@@ -45,7 +45,7 @@ def parse(*pieces: bytes, most: int = MOST) -> list[ServerEvent]:
         (b"\xef\xbb\xbfdata: a\n\n", [ServerEvent("a")]),
         (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n", []),
         (b"data: a\n\n\xef\xbb\xbfdata: b\n\n", [ServerEvent("a")]),
-        (b"data: \xff\n\n", [ServerEvent("\ufffd")]),
+        (b": \xff\ndata: a\n\n", [ServerEvent("a")]),
         (b"data: \xc3\xa9:x\n\n", [ServerEvent("é:x")]),
         (b"data: a", []),
         (b"data: a\n", []),
@@ -58,6 +58,14 @@ def test_the_standard(stream: bytes, events: list[ServerEvent]) -> None:
     assert parse(*(stream[i : i + 1] for i in range(len(stream)))) == events
 
 
+def outcome(*pieces: bytes) -> list[ServerEvent] | None:
+    """Return the events of a stream, None where it is no text."""
+    try:
+        return parse(*pieces)
+    except NotText:
+        return None
+
+
 FRAGMENTS = st.sampled_from([
     b"data: a", b"data:", b"data", b"event: x", b"id: 1", b": c", b"\n", b"\r", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"x",
     b":", b" ", b"\xc3", b"\xa9", b"\0", b"retry: 1",
@@ -68,7 +76,17 @@ FRAGMENTS = st.sampled_from([
 def test_any_cut_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     pieces = [stream[a:b] for a, b in pairwise(places)]
-    assert parse(*pieces) == parse(stream)
+    assert outcome(*pieces) == outcome(stream)
+
+
+@pytest.mark.parametrize("stream", [b"data: \xff\n\n", b"data: \xc3\n\xa9\n\n", b"event: \xed\xa0\x80\n"])
+def test_what_is_no_utf8_is_refused_however_it_is_cut(stream: bytes) -> None:
+    for pieces in ([stream], [stream[i : i + 1] for i in range(len(stream))]):
+        with pytest.raises(NotText) as caught:
+            parse(*pieces)
+        assert caught.value.__context__ is None
+    letters = "é日🎉".encode()
+    assert parse(*(bytes([byte]) for byte in b"data: " + letters + b"\n\n")) == [ServerEvent("é日🎉")]
 
 
 LINES = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)

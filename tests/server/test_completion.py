@@ -344,7 +344,7 @@ async def test_a_model_that_is_retired_soon_is_told(running: Start) -> None:
             assert (decision_pb2.NOTICE_CODE_MODEL_RETIRING in codes) == told
 
 
-async def test_dropped_parameters_and_estimated_usage_have_codes(running: Start) -> None:
+async def test_what_is_odd_about_an_answer_has_codes(running: Start) -> None:
     words = "a temperature is not taken and was left out"
     made = Reply(
         Answer(
@@ -352,12 +352,16 @@ async def test_dropped_parameters_and_estimated_usage_have_codes(running: Start)
             FinishReason.STOP,
             Usage(1, 1, estimated=True),
             "m",
-            notices=(words, "y"),
+            notices=(words, "y", "why", "what"),
             dropped=(words,),
+            unexplained=("why",),
+            unshown=("what",),
         )
     )
     async with running([made], [made]) as now:
         codes = {n.message: n.code for n in (await now.complete()).notices}
         assert codes[words] == decision_pb2.NOTICE_CODE_PARAMETER_DROPPED
         assert codes["y"] == decision_pb2.NOTICE_CODE_UNSPECIFIED
+        assert codes["why"] == decision_pb2.NOTICE_CODE_FINISH_REASON_UNKNOWN
+        assert codes["what"] == decision_pb2.NOTICE_CODE_CONTENT_NOT_SHOWN
         assert decision_pb2.NOTICE_CODE_USAGE_ESTIMATED in codes.values()
