@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from naiad.adapters.base import Spent, Usage
+from naiad.adapters.base import Delta, Spent, Usage
 from naiad.adapters.errors import ProviderError, ServerError, Truncated
 from naiad.adapters.remote import Remote
 from naiad.adapters.streams import parts_of
@@ -19,6 +19,8 @@ from tests.adapters.formats import fixture
 from tests.adapters.peer import PATIENCE_S, peer, response, saying, transport
 from tests.adapters.talking import ASKED, QUESTION, events, reply, sending
 from tests.conformance.format_suite import BODIES, JSON, places, spoiled
+
+_NO_COUNTS: tuple[Any, ...] = (None, {})
 
 
 class SpentSuite(ABC):
@@ -50,7 +52,7 @@ class SpentSuite(ABC):
     def fed(self, body: bytes) -> tuple[bool, Spent | None, int]:
         """Return whether a stream is an answer, what it counted so far, and the bytes of its text."""
         reader = self.wire.reader(ASKED, {}, sending(self.wire, stream=True))
-        deltas = []
+        deltas: list[Delta] = []
         for event in events(self.wire.framing, body):
             deltas += reader.feed(event)
             if reader.done:
@@ -78,7 +80,7 @@ class SpentSuite(ABC):
     def test_a_reply_that_does_not_count_or_is_none_spent_nothing_that_is_known(self) -> None:
         body, _ = self.good()
         unfinished = spoiled(body, self.end, None)
-        for counts in (None, {}):
+        for counts in _NO_COUNTS:
             assert self.read(spoiled(unfinished, self.counts, counts))[1] is None
         for noise in (b"", b"{", b"[]", b"null", b"7", b"\xff", b"[" * 5_000):
             assert self.read(noise)[1] is None
