@@ -18,8 +18,8 @@ from typing import Any
 from naiad.adapters.anthropic_content import choice_of, has_late_system, system_of, tools_of, turns_of
 from naiad.adapters.anthropic_failures import failure
 from naiad.adapters.anthropic_models import PER_PAGE, listed
-from naiad.adapters.anthropic_reply import EventReader, whole
-from naiad.adapters.base import Answer, Request
+from naiad.adapters.anthropic_reply import EventReader, spent_in, whole
+from naiad.adapters.base import Answer, Request, Spent
 from naiad.adapters.errors import ProviderError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.json_text import object_of
@@ -83,6 +83,10 @@ class AnthropicMessages:
     def answer(self, reply: Reply, sending: Sending) -> Answer:
         """Read a whole reply of status 200; raises ProviderError."""
         return whole(reply, sending)
+
+    def spent(self, reply: Reply, sending: Sending) -> Spent | None:
+        """Return what a whole reply counts that is no answer."""
+        return spent_in(reply, sending)
 
     def reader(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> EventReader:
         """Begin to read a stream of status 200."""

@@ -14,17 +14,27 @@ from typing import Any
 
 import msgspec
 
+from naiad.adapters.anthropic_count import Counted, Totals
 from naiad.adapters.anthropic_failures import error_in
-from naiad.adapters.base import Answer, Claim, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.base import (
+    Answer,
+    Delta,
+    FinishReason,
+    Part,
+    Spent,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+)
 from naiad.adapters.call_arguments import NONE, Arguments, given
 from naiad.adapters.counting import counted, hidden_bytes
 from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import MalformedAnswer, ProviderError
-from naiad.adapters.exchange import Asked, Reply, decoded
+from naiad.adapters.exchange import Asked, Reply, decoded, loosely
 from naiad.adapters.failures import request_id_of
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Sending, call_id, sane_usage
+from naiad.adapters.wire_format import Sending, call_id, spent_of
 
 REASONS = Reasons({
     "end_turn": FinishReason.STOP,
@@ -38,45 +48,11 @@ REASONS = Reasons({
 _AFTER_START = ("content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop")
 
 
-class _Thinking(msgspec.Struct):
-    thinking_tokens: int | None = None
-
-
-class Counted(msgspec.Struct):
-    """`usage`; None for what was not said. Its input leaves out what was read from and written to the cache."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    output_tokens_details: _Thinking | None = None
-
-    def usage(self) -> Usage | Claim | None:
-        """Return our count, whose input holds the cached; a claim where it contradicts itself, None for half a one."""
-        if self.input_tokens is None or self.output_tokens is None:
-            return None
-        read, written = self.cache_read_input_tokens or 0, self.cache_creation_input_tokens or 0
-        details = self.output_tokens_details
-        return sane_usage(
-            self.input_tokens + read + written,
-            self.output_tokens,
-            cached=read,
-            cache_write=written,
-            reasoning=(details.thinking_tokens or 0) if details else 0,
-        )
-
-    def updated(self, later: Counted) -> Counted:
-        """Return this count with what a later, cumulative one says."""
-        said = {name: value for name in later.__struct_fields__ if (value := getattr(later, name)) is not None}
-        return msgspec.structs.replace(self, **said)
-
-
-class _Message(msgspec.Struct):
+class _Message(Totals):
     type: str = "message"
     model: str | None = None
-    content: list[msgspec.Raw] = []
+    content: tuple[msgspec.Raw, ...] = ()
     stop_reason: str | None = None
-    usage: Counted | None = None
 
 
 class _Kind(msgspec.Struct):
@@ -151,6 +127,20 @@ def whole(reply: Reply, sending: Sending) -> Answer:
     return _answer(seen, reply, sending)
 
 
+def spent_in(reply: Reply, sending: Sending) -> Spent | None:
+    """Return what a whole reply counts that is no answer."""
+    message = loosely(reply.body, _Message)
+    totals = message or loosely(reply.body, Totals)
+    if totals is None or totals.usage is None:
+        return None
+    parts: list[Part] = []
+    for block in () if message is None else message.content:
+        text, call = loosely(block, _Text), loosely(block, _Call)
+        parts += [TextPart(text.text)] if text is not None and text.text else []
+        parts += [TextPart(bytes(call.input).decode("utf-8", "replace"))] if call is not None else []
+    return spent_of(totals.usage.usage(), sending.request, parts, final=True)
+
+
 class EventReader:
     """Reads the events of one streamed reply; headers: its own, lower-case names."""
 
@@ -210,6 +200,13 @@ class EventReader:
         parts = self._growing.parts()
         seen = _Seen(self._message, self._counted, parts, self._hidden, self._unknown, self._final)
         return _answer(seen, self._reply, self._sending)
+
+    def spent(self) -> Spent | None:
+        """Return what was counted so far: at first the input, with the reason for the end the whole."""
+        count, final = self._counted, self._final and self.settled
+        if count.output_tokens is None and not final:
+            count = count.updated(Counted(output_tokens=0))
+        return spent_of(count.usage(), self._sending.request, self._growing.parts(), final=final)
 
     def _begin(self, said: _Event) -> Delta | None:
         if type(said.index) is not int or said.index in self._blocks:

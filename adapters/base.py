@@ -228,6 +228,20 @@ class Usage:
             raise ValueError(f"usage counts more reasoning than output tokens: {self}")
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a provider counted of a call that gave no answer.
+
+    Final where it is the provider's count of the whole call: it is billed by it. Else the call broke off, and it is
+    what had been counted until then: no bound of the bill.
+    """
+
+    usage: Usage
+    final: bool
+    bill: Bill | None = None  # of vendors that say what they charge
+    written_bytes: int = 0  # of the answer, as far as it can be seen
+
+
 class FinishReason(StrEnum):
     """Why the answer ended; each value is an outcome, none is an error."""
 

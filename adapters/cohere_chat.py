@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from naiad.adapters.base import Answer, Request, ToolMode, ToolResultPart
+from naiad.adapters.base import Answer, Request, Spent, ToolMode, ToolResultPart
 from naiad.adapters.cohere_content import messages_of, tools_of
 from naiad.adapters.cohere_failures import failure
 from naiad.adapters.cohere_models import PER_PAGE, listed
-from naiad.adapters.cohere_reply import EventReader, whole
+from naiad.adapters.cohere_reply import EventReader, spent_in, whole
 from naiad.adapters.content import unsupported
 from naiad.adapters.errors import ProviderError
 from naiad.adapters.exchange import Asked, Reply
@@ -69,6 +69,10 @@ class CohereChat:
     def answer(self, reply: Reply, sending: Sending) -> Answer:
         """Read a whole reply of status 200; raises ProviderError."""
         return whole(reply, sending)
+
+    def spent(self, reply: Reply, sending: Sending) -> Spent | None:
+        """Return what a whole reply counts that is no answer."""
+        return spent_in(reply, sending)
 
     def reader(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> EventReader:
         """Begin to read a stream of status 200."""

@@ -14,16 +14,27 @@ from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import Answer, Claim, Delta, FinishReason, Part, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.base import (
+    Answer,
+    Claim,
+    Delta,
+    FinishReason,
+    Part,
+    Spent,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+    Usage,
+)
 from naiad.adapters.call_arguments import BY_ITSELF, Arguments, given
 from naiad.adapters.counting import counted, hidden_bytes
 from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import MalformedAnswer, ProviderError, ServerError
-from naiad.adapters.exchange import Asked, Reply, decoded
+from naiad.adapters.exchange import Asked, Reply, decoded, loosely
 from naiad.adapters.failures import request_id_of, shown_id
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Sending, call_id, sane_usage
+from naiad.adapters.wire_format import Sending, call_id, sane_usage, spent_of
 
 REASONS = Reasons({
     "COMPLETE": FinishReason.STOP,
@@ -82,11 +93,16 @@ class _Message(msgspec.Struct):
     tool_plan: str | None = None
 
 
-class _Body(msgspec.Struct):
+class _Totals(msgspec.Struct):
+    """What a reply counts, or the end of a stream, whatever else is wrong with it."""
+
+    usage: _Usage | None = None
+
+
+class _Body(_Totals, kw_only=True):
     message: _Message
     finish_reason: str | None = None
     id: Any = None
-    usage: _Usage | None = None
 
 
 class _EventMessage(msgspec.Struct):
@@ -131,6 +147,19 @@ def whole(reply: Reply, sending: Sending) -> Answer:
     return _answer(end, shown_id(said.id), growing.parts(), hidden, unknown, reply, sending)
 
 
+def spent_in(reply: Reply, sending: Sending) -> Spent | None:
+    """Return what a whole reply counts that is no answer."""
+    said = loosely(reply.body, _Body)
+    totals = said or loosely(reply.body, _Totals)
+    if totals is None or totals.usage is None:
+        return None
+    message = said.message if said is not None else _Message()
+    texts = [piece.text or "" for piece in message.content or ()]
+    texts += [call.function.arguments or "" for call in message.tool_calls or ()]
+    parts = [TextPart(text) for text in texts if text]
+    return spent_of(totals.usage.usage(), sending.request, parts, final=True)
+
+
 class EventReader:
     """Reads the events of one streamed reply; headers: its own, lower-case names."""
 
@@ -141,6 +170,7 @@ class EventReader:
         self._reply = Reply(asked, 200, headers, b"")
         self._id = ""
         self._end: _End | None = None
+        self._total: _Usage | None = None  # what the end counts
         self._began = False  # the stream did
         self._calls: dict[int, tuple[int, Arguments] | None] = {}  # by index, with its number; None after its end
         self._ids: set[str] = set()  # of the calls
@@ -172,6 +202,7 @@ class EventReader:
                 self._calls[said.index] = None
                 return self._kept(ToolCallDelta(number, arguments=arguments.end()))
             case "message-end":
+                self._total = (loosely(said.delta, _Totals) or _Totals()).usage
                 self._end = decoded(said.delta, _End, self._asked)
                 _check(self._end, self._asked)
                 self.done = True
@@ -188,6 +219,11 @@ class EventReader:
             return None
         parts = self._growing.parts()
         return _answer(self._end, self._id, parts, self._hidden, self._unknown, self._reply, self._sending)
+
+    def spent(self) -> Spent | None:
+        """Return what the end of the stream counted; nothing is counted before."""
+        said = self._total.usage() if self._total is not None else None
+        return spent_of(said, self._sending.request, self._growing.parts(), final=True)
 
     def _message(self, said: _Event) -> _EventMessage:
         delta: _Delta = decoded(said.delta, _Delta, self._asked)

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from naiad.adapters.base import Spent
+
 
 class ProviderError(Exception):
     """A call to a provider failed; the class says what to do, the fields say what is known.
@@ -45,6 +47,7 @@ class ProviderError(Exception):
         self.status = status  # HTTP status, None where there was no reply or no HTTP
         self.retry_after_s = retry_after_s  # the provider's own estimate, None if it gave none
         self.provider_request_id = provider_request_id  # "" if the provider named none
+        self.spent: Spent | None = None  # what it counted all the same, as far as that was read: see `remote`
 
     def __repr__(self) -> str:
         facts = {

@@ -82,6 +82,13 @@ def decoded(text: bytes | str, kind: Any, asked: Asked) -> Any:
     raise asked.error(MalformedAnswer, f"{size} bytes of the reply are not the JSON that was expected")
 
 
+def loosely(text: bytes | str, kind: type[T]) -> T | None:
+    """Return a JSON text as a value of this type, None where it is none."""
+    with suppress(ValueError, RecursionError):
+        return msgspec.json.decode(text, type=kind)
+    return None
+
+
 class Exchange:
     """A reply whose body is still to be read, once, in one of four ways: pieces, body, lines or events."""
 

@@ -11,12 +11,12 @@ from datetime import datetime
 
 import msgspec
 
-from naiad.adapters.base import Answer, Request
+from naiad.adapters.base import Answer, Request, Spent
 from naiad.adapters.endpoint import segment
 from naiad.adapters.errors import ModelNotFound, ProviderError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.gemini_failure import failure
-from naiad.adapters.gemini_reply import Reading, Response
+from naiad.adapters.gemini_reply import Reading, Response, spent_in
 from naiad.adapters.gemini_request import body_of
 from naiad.adapters.listing import ListedModel
 from naiad.adapters.secret import Secret
@@ -72,6 +72,10 @@ class Gemini:
     def answer(self, reply: Reply, sending: Sending) -> Answer:
         """Read a whole answer; raises ProviderError."""
         return Reading(reply.asked, sending).whole(reply.json(Response))
+
+    def spent(self, reply: Reply, sending: Sending) -> Spent | None:
+        """Return what a whole reply counts that is no answer."""
+        return spent_in(reply, sending)
 
     def reader(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> Reading:
         """Begin to read a stream."""

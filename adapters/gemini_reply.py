@@ -10,20 +10,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import Answer, Claim, Delta, FinishReason, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.base import Answer, Claim, Delta, FinishReason, Part, Spent, TextDelta, ToolCallDelta, Usage
 from naiad.adapters.counting import counted, hidden_bytes
 from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import AuthenticationFailed, MalformedAnswer, ProviderError
-from naiad.adapters.exchange import Asked, decoded
+from naiad.adapters.exchange import Asked, Reply, decoded, loosely
 from naiad.adapters.gemini_failure import GeminiError, error_in_stream
 from naiad.adapters.json_text import text_of_json
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Sending, call_id, sane_usage
+from naiad.adapters.wire_format import Sending, call_id, sane_usage, spent_of
 
 _REASONS = Reasons({
     "STOP": FinishReason.STOP,
@@ -114,12 +115,17 @@ class _Count(msgspec.Struct, frozen=True, rename="camel"):
         )
 
 
-class Response(msgspec.Struct, frozen=True, rename="camel"):
+class _Totals(msgspec.Struct, frozen=True, rename="camel"):
+    """What a response counts, whatever else is wrong with it."""
+
+    usage_metadata: _Count | None = None
+
+
+class Response(_Totals, frozen=True, rename="camel"):
     """One response: the answer, or the next piece of it."""
 
     candidates: list[_Candidate] | None = None
     prompt_feedback: _Feedback | None = None
-    usage_metadata: _Count | None = None
     model_version: str | None = None
     response_id: str | None = None
     error: GeminiError | None = None
@@ -152,6 +158,8 @@ class Reading:
 
     def take(self, response: Response) -> list[Delta]:
         """As `feed`, for one that is read already."""
+        if response.usage_metadata is not None:
+            self._count, self._final = response.usage_metadata, True
         if response.error is not None:
             raise error_in_stream(response.error, self._asked)
         self._model = self._model or (response.model_version or "").removeprefix("models/")
@@ -164,16 +172,14 @@ class Reading:
             pieces = bool(candidate.content and candidate.content.parts)
             self._went_without = self._went_without or (pieces and not _REASONS.word(candidate.finish_reason))
             self._finish = _REASONS.settled(self._finish, candidate.finish_reason, last=True)
+        if deltas and response.usage_metadata is None:
+            self._final = False
         if (failed := _FAILED.get(self._finish)) is not None:
             raise self._asked.error(failed, f"the provider ended the answer with {self._finish}", status=200)
         if not response.candidates and response.prompt_feedback and response.prompt_feedback.block_reason:
             self._blocked = True
         for delta in deltas:
             self._growing.add(delta)
-        if response.usage_metadata is not None:
-            self._count, self._final = response.usage_metadata, True
-        elif deltas:
-            self._final = False
         return deltas
 
     @property
@@ -189,7 +195,7 @@ class Reading:
             return None
         parts = self._growing.parts()
         said = None if self._count is None else self._count.usage
-        final = self._final and (not parts or self._count is None or self._count.candidates_token_count is not None)
+        final = self._counts_all(parts)
         usage, notices = counted(said, self._sending.request, parts, self._hidden_bytes, final=final)
         finish = self._reason()
         odd = unexplained("Gemini", finish, self._finish if self._finish in _UNEXPLAINED else "")
@@ -204,6 +210,16 @@ class Reading:
             unexplained=odd,
             unshown=kept,
         )
+
+    def spent(self, *, whole: bool = False) -> Spent | None:
+        """Return what was counted so far; it is of the whole with the reason for the end. whole: nothing follows."""
+        parts, said = self._growing.parts(), None if self._count is None else self._count.usage
+        final = (whole or self.settled) and self._counts_all(parts)
+        return spent_of(said, self._sending.request, parts, final=final)
+
+    def _counts_all(self, parts: tuple[Part, ...]) -> bool:
+        """Return whether the count is of all of the parts, which came so far."""
+        return self._final and (not parts or self._count is None or self._count.candidates_token_count is not None)
 
     def whole(self, response: Response) -> Answer:
         """Return the answer of a response that is all there is; raises ProviderError."""
@@ -235,3 +251,14 @@ class Reading:
         if finish is FinishReason.STOP and self._calls:
             return FinishReason.TOOL_CALLS
         return FinishReason.CONTENT_FILTER if finish is FinishReason.OTHER and self._blocked else finish
+
+
+def spent_in(reply: Reply, sending: Sending) -> Spent | None:
+    """Return what a whole response counts that is no answer."""
+    reading, response = Reading(reply.asked, sending), loosely(reply.body, Response)
+    if response is None:
+        totals = loosely(reply.body, _Totals)
+        response = Response(usage_metadata=totals.usage_metadata if totals is not None else None)
+    with suppress(ProviderError):
+        reading.take(response)
+    return reading.spent(whole=True)

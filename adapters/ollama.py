@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import Answer, Delta, FinishReason, Part, Request, TextDelta, ToolCallDelta, Usage
+from naiad.adapters.base import Answer, Delta, FinishReason, Part, Request, Spent, TextDelta, ToolCallDelta, Usage
 from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import MalformedAnswer, ProviderError, ServerError
-from naiad.adapters.exchange import Asked, Reply, decoded
+from naiad.adapters.exchange import Asked, Reply, decoded, loosely
 from naiad.adapters.failures import failure_of
 from naiad.adapters.json_text import text_of_json
 from naiad.adapters.listing import ListedModel
@@ -26,7 +27,16 @@ from naiad.adapters.ollama_request import body_of
 from naiad.adapters.secret import Secret
 from naiad.adapters.sse import ServerEvent
 from naiad.adapters.streams import Growing
-from naiad.adapters.wire_format import Framing, Listing, Sending, call_id, counted_by, estimated_usage, sane_usage
+from naiad.adapters.wire_format import (
+    Framing,
+    Listing,
+    Sending,
+    call_id,
+    counted_by,
+    estimated_usage,
+    sane_usage,
+    spent_of,
+)
 
 _REASONS = Reasons({"stop": FinishReason.STOP, "length": FinishReason.LENGTH})
 _NOTHING_ASKED = ("load", "unload")
@@ -49,15 +59,20 @@ class _Message(msgspec.Struct, frozen=True):
     images: list[Any] | None = None
 
 
-class _Chat(msgspec.Struct, frozen=True):
+class _Totals(msgspec.Struct, frozen=True):
+    """What a line counts, whatever else is wrong with it."""
+
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+
+
+class _Chat(_Totals, frozen=True):
     """One line: the answer, or the next piece of it."""
 
     model: str | None = None
     message: _Message | None = None
     done: bool | None = None
     done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
     error: Any = None
 
 
@@ -81,6 +96,7 @@ class Reading:
         self._ids: set[str] = set()  # of the calls
         self._images = 0
         self._last: _Chat | None = None
+        self._count: tuple[int, int] | None = None  # of tokens read and written, from the latest line that has both
 
     def feed(self, event: ServerEvent) -> list[Delta]:
         """Take a line and return what it adds; raises ProviderError, also for one that is an error."""
@@ -88,6 +104,8 @@ class Reading:
 
     def take(self, chat: _Chat) -> list[Delta]:
         """As `feed`, for one that is read already."""
+        if chat.prompt_eval_count is not None and chat.eval_count is not None:
+            self._count = chat.prompt_eval_count, chat.eval_count
         if chat.error is not None:
             raise self._asked.error(ServerError, "an error came in place of the answer", status=200)
         deltas = list(self._new(chat.message)) if chat.message is not None else []
@@ -122,6 +140,11 @@ class Reading:
             unexplained=odd,
             unshown=kept,
         )
+
+    def spent(self, *, whole: bool = False) -> Spent | None:
+        """Return what was counted so far; it is of the whole once that is done. whole: nothing follows."""
+        said = None if self._count is None else sane_usage(*self._count)
+        return spent_of(said, self._sending.request, self._growing.parts(), final=whole or self.done)
 
     def whole(self, chat: _Chat) -> Answer:
         """Return the answer of a reply that is all there is; raises ProviderError."""
@@ -186,6 +209,16 @@ class OllamaNative:
     def answer(self, reply: Reply, sending: Sending) -> Answer:
         """Read a whole answer; raises ProviderError."""
         return Reading(reply.asked, sending).whole(reply.json(_Chat))
+
+    def spent(self, reply: Reply, sending: Sending) -> Spent | None:
+        """Return what a whole reply counts that is no answer."""
+        reading, chat = Reading(reply.asked, sending), loosely(reply.body, _Chat)
+        if chat is None:
+            totals = loosely(reply.body, _Totals) or _Totals()
+            chat = _Chat(prompt_eval_count=totals.prompt_eval_count, eval_count=totals.eval_count)
+        with suppress(ProviderError):
+            reading.take(chat)
+        return reading.spent(whole=True)
 
     def reader(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> Reading:
         """Begin to read a stream."""

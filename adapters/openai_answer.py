@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import Answer, Claim, FinishReason, Part, Request, TextPart, ToolCallPart, Usage
+from naiad.adapters.base import Answer, Claim, FinishReason, Part, Request, Spent, TextPart, ToolCallPart, Usage
 from naiad.adapters.billing import BillInUsage
 from naiad.adapters.call_arguments import BY_ITSELF, given
 from naiad.adapters.counting import counted
 from naiad.adapters.ending import Reasons, unexplained, unshown
 from naiad.adapters.errors import MalformedAnswer, Overloaded, ProviderError, ServerError
-from naiad.adapters.exchange import Asked, Reply
+from naiad.adapters.exchange import Asked, Reply, loosely
 from naiad.adapters.failures import request_id_of
 from naiad.adapters.openai_errors import error_within
-from naiad.adapters.wire_format import Sending, call_id, sane_usage
+from naiad.adapters.wire_format import Sending, call_id, sane_usage, spent_of
 
 REASONS = Reasons({
     "stop": FinishReason.STOP,
@@ -89,15 +90,24 @@ class Choice(msgspec.Struct):
     text: Any = None  # of a completion that is no chat's
 
 
-class Body(msgspec.Struct):
+class Totals(msgspec.Struct):
+    """What a completion counts, whatever else is wrong with it."""
+
+    usage: Any = None
+    x_groq: Any = None
+
+    def counted(self) -> Any:
+        """Return the usage as it came; Groq's stands elsewhere in streams."""
+        return self.usage or (self.x_groq.get("usage") if isinstance(self.x_groq, dict) else None)
+
+
+class Body(Totals):
     """A completion, or a chunk of a stream."""
 
     choices: list[Choice] | None = None
-    usage: Any = None
     model: str | None = None
     id: Any = None
     error: Any = None
-    x_groq: Any = None
 
     def first(self) -> Choice | None:
         """Return the answer, None if there is none."""
@@ -108,10 +118,6 @@ class Body(msgspec.Struct):
         choice = self.first()
         groq = self.x_groq.get("error") if isinstance(self.x_groq, dict) else None
         return self.error or groq or (choice.error if choice else None) or None
-
-    def counted(self) -> Any:
-        """Return the usage as it came; Groq's stands elsewhere in streams."""
-        return self.usage or (self.x_groq.get("usage") if isinstance(self.x_groq, dict) else None)
 
 
 def answer_of(reply: Reply, sending: Sending, bill: BillInUsage | None = None) -> Answer:
@@ -134,6 +140,28 @@ def answer_of(reply: Reply, sending: Sending, bill: BillInUsage | None = None) -
     seen.parts = (*((TextPart(text),) if text else ()), *calls)
     seen.reason, seen.refused = reason, bool(said.refusal)
     return whole(seen, body, reply.headers, sending, asked, bill)
+
+
+def spent_in(reply: Reply, sending: Sending, bill: BillInUsage | None = None) -> Spent | None:
+    """Return what a whole completion counts that is no answer."""
+    body = loosely(reply.body, Body)
+    totals = body or loosely(reply.body, Totals)
+    choice = body.first() if body is not None else None
+    parts: list[Part] = []
+    if choice is not None and choice.message is not None:
+        said = choice.message
+        with suppress(MalformedAnswer):
+            parts.append(TextPart(text_in(said.content, reply.asked, Counter())))
+        parts += [TextPart(text) for text in (said.refusal or "", *map(arguments_of, said.calls())) if text]
+    return None if totals is None else totals_spent(totals, sending, parts, final=True, bill=bill)
+
+
+def totals_spent(
+    totals: Totals, sending: Sending, parts: Iterable[Part], *, final: bool, bill: BillInUsage | None
+) -> Spent | None:
+    """Return what was counted of a completion that failed."""
+    billed = None if bill is None else bill.of(totals.counted())
+    return spent_of(usage_of(totals.counted()), sending.request, parts, final=final, bill=billed)
 
 
 @dataclass(slots=True)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from naiad.adapters import openai_errors, openai_listing
-from naiad.adapters.base import Answer, Request
+from naiad.adapters.base import Answer, Request, Spent
 from naiad.adapters.billing import BillInUsage
 from naiad.adapters.errors import ProviderError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.listing import ListedModel
-from naiad.adapters.openai_answer import answer_of
+from naiad.adapters.openai_answer import answer_of, spent_in
 from naiad.adapters.openai_request import body_of
 from naiad.adapters.openai_stream import ChatStream
 from naiad.adapters.secret import Secret
@@ -69,6 +69,10 @@ class OpenAIChat:
     def answer(self, reply: Reply, sending: Sending) -> Answer:
         """Read a whole reply of status 200."""
         return answer_of(reply, sending, self.bill)
+
+    def spent(self, reply: Reply, sending: Sending) -> Spent | None:
+        """Return what a whole reply counts that is no answer."""
+        return spent_in(reply, sending, self.bill)
 
     def reader(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> StreamReader:
         """Begin to read a stream."""

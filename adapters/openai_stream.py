@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from naiad.adapters.base import Answer, Delta, TextDelta, text_of
+from naiad.adapters.base import Answer, Delta, Spent, TextDelta, text_of
 from naiad.adapters.billing import BillInUsage
 from naiad.adapters.call_arguments import BY_ITSELF
 from naiad.adapters.errors import MalformedAnswer, ProviderError
 from naiad.adapters.exchange import Asked, decoded
-from naiad.adapters.openai_answer import REASONS, Body, Choice, Read, check_end, text_in, whole
+from naiad.adapters.openai_answer import REASONS, Body, Choice, Read, check_end, text_in, totals_spent, whole
 from naiad.adapters.openai_calls import Calls
 from naiad.adapters.openai_errors import error_within
 from naiad.adapters.sse import ServerEvent
@@ -39,6 +39,7 @@ class ChatStream:
         self._read = Read()
         self._unread = False  # something came in a place where no part of an answer is
         self._last = Body()  # model, id and usage, as the chunks gave them
+        self._ended = False  # whether that usage is of a chunk that ends the answer, or the stream has ended
 
     @property
     def settled(self) -> bool:
@@ -51,22 +52,23 @@ class ChatStream:
         if self.done or not data:
             return []
         if data == "[DONE]":
-            self.done = True
+            self.done = self._ended = True
             return []
         chunk: Body = decoded(data, Body, self._asked)
+        choice = chunk.first()
+        if chunk.counted():
+            self._last.usage, self._read.final = chunk.counted(), True
+            self._ended = self.settled or choice is None or bool(REASONS.word(choice.finish_reason))
         mistake = chunk.mistake()
         if mistake or event.event == "error":
             raise error_within(mistake or decoded(data, dict, self._asked), self._asked, self._headers)
         self._last.model = self._last.model or chunk.model
         self._last.id = self._last.id or chunk.id
-        choice = chunk.first()
         adds = choice is not None and self._adds(choice)
+        if adds and (self.settled or not chunk.counted()):
+            self._read.final = False
         if adds and self.settled:
             raise self._malformed("the stream goes on after its finish reason")
-        if chunk.counted():
-            self._last.usage, self._read.final = chunk.counted(), True
-        elif adds:
-            self._read.final = False
         if choice is None:
             return []
         deltas = list(self._deltas(choice))
@@ -86,6 +88,11 @@ class ChatStream:
         if self._unread and not self._read.parts:
             raise self._malformed("the stream has no deltas where its answer should be")
         return whole(self._read, self._last, self._headers, self._sending, self._asked, self._bill)
+
+    def spent(self) -> Spent | None:
+        """Return what was counted so far; it is of the whole with the reason for the end, or after all choices."""
+        final = self._read.final and self._ended
+        return totals_spent(self._last, self._sending, self._growing.parts(), final=final, bill=self._bill)
 
     def _adds(self, choice: Choice) -> bool:
         """Return whether a chunk goes on with the answer; raises MalformedAnswer where it does so in another way."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
 
-from naiad.adapters.base import Answer, Delta, Finished, Request, StreamEvent
+from naiad.adapters.base import Answer, Delta, Finished, Request, Spent, StreamEvent
 from naiad.adapters.endpoint import MEBIBYTE
 from naiad.adapters.errors import (
     Blocked,
@@ -73,24 +73,39 @@ class Remote:
     async def complete(self, request: Request, *, timeout_s: float) -> Answer:
         """Ask, and wait for the whole answer; raises as `base.Adapter` says."""
         sending = self._sending(request, stream=False)
-        try:
-            async with self._open(sending, timeout_s) as exchange:
-                await self._check(exchange)
-                reply = await exchange.reply()
-            answer = self._read(reply, sending, exchange)
-        except Blocked as block:
-            answer = blocked_answer(block, request)
-        return self._with_facts(answer, sending, exchange)
+        reply: Reply | None = None
+
+        def spent() -> Spent | None:
+            return None if reply is None else self.wire.spent(reply, sending)
+
+        async with _counting(spent):
+            try:
+                async with self._open(sending, timeout_s) as exchange:
+                    await self._check(exchange)
+                    reply = await exchange.reply()
+                answer = self._read(reply, sending, exchange)
+            except Blocked as block:
+                answer = blocked_answer(block, request, spent())
+            return self._with_facts(answer, sending, exchange)
 
     async def stream(self, request: Request, *, timeout_s: float) -> AsyncGenerator[StreamEvent, None]:
         """Ask, and yield the answer piece by piece; raises as `base.Adapter` says."""
         sending = self._sending(request, stream=True)
         said, size = Growing(), 0
-        async with self._open(sending, timeout_s) as exchange:
+        heard: list[tuple[StreamReader, Exchange]] = []
+
+        def spent() -> Spent | None:
+            for reader, exchange in heard:
+                whole = exchange.unstreamed
+                return reader.spent() if whole is None else self.wire.spent(whole, sending)
+            return None
+
+        async with _counting(spent), self._open(sending, timeout_s) as exchange:
             answer: Answer | None
             try:
                 await self._check(exchange)
                 reader = self.wire.reader(exchange.asked, exchange.headers, sending)
+                heard.append((reader, exchange))
                 failed: ProviderError | None = None
                 try:
                     async with aclosing(self._events(exchange)) as events, aclosing(_until_end(events, reader)) as left:
@@ -108,7 +123,7 @@ class Remote:
                     raise failed
                 answer = reader.answer()
             except Blocked as block:
-                answer = blocked_answer(block, request, said.parts())
+                answer = blocked_answer(block, request, spent(), said.parts())
             if answer is None:
                 raise exchange.asked.error(
                     Truncated, "the stream ended without a finish reason", status=exchange.status
@@ -241,6 +256,16 @@ class Remote:
             dropped=sending.notices,
             pause_s=pause_s(exchange.headers, self._clock()),
         )
+
+
+@asynccontextmanager
+async def _counting(spent: Callable[[], Spent | None]) -> AsyncIterator[None]:
+    """Let a failure carry what the provider counted of the call."""
+    try:
+        yield
+    except ProviderError as error:
+        error.spent = spent()
+        raise
 
 
 def shown(text: str, key: Secret | None) -> str:

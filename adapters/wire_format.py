@@ -13,7 +13,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from naiad.adapters.base import Answer, Claim, Delta, FinishReason, Message, Part, Request, ToolCallPart, Usage
+from naiad.adapters.base import (
+    Answer,
+    Bill,
+    Claim,
+    Delta,
+    FinishReason,
+    Message,
+    Part,
+    Request,
+    Role,
+    Spent,
+    ToolCallPart,
+    Usage,
+)
 from naiad.adapters.errors import Blocked, ProviderError
 from naiad.adapters.exchange import Asked, Reply
 from naiad.adapters.listing import ListedModel
@@ -76,6 +89,13 @@ class StreamReader(Protocol):
         """
         ...
 
+    def spent(self) -> Spent | None:
+        """Return what was counted so far, for a stream that failed; None where nothing was. Never raises.
+
+        It is final only if it is what the provider sends for the whole answer, at its end.
+        """
+        ...
+
 
 class WireFormat(Protocol):
     """One family of APIs; implementations are frozen dataclasses whose fields are a vendor's quirks.
@@ -99,6 +119,10 @@ class WireFormat(Protocol):
 
     def answer(self, reply: Reply, sending: Sending) -> Answer:
         """Read a whole reply of status 200; raises ProviderError."""
+        ...
+
+    def spent(self, reply: Reply, sending: Sending) -> Spent | None:
+        """Return what a whole reply of status 200 counts that is no answer; None where it does not. Never raises."""
         ...
 
     def reader(self, asked: Asked, headers: Mapping[str, str], sending: Sending) -> StreamReader:
@@ -167,15 +191,21 @@ def at_least(guess: Usage, claim: Claim) -> Usage:
     return Usage(read, wrote, 0, min(read, max(0, claim.cache_write_tokens)), thought, estimated=True, claim=claim)
 
 
-def blocked_answer(block: Blocked, request: Request, parts: tuple[Part, ...] = ()) -> Answer:
-    """Return the answer that a provider's content rules left of one. Azure bills for it, and says not how much."""
+def blocked_answer(block: Blocked, request: Request, spent: Spent | None, parts: tuple[Part, ...] = ()) -> Answer:
+    """Return the answer that a provider's content rules left of one. Azure bills for it, and says not how much.
+
+    spent: what it counted, which holds if it is of the whole.
+    """
+    counted = spent is not None and spent.final
+    notice = f"{block.provider} stopped this by its content rules, without a count of tokens: it is estimated."
     return Answer(
         parts=parts,
         finish=FinishReason.CONTENT_FILTER,
-        usage=estimated_usage(request, parts),
+        usage=spent.usage if spent is not None and counted else estimated_usage(request, parts),
         model=request.model,
         provider_request_id=block.provider_request_id,
-        notices=(f"{block.provider} stopped this by its content rules, without a count of tokens: it is estimated.",),
+        notices=() if counted else (notice,),
+        bill=spent.bill if spent is not None and counted else None,
     )
 
 
@@ -195,3 +225,20 @@ def sane_usage(
 def counted_by(said: Usage | Claim | None, request: Request, parts: Iterable[Part]) -> Usage:
     """Return a provider's count, or an estimate where it gave none, or one that contradicts itself."""
     return said if isinstance(said, Usage) else estimated_usage(request, parts, said)
+
+
+def spent_of(
+    said: Usage | Claim | None, request: Request, parts: Iterable[Part], *, final: bool, bill: Bill | None = None
+) -> Spent | None:
+    """Return what a provider counted of a call that failed, None where it did not.
+
+    parts: of the answer, as far as they can be seen. A count without output for parts that there are is not of the
+    whole; one that contradicts itself and is not of the whole says nothing.
+    """
+    if said is None or (isinstance(said, Claim) and not final):
+        return None
+    parts = tuple(parts)
+    written = text_bytes((Message(Role.ASSISTANT, parts),))
+    usage = counted_by(said, request, parts)
+    whole = final and (usage.output_tokens > 0 or not written)
+    return Spent(usage, whole, bill if whole else None, written)

@@ -13,13 +13,8 @@ import msgspec
 import structlog
 
 from naiad.adapters import errors as provider
-from naiad.adapters.base import Answer, FinishReason, Message
-from naiad.adapters.base import Role as Speaker
-from naiad.adapters.tokens import text_bytes
-from naiad.server.attempt_error import AttemptError, detail_of, kind_of
 from naiad.server.ceilings import Shortage
 from naiad.server.composites import Role
-from naiad.server.credibility import Allowed, Doubt, booked
 from naiad.server.decision_id import Ticket
 from naiad.server.egress import Egress, Kind, NotPermitted
 from naiad.server.eligibility import Reason
@@ -27,23 +22,15 @@ from naiad.server.engine import Decision, Engine
 from naiad.server.errors import NaiadError
 from naiad.server.journal import Amended, Journal, Request
 from naiad.server.ledger import Entry, take_outcome
-from naiad.server.money import charged
 from naiad.server.notices import of_answer
-from naiad.server.records import Cost, Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved
-from naiad.server.walk import Asking, Done, Made, ReaderStalled, Task, Walk
+from naiad.server.outcomes import answered, failed, given_up, tell_doubts
+from naiad.server.records import Decided, Exclusion, Hold, ModelPut, Outcome, Released, Reserved
+from naiad.server.walk import Done, Made, ReaderStalled, Task, Walk
 
 log = structlog.get_logger(__name__)
 
 LEAST_S = 0.01  # with less time than this no attempt is begun
 _SETTLE_S = 30.0  # beyond an attempt's deadline, until its bill is on disk: a hold that outlives it is taken for spent
-FINISH = {
-    FinishReason.STOP: 1,
-    FinishReason.LENGTH: 2,
-    FinishReason.TOOL_CALLS: 3,
-    FinishReason.CONTENT_FILTER: 4,
-    FinishReason.REFUSAL: 5,
-}
-
 _ROLES = {Kind.ENSEMBLE: Role.MEMBER, Kind.CASCADE: Role.MEMBER, Kind.JUDGE: Role.JUDGE}
 
 
@@ -142,33 +129,28 @@ class Attempts:
                 timeout_s=max(left_s - kept_s, left_s / 2), fair_s=fair_s(record, position),
             )  # fmt: skip
         except provider.ProviderError as error:
-            outcome = _failed(blank, error, self._monotonic() - began_s, asking.first_s)
+            took_s = self._monotonic() - began_s
+            outcome = failed(blank, error, task, model, hold, latency_s=took_s, first_s=asking.first_s)
+            tell_doubts(name, model, outcome)
             log.warning(
                 "attempt_failed", model=model.name, error=type(error).__name__, detail=outcome.error_detail,
                 status=error.status, attempt=name, kind=kind.value,
             )  # fmt: skip
             return Made(name, outcome, None, error, hold)
         except ReaderStalled:
-            await self.record(walk, name, _given_up(blank, asking, "the caller did not read"), None, hold)
+            gone = given_up(blank, "the caller did not read", model, hold, first_s=asking.first_s)
+            await self.record(walk, name, gone, None, hold)
             raise reader_stalled(walk.decision, name, model) from None
         except asyncio.CancelledError:
-            gone = _given_up(blank, asking, "cancelled by the caller")
+            gone = given_up(blank, "cancelled by the caller", model, hold, first_s=asking.first_s)
             walk.made.append((name, gone))
             recording = asyncio.ensure_future(self.record(walk, name, gone, None, hold))
             self._recording.add(recording)
             recording.add_done_callback(self._recorded)
             raise
-        measured_s = self._monotonic() - began_s
-        usage = booked(answer.usage, _allowed(task, model, answer))
-        outcome = msgspec.structs.replace(
-            blank,
-            usage=usage,
-            cost=charged(usage, model.prices, answer.bill),
-            latency_s=measured_s if answer.latency_s is None else answer.latency_s,
-            first_token_s=asking.first_s if answer.latency_s is None else None,
-            finish=FINISH.get(answer.finish, 0),
-        )
-        _tell_doubts(name, model, outcome)
+        took_s = self._monotonic() - began_s
+        outcome = answered(blank, answer, task, model, hold, measured_s=took_s, first_s=asking.first_s)
+        tell_doubts(name, model, outcome)
         return Made(name, outcome, answer, None, hold, of_answer(answer, model))
 
     async def _reserve(
@@ -266,52 +248,3 @@ def _bounded(task: Task, output_tokens: int | None) -> Task:
     if output_tokens is None or task.request.max_output_tokens is not None:
         return task
     return replace(task, request=replace(task.request, max_output_tokens=output_tokens))
-
-
-def _allowed(task: Task, model: ModelPut, answer: Answer) -> Allowed:
-    """Return what a call was allowed to use, and how much of its answer can be seen.
-
-    What is replayed was made under limits of its own, and is not shown.
-    """
-    if model.endpoint == "replay":
-        return Allowed(None, None, 0)
-    seen = text_bytes((Message(Speaker.ASSISTANT, answer.parts),))
-    return Allowed(task.request.max_output_tokens, model.context_window, seen)
-
-
-def _tell_doubts(name: str, model: ModelPut, outcome: Outcome) -> None:
-    """Log what a provider said and was not believed."""
-    usage, cost = outcome.usage, outcome.cost
-    if usage.claim is not None:
-        log.warning(
-            "usage_not_credible", model=model.name, attempt=name, reason=Doubt(usage.claim.reason).name.lower(),
-            claimed_input_tokens=usage.claim.input_tokens, claimed_output_tokens=usage.claim.output_tokens,
-            input_tokens=usage.input_tokens, output_tokens=usage.output_tokens,
-        )  # fmt: skip
-    if cost is not None and cost.doubted_bill:
-        log.warning("bill_not_credible", model=model.name, attempt=name, billed=cost.doubted_bill, nano_usd=cost.total)
-
-
-def _failed(blank: Outcome, error: provider.ProviderError, latency_s: float, first_s: float | None) -> Outcome:
-    return msgspec.structs.replace(
-        blank,
-        failed=True,
-        error=kind_of(error),
-        error_detail=detail_of(error),
-        http_status=error.status,
-        retry_after_s=error.retry_after_s,
-        latency_s=latency_s,
-        first_token_s=first_s,
-        cost=Cost() if _never_sent(error) else None,
-    )
-
-
-def _given_up(blank: Outcome, asking: Asking, why: str) -> Outcome:
-    return msgspec.structs.replace(
-        blank, failed=True, error=AttemptError.CANCELLED, error_detail=why, first_token_s=asking.first_s
-    )
-
-
-def _never_sent(error: provider.ProviderError) -> bool:
-    """Return whether a timeout came before anything was sent, so that nothing can have been billed."""
-    return isinstance(error, provider.Timeout) and error.kind is provider.TimeoutKind.CONNECT

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from naiad.adapters import base
-from naiad.server.attempts import FINISH
 from naiad.server.callback import Callback, Question
+from naiad.server.outcomes import FINISH
 from naiad.v1 import check_service_pb2, content_pb2
 
 _ROLES = {

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from naiad.server.attempt_error import AttemptError
+from naiad.server.bills import bill_of, uncertain_of
 from naiad.server.catalog import Catalog, Members
 from naiad.server.eligibility import Needs, Reason
 from naiad.server.errors import NaiadError
@@ -36,10 +36,6 @@ _SOON_MS = 60_000  # a period that ends so soon is worth waiting for
 _PERIODS = 16  # kept of a budget: bills come late, and clocks are set back
 _MOST_OPEN = 100_000  # holds; the oldest beyond are taken for spent
 _MOST_MATCHES = 4_000
-# Failures after which the provider may have billed what nobody knows; others are taken to cost nothing.
-_PERHAPS_BILLED = frozenset({
-    AttemptError.TIMEOUT, AttemptError.TRUNCATED, AttemptError.MALFORMED_ANSWER, AttemptError.CANCELLED,
-})  # fmt: skip
 
 Key = tuple[int, str]  # (decision, attempt); the attempt of a decision's own hold is ""
 
@@ -50,6 +46,7 @@ class State(NamedTuple):
     budgets: list[BudgetPut]  # by number
     periods: list[tuple[int, int, int]]  # (budget, beginning, spent)
     open: list[tuple[int, str, Hold]]
+    uncertain: tuple[tuple[int, int, int], ...] = ()  # (budget, beginning, of what was spent: see `bills`)
 
 
 class Standing(NamedTuple):
@@ -58,12 +55,14 @@ class Standing(NamedTuple):
     spent: int
     reserved: int
     reset_ms: int | None
+    uncertain: int = 0  # of what is spent: counted for calls whose bill nobody knows
 
 
 @dataclass(slots=True)
 class _Account:
     entry: BudgetPut
     spent: OrderedDict[int, int] = field(default_factory=OrderedDict)  # by beginning of the period
+    uncertain: dict[int, int] = field(default_factory=dict)  # of what was spent, see `bills`
     held: dict[int, int] = field(default_factory=dict)
     pending: dict[int, int] = field(default_factory=dict)
     start: int = 0
@@ -81,13 +80,19 @@ class _Account:
         used = self.spent.get(start, 0) + self.held.get(start, 0) + self.pending.get(start, 0)
         return self.entry.limit_nano_usd - used
 
-    def spend(self, start: int, amount: int) -> None:
-        """Count what was spent in a period; the oldest periods are forgotten in time."""
-        if not amount or (amount < 0 and start not in self.spent):  # corrects a period that is forgotten
-            return
-        self.spent[start] = self.spent.get(start, 0) + amount
+    def spend(self, start: int, amount: int, uncertain: int) -> None:
+        """Count what was spent in a period; the oldest periods are forgotten in time.
+
+        uncertain: of the amount, for calls whose bill nobody knows; below 0 where a bill has come.
+        """
+        if min(amount, uncertain) < 0 and start not in self.spent:  # corrects a period that is forgotten
+            amount, uncertain = max(amount, 0), 0
+        if amount:
+            self.spent[start] = self.spent.get(start, 0) + amount
+        _add(self.uncertain, start, uncertain)
         while len(self.spent) > _PERIODS:
-            self.spent.popitem(last=False)
+            oldest, _ = self.spent.popitem(last=False)
+            self.uncertain.pop(oldest, None)
 
     def hold(self, start: int, amount: int) -> None:
         """Count what is held in a period, or no longer."""
@@ -162,7 +167,8 @@ class Ceilings:
             start = account.period(at_ms)
             late = overdue.get((entry.budget, start), 0)
             reserved = account.held.get(start, 0) + account.pending.get(start, 0) - late
-            found.append(Standing(account.spent.get(start, 0) + late, reserved, account.end))
+            spent, uncertain = account.spent.get(start, 0) + late, account.uncertain.get(start, 0) + late
+            found.append(Standing(spent, reserved, account.end, uncertain))
         return found
 
     # -- deciding and reserving --------------------------------------------------------------------------------------
@@ -321,15 +327,16 @@ class Ceilings:
         key = own if own in self._open else (uid, "")
         found = self._open.get(key)
         if found is not None:
-            self._close(key, bill_of(outcome, found.nano_usd))
-        elif hold is not None:
+            self._close(key, bill_of(outcome, found.nano_usd), uncertain_of(outcome, found.nano_usd) or 0)
+        elif hold is not None:  # all of it was spent, and uncertain
+            bill, uncertain = bill_of(outcome, hold.nano_usd), uncertain_of(outcome, hold.nano_usd) or 0
             for number, start in hold.windows:
-                self._accounts[number].spend(start, bill_of(outcome, hold.nano_usd) - hold.nano_usd)
+                self._accounts[number].spend(start, bill - hold.nano_usd, uncertain - hold.nano_usd)
 
     def released(self, key: Key) -> None:
         """Give back what was held for a call that was never made."""
         if key in self._open:
-            self._close(key, 0)
+            self._close(key, 0, 0)
 
     def expire(self, at_ms: int) -> None:
         """Take what is overdue at the time of an event for spent."""
@@ -340,14 +347,15 @@ class Ceilings:
                 self._charge(key)
 
     def _charge(self, key: Key) -> None:
-        self._close(key, self._open[key].nano_usd)
+        held = self._open[key].nano_usd
+        self._close(key, held, held)
 
-    def _close(self, key: Key, spent: int) -> None:
+    def _close(self, key: Key, spent: int, uncertain: int) -> None:
         hold = self._open.pop(key)
         for number, start in hold.windows:
             account = self._accounts[number]
             account.hold(start, -hold.nano_usd)
-            account.spend(start, spent)
+            account.spend(start, spent, uncertain)
 
     # -- snapshots and proof -----------------------------------------------------------------------------------------
 
@@ -357,6 +365,7 @@ class Ceilings:
             [account.entry for account in self._accounts],
             [(account.entry.budget, *item) for account in self._accounts for item in account.spent.items()],
             [(*key, hold) for key, hold in self._open.items()],
+            tuple((account.entry.budget, *item) for account in self._accounts for item in account.uncertain.items()),
         )
 
     def restore(self, state: State) -> None:
@@ -365,6 +374,8 @@ class Ceilings:
             self.put(entry)
         for number, start, spent in state.periods:
             self._accounts[number].spent[start] = spent
+        for number, start, uncertain in state.uncertain:
+            self._accounts[number].uncertain[start] = uncertain
         for uid, attempt, hold in state.open:
             for number, start in hold.windows:
                 self._accounts[number].hold(start, hold.nano_usd)
@@ -375,18 +386,6 @@ class Ceilings:
     def digest(self) -> str:
         """Return a digest of what the log folded to: equal exactly when that is."""
         return hashlib.sha256(msgspec.json.encode(self.state())).hexdigest()
-
-
-def bill_of(outcome: Outcome, held: int) -> int:
-    """Return what an attempt counts as: its bill, else what was held where it may have been billed, else nothing.
-
-    Where the provider's count was not believed, nobody knows the bill: it counts as no less than what was held.
-    """
-    if outcome.cost is not None and outcome.usage.claim is not None:
-        return max(outcome.cost.total, held)
-    if outcome.cost is not None:
-        return outcome.cost.total
-    return 0 if outcome.failed and outcome.error not in _PERHAPS_BILLED else held
 
 
 def exhausted(short: Shortage, at_ms: int) -> NaiadError:

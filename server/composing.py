@@ -20,7 +20,7 @@ from naiad.adapters.base import Answer, FinishReason
 from naiad.adapters.base import Usage as ProviderUsage
 from naiad.server import agreement, judging, notices
 from naiad.server.attempt_error import detail_of, kind_of
-from naiad.server.attempts import FINISH, Attempts, reader_stalled
+from naiad.server.attempts import Attempts, reader_stalled
 from naiad.server.checking import STANDS, Checking, judge_task
 from naiad.server.composites import Aggregation, quorum
 from naiad.server.credibility import of_parts
@@ -28,6 +28,7 @@ from naiad.server.egress import Kind
 from naiad.server.eligibility import Reason
 from naiad.server.engine import Decision, Engine
 from naiad.server.notices import Notice
+from naiad.server.outcomes import FINISH
 from naiad.server.prediction import Predictor
 from naiad.server.records import Check, Checked, Composite, Cost, Exclusion, Outcome
 from naiad.server.refusals import REFUSED, OnRefusal, routes_around

@@ -76,6 +76,8 @@ class Sums(NamedTuple):
     judge_cost: int = 0  # of cost: asking judges about the answers of a composite's members
     other_members_cost: int = 0  # of cost: answers of a composite's members that were not returned
     doubted_attempts: int = 0  # of attempts: those whose provider's count was not believed
+    uncertain_attempts: int = 0  # of attempts: those whose bill nobody knows, see `bills`
+    uncertain: int = 0  # nano-USD that hard budgets count for these beyond cost
 
     def plus(self, other: Sums, sign: int = 1) -> Sums:
         """Return the sums with those of another added, or taken out."""
@@ -178,6 +180,8 @@ def _of_attempt(outcome: Outcome, predicted: float | None) -> Sums:
         output_tokens=usage.output_tokens or 0,
         reasoning_tokens=usage.reasoning_tokens,
         doubted_attempts=int(usage.claim is not None and usage.claim.reason != Doubt.PART),
+        uncertain_attempts=int(outcome.uncertain is not None),
+        uncertain=outcome.uncertain or 0,
     )
     if cost is None:
         return counted._replace(unpriced_attempts=int(not outcome.failed))

@@ -13,6 +13,7 @@ import msgspec
 from naiad.bandit.influence import slot_of
 from naiad.bandit.preference import pseudo_scores
 from naiad.bandit.statistics import UNIT_WEIGHT, to_fixed
+from naiad.server.bills import with_uncertain
 from naiad.server.decision_id import Ticket
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError, unknown_attempt
@@ -135,6 +136,7 @@ class Feedback:
                 ordinal=ordinal,
                 cost=cost_of(report.outcome.usage, model.prices, report.billed),
             )
+            hold = _held(entry, decided)
             known = entry.find(attempt)
             if known is not None and known.outcome is not None:
                 if _facts(known.outcome) == _facts(outcome):
@@ -146,10 +148,9 @@ class Feedback:
                     code="ALREADY_EXISTS",
                     metadata={"decision_id": decision_id, "attempt_id": attempt},
                 )
+            outcome = with_uncertain(outcome, hold)
             after, event = take_outcome(entry, attempt, outcome, self._now_ms())
-            event = msgspec.structs.replace(
-                event, workflow=decided.workflow if decided else "", hold=_held(entry, decided)
-            )
+            event = msgspec.structs.replace(event, workflow=decided.workflow if decided else "", hold=hold)
             _check_room(after, entry)
             return Amended(after, event, OutcomeReceipt(attempt, outcome.cost, sequence), private)
 
@@ -330,6 +331,7 @@ def _facts(outcome: Outcome) -> Outcome:
         started_ms=0,
         role=0,
         returned="",
+        uncertain=None,
         usage=msgspec.structs.replace(outcome.usage, reasoning_tokens=0, estimated=False, claim=None),
         cost=None if billed is None else Cost(billed=billed),
     )

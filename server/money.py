@@ -152,6 +152,13 @@ def most_of(prices: Prices, input_tokens: int, output_tokens: int) -> int:
     return prices.request + -(-(input_tokens * read + output_tokens * written) // 1_000_000) + _PARTS
 
 
+def is_free(prices: Prices | None) -> bool:
+    """Return whether prices are known, and all of them are 0."""
+    if prices is None or prices.request or prices.output or _dearest(prices):
+        return False
+    return not any(tier.output or _dearest(tier) for tier in prices.tiers)
+
+
 def _dearest(rates: Prices | PriceTier) -> int:
     """Return the dearest rate at which an input token may be billed."""
     read, cached, write = rates.input, rates.cached_input, rates.cache_write

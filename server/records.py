@@ -405,6 +405,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     finish: int = 0
     started_ms: int = 0
     checks: tuple[Checked, ...] = ()  # of a cascade's answer: of its members' answers
+    uncertain: int | None = None  # nano-USD that hard budgets count for it beyond its cost; None: its bill is known
 
 
 class Rating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

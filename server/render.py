@@ -297,6 +297,7 @@ def attempt(catalog: Catalog, name: str, outcome: Outcome) -> decision_pb2.Attem
         part_of="" if outcome.part_of is None else catalog.models[outcome.part_of].name,
         judge=outcome.role == Role.JUDGE,
         returned_attempt_id=outcome.returned,
+        uncertain_nano_usd=outcome.uncertain,
         checks=[
             decision_pb2.AnswerCheck(
                 attempt_id=one.attempt, checked_by=one.by, passed=one.passed, score=one.score, failure=one.failure

@@ -87,6 +87,7 @@ def budget_to_proto(entry: BudgetPut, standing: Standing) -> admin_pb2.Budget:
         period=entry.period,  # type: ignore[arg-type]
         spent_nano_usd=standing.spent,
         reserved_nano_usd=standing.reserved,
+        uncertain_nano_usd=standing.uncertain,
         revision=entry.revision,
         create_time=render.timestamp(entry.created_ms),
         update_time=render.timestamp(entry.at_ms),

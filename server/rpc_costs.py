@@ -171,7 +171,7 @@ class CostReports:
 
 _COUNTS = (
     "decisions", "attempts", "failed_attempts", "unpriced_attempts", "input_tokens", "cached_input_tokens",
-    "cache_write_tokens", "output_tokens", "reasoning_tokens", "doubted_attempts",
+    "cache_write_tokens", "output_tokens", "reasoning_tokens", "doubted_attempts", "uncertain_attempts",
 )  # fmt: skip
 _FIELDS = {field: field for field in _COUNTS} | {
     "cost_nano_usd": "cost",
@@ -187,6 +187,7 @@ _FIELDS = {field: field for field in _COUNTS} | {
     "estimated_nano_usd": "estimated_cost",
     "judge_nano_usd": "judge_cost",
     "other_members_nano_usd": "other_members_cost",
+    "uncertain_nano_usd": "uncertain",
 }
 
 

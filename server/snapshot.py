@@ -17,7 +17,7 @@ from naiad.server.records import DriftAlarmed, ModelPut, PolicySet, TaskClassPut
 from naiad.server.sessions import Turn
 from naiad.server.traffic import ArmTraffic
 
-REDUCER_VERSION = 4  # grows when the same log would fold to another state; older snapshots are then ignored
+REDUCER_VERSION = 5  # grows when the same log would fold to another state; older snapshots are then ignored
 
 
 class CorruptSnapshot(Exception):

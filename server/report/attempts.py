@@ -43,12 +43,14 @@ def aftermath(record: DecisionRecord) -> Iterator[str]:
             detail = f": {clean(attempt.error.detail)}" if attempt.error.detail else ""
             kind = attempt.error.kind.replace("_", " ") or "unknown"
             called = f"Attempt {clean(attempt.attempt_id)}, {clean(attempt.model)}"
-            yield f"{called}, failed{took} ({kind}{status}{detail}).{cost}"
+            tokens, doubts = _tokens(attempt.usage), "".join(_doubts(attempt.usage, attempt.cost))
+            yield f"{called}, failed{took} ({kind}{status}{detail}){tokens}.{cost}{doubts}{_uncertain(attempt)}"
             continue
         tokens, role = _tokens(attempt.usage), " as the judge" if attempt.judge else ""
         did = _REFUSED.get(attempt.finish_reason, "answered")
         doubts = "".join(_doubts(attempt.usage, attempt.cost))
-        yield f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} {did}{role}{took}{tokens}.{cost}{doubts}"
+        called = f"Attempt {clean(attempt.attempt_id)}: {clean(attempt.model)} {did}{role}{took}{tokens}"
+        yield f"{called}.{cost}{doubts}{_uncertain(attempt)}"
         yield from map(_checked, attempt.checks)
     for attempt in record.attempts:
         if attempt.returned_attempt_id:
@@ -78,6 +80,14 @@ def _doubts(usage: Usage, cost: Cost) -> Iterator[str]:
         )
     if cost.doubted_bill:
         yield f" The provider says that it billed {clean(cost.doubted_bill)}, which cannot be true."
+
+
+def _uncertain(attempt: Attempt) -> str:
+    """Return that nobody knows an attempt's bill, and what budgets count for it."""
+    beyond = attempt.uncertain_nano_usd
+    if beyond is None:
+        return ""
+    return " Nobody knows its whole bill" + (f": hard budgets count {nano_usd(beyond)} more." if beyond else ".")
 
 
 def _checked(check: AnswerCheck) -> str:

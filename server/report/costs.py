@@ -204,6 +204,13 @@ def spent(total: CostRow) -> Iterator[str]:
             f"{plural(total.failed_attempts, 'call')} of {total.attempts:,} failed, and cost "
             f"{nano_usd(total.failed_nano_usd)} of it."
         )
+    if total.uncertain_attempts:
+        counted = total.uncertain_nano_usd
+        held = f"hard budgets count {nano_usd(counted)} more for that" if counted else "the sums are without it"
+        yield (
+            f"Of {plural(total.uncertain_attempts, 'call')} nobody knows the whole bill (failed, left by the "
+            f"caller, or miscounted): {held}."
+        )
     if total.unpriced_attempts:
         yield (
             f"What {plural(total.unpriced_attempts, 'call')} cost is not known, for want of prices, tokens or a bill: "

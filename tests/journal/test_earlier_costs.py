@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from naiad.server import render
-from naiad.server.costs import Sums, rebuild
+from naiad.server.attempt_error import AttemptError
+from naiad.server.costs import Sums, rebuild, sums_of
+from naiad.server.ledger import AttemptEntry, Entry
 from naiad.server.records import Cost, Event, Outcome, OutcomeReported, Usage, decode, encode
 from naiad.server.store.memory import MemoryStore
 from tests.journal.test_costs import folded, kept
@@ -66,7 +68,16 @@ async def test_a_log_without_the_new_fields_folds_to_the_same_state_and_sums(see
 
 def test_sums_of_an_earlier_version_go_on() -> None:
     """Its rows end before the new sums, which begin at what its log says of them: nothing."""
-    row = b"[" + b",".join(b"1" for _ in range(len(Sums._fields) - 3)) + b"]"
+    row = b"[" + b",".join(b"1" for _ in range(len(Sums._fields) - 5)) + b"]"
     found = Sums.decode(row)
     assert (found.could_square, found.judge_cost, found.other_members_cost, found.doubted_attempts) == (1, 0, 0, 0)
+    assert (found.uncertain_attempts, found.uncertain) == (0, 0)
     assert found.plus(Sums(judge_cost=5)).judge_cost == 5
+
+
+def test_a_failure_of_an_earlier_version_leaves_sums_that_never_counted_it_as_they_are() -> None:
+    """What is put in its place later takes nothing out that is not there."""
+    lost = Outcome(model=0, ordinal=0, failed=True, error=AttemptError.TIMEOUT)
+    entry = Entry(uid=1 << 50, task_class=0, model=0, ordinal=0, attempts=(AttemptEntry(attempt="1", outcome=lost),))
+    (sums,) = sums_of(entry, None).values()
+    assert (sums.failed_attempts, sums.uncertain_attempts, sums.uncertain) == (1, 0, 0)

@@ -129,6 +129,15 @@ def test_calls_of_unknown_cost_are_told(billed: Running) -> None:
     assert "What 3 calls cost is not known, for want of prices, tokens or a bill" in " ".join(spent(total))
 
 
+def test_calls_whose_bill_nobody_knows_are_told(billed: Running) -> None:
+    total = replace(report_of(billed).total, uncertain_attempts=3, uncertain_nano_usd=NanoUsd(970_000_000))
+    text = " ".join(spent(total))
+    why = "(failed, left by the caller, or miscounted)"
+    assert f"Of 3 calls nobody knows the whole bill {why}: hard budgets count $0.97 more for that." in text
+    without = " ".join(spent(replace(total, uncertain_attempts=1, uncertain_nano_usd=NanoUsd(0))))
+    assert f"Of 1 call nobody knows the whole bill {why}: the sums are without it." in without
+
+
 def test_names_cannot_steer_a_terminal(billed: Running) -> None:
     report = report_of(billed)
     row = replace(report.rows[0], workflow="evil\x1b[2J")

@@ -170,6 +170,25 @@ def test_failures_and_silence_are_told(running: Running, capsys: pytest.CaptureF
     assert "Attempt 1, echo/small, failed after 0.5 s (rate limited, HTTP status 429: slow down)." in text
 
 
+def test_what_a_failure_cost_and_what_nobody_knows_is_told(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decision = running.client.decide("hello", task_class="lost", allowed_models=["echo/large"])
+    usage: dict[str, Any] = {"input_tokens": 1_000, "output_tokens": 200}
+    running.client.report_outcome(decision, attempt_id="1", error=AttemptError(kind="malformed_answer"), **usage)
+    running.client.report_outcome(decision, attempt_id="2", error=AttemptError(kind="timeout"))
+    running.client.report_outcome(decision, attempt_id="3", error=AttemptError(kind="rate_limited"))
+    text = explained(running, decision.decision_id, capsys)
+    assert "failed (malformed answer), reading 1,000 and writing 200 tokens. It cost $0.00325:" in text
+    assert "Attempt 2, echo/large, failed (timeout). Nobody knows its whole bill." in text
+    assert text.count("Nobody knows") == 1
+    record = running.client.get_decision(decision.decision_id)
+    assert [attempt.uncertain_nano_usd for attempt in record.attempts] == [None, 0, None]
+    held = replace(record.attempts[1], uncertain_nano_usd=NanoUsd(2_000_000))
+    (line,) = aftermath(replace(record, attempts=(held,)))
+    assert line.endswith("Nobody knows its whole bill: hard budgets count $0.002 more.")
+
+
 def test_feedback_on_a_failed_attempt_is_told_not_to_count(
     running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from naiad.server.attempt_error import AttemptError
-from naiad.server.ceilings import Ceilings, Shortage, bill_of, exhausted
+from naiad.server.bills import bill_of
+from naiad.server.ceilings import Ceilings, Shortage, exhausted
 from naiad.server.eligibility import Needs, Reason
 from naiad.server.engine import Engine
 from naiad.server.errors import NaiadError
@@ -76,6 +77,10 @@ def spent(made: Engine, number: int = 0, at_ms: int = NOW) -> tuple[int, int]:
     return made.ceilings.standings([entries[number]], at_ms)[0][:2]
 
 
+def uncertain(made: Engine, at_ms: int = NOW) -> int:
+    return made.ceilings.standings(made.ceilings.entries()[:1], at_ms)[0].uncertain
+
+
 # -- one at a time -----------------------------------------------------------------------------------------------------
 
 
@@ -125,15 +130,50 @@ def test_an_overdue_hold_is_spent_and_a_late_bill_corrects_it() -> None:
     made.apply(made.sequence + 1, first)
     assert first.hold is not None
     late = first.hold.until_ms
+    assert uncertain(made, at_ms=NOW) == 0, "under way"
     assert spent(made, at_ms=late) == (CALL, 0), "told by the clock"
+    assert uncertain(made, at_ms=late) == CALL
     made.apply(made.sequence + 1, TaskClassPut(task_class=2, name="c", at_ms=late))
     assert spent(made, at_ms=late) == (CALL, 0), "and folded"
+    assert uncertain(made, at_ms=late) == CALL
     made.apply(made.sequence + 1, reported(first.uid, 10, late, first.hold))
     assert spent(made, at_ms=late) == (10, 0)
+    assert uncertain(made, at_ms=late) == 0
     more = msgspec.structs.replace(first.hold, nano_usd=0)
     again = msgspec.structs.replace(reported(first.uid, 7, late, more), attempt="2")
     made.apply(made.sequence + 1, again)
     assert spent(made, at_ms=late) == (17, 0), "a further attempt counts too"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_bill_that_nobody_knows_is_spent_and_uncertain(late: bool) -> None:
+    """Whether the report of the failure comes in time or after the hold, and in a snapshot as well."""
+    made = world(budget())
+    first = decide(made)
+    made.apply(made.sequence + 1, first)
+    assert first.hold is not None
+    at_ms = first.hold.until_ms if late else NOW
+    lost = reported(first.uid, None, at_ms, first.hold, failed=True, error=AttemptError.TIMEOUT)
+    made.apply(made.sequence + 1, lost)
+    assert (spent(made, at_ms=at_ms), uncertain(made, at_ms)) == ((CALL, 0), CALL)
+    again = world(budget())
+    again.ceilings = Ceilings(again.catalog)
+    again.ceilings.restore(made.ceilings.state())
+    assert uncertain(again, at_ms) == CALL
+    assert again.ceilings.digest() == made.ceilings.digest()
+
+
+def test_what_is_uncertain_goes_with_a_period_that_is_forgotten() -> None:
+    made = world(budget())
+    for day in range(40):
+        at_ms = NOW + day * DAY_MS
+        first = decide(made, at_ms)
+        made.apply(made.sequence + 1, first)
+        lost = reported(first.uid, None, at_ms, first.hold, failed=True, error=AttemptError.TIMEOUT)
+        made.apply(made.sequence + 1, lost)
+    state = made.ceilings.state()
+    assert sorted(state.uncertain) == sorted(state.periods)
+    assert len(state.periods) < 40
 
 
 def test_a_call_that_was_never_made_gives_back_what_it_held() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from naiad.adapters.base import Bill
 from naiad.server import render
-from naiad.server.ceilings import bill_of
+from naiad.server.bills import bill_of
 from naiad.server.composites import Role
 from naiad.server.costs import Gathered, Sums, sums_of
 from naiad.server.ledger import AttemptEntry, Entry, effects, take_outcome

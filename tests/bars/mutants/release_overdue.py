@@ -13,7 +13,7 @@ from tests.bars.metered import serve
 
 
 def _give_back(self: Ceilings, key: Any) -> None:
-    self._close(key, 0)
+    self._close(key, 0, 0)
 
 
 if __name__ == "__main__":

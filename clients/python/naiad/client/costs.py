@@ -40,6 +40,8 @@ class CostRow:
     judge_nano_usd: NanoUsd  # of the cost: judges of ensembles and cascades
     other_members_nano_usd: NanoUsd  # of the cost: their members whose answers were not returned
     doubted_attempts: int  # of the attempts: those whose provider's count was not believed
+    uncertain_attempts: int  # of the attempts: those whose bill nobody knows
+    uncertain_nano_usd: NanoUsd  # what hard budgets count for them beyond the cost
     mean_score: float | None
     scores: int
     raw: insight_pb2.CostRow = field(default_factory=insight_pb2.CostRow, repr=False, compare=False)

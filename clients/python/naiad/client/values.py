@@ -138,4 +138,5 @@ class Attempt:
     judge: bool = False  # it asked a judge about the answers of that model's members
     returned_attempt_id: str = ""  # of an answer of a model made of others: the attempt whose answer it is
     checks: tuple[AnswerCheck, ...] = ()  # of a cascade's answer: of its members' answers
+    uncertain_nano_usd: NanoUsd | None = None  # what hard budgets count beyond the cost; None: its bill is known
     raw: decision_pb2.Attempt = field(default_factory=decision_pb2.Attempt, repr=False, compare=False)

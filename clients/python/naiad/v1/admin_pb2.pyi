@@ -69,7 +69,7 @@ class ApiKey(_message.Message):
     def __init__(self, key_id: _Optional[str] = ..., name: _Optional[str] = ..., role: _Optional[_Union[KeyRole, str]] = ..., tenant: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., revoke_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., last_use_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., concurrent_calls: _Optional[int] = ..., rotate_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., data_class: _Optional[str] = ...) -> None: ...
 
 class Budget(_message.Message):
-    __slots__ = ("budget_id", "name", "workflow", "task_class", "key_id", "limit_nano_usd", "period", "paced", "spent_nano_usd", "reserved_nano_usd", "reset_time", "revision", "create_time", "update_time")
+    __slots__ = ("budget_id", "name", "workflow", "task_class", "key_id", "limit_nano_usd", "period", "paced", "spent_nano_usd", "reserved_nano_usd", "reset_time", "revision", "create_time", "update_time", "uncertain_nano_usd")
     BUDGET_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class Budget(_message.Message):
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UNCERTAIN_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     budget_id: str
     name: str
     workflow: str
@@ -98,7 +99,8 @@ class Budget(_message.Message):
     revision: int
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, budget_id: _Optional[str] = ..., name: _Optional[str] = ..., workflow: _Optional[str] = ..., task_class: _Optional[str] = ..., key_id: _Optional[str] = ..., limit_nano_usd: _Optional[int] = ..., period: _Optional[_Union[BudgetPeriod, str]] = ..., paced: bool = ..., spent_nano_usd: _Optional[int] = ..., reserved_nano_usd: _Optional[int] = ..., reset_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., revision: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
+    uncertain_nano_usd: int
+    def __init__(self, budget_id: _Optional[str] = ..., name: _Optional[str] = ..., workflow: _Optional[str] = ..., task_class: _Optional[str] = ..., key_id: _Optional[str] = ..., limit_nano_usd: _Optional[int] = ..., period: _Optional[_Union[BudgetPeriod, str]] = ..., paced: bool = ..., spent_nano_usd: _Optional[int] = ..., reserved_nano_usd: _Optional[int] = ..., reset_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., revision: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., uncertain_nano_usd: _Optional[int] = ...) -> None: ...
 
 class AuditEvent(_message.Message):
     __slots__ = ("sequence", "create_time", "key_id", "action", "resource", "reason", "succeeded", "facts", "digest")

@@ -213,7 +213,7 @@ class AttemptError(_message.Message):
     def __init__(self, kind: _Optional[_Union[AttemptErrorKind, str]] = ..., detail: _Optional[str] = ..., http_status: _Optional[int] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("attempt_id", "model", "error", "usage", "cost", "latency", "time_to_first_token", "start_time", "finish_reason", "part_of", "judge", "returned_attempt_id", "checks")
+    __slots__ = ("attempt_id", "model", "error", "usage", "cost", "latency", "time_to_first_token", "start_time", "finish_reason", "part_of", "judge", "returned_attempt_id", "checks", "uncertain_nano_usd")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -227,6 +227,7 @@ class Attempt(_message.Message):
     JUDGE_FIELD_NUMBER: _ClassVar[int]
     RETURNED_ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     CHECKS_FIELD_NUMBER: _ClassVar[int]
+    UNCERTAIN_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     model: str
     error: AttemptError
@@ -240,7 +241,8 @@ class Attempt(_message.Message):
     judge: bool
     returned_attempt_id: str
     checks: _containers.RepeatedCompositeFieldContainer[AnswerCheck]
-    def __init__(self, attempt_id: _Optional[str] = ..., model: _Optional[str] = ..., error: _Optional[_Union[AttemptError, _Mapping[str, object]]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping[str, object]]] = ..., cost: _Optional[_Union[CostBreakdown, _Mapping[str, object]]] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., time_to_first_token: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finish_reason: _Optional[_Union[_content_pb2.FinishReason, str]] = ..., part_of: _Optional[str] = ..., judge: bool = ..., returned_attempt_id: _Optional[str] = ..., checks: _Optional[_Iterable[_Union[AnswerCheck, _Mapping[str, object]]]] = ...) -> None: ...
+    uncertain_nano_usd: int
+    def __init__(self, attempt_id: _Optional[str] = ..., model: _Optional[str] = ..., error: _Optional[_Union[AttemptError, _Mapping[str, object]]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping[str, object]]] = ..., cost: _Optional[_Union[CostBreakdown, _Mapping[str, object]]] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., time_to_first_token: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, object]]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finish_reason: _Optional[_Union[_content_pb2.FinishReason, str]] = ..., part_of: _Optional[str] = ..., judge: bool = ..., returned_attempt_id: _Optional[str] = ..., checks: _Optional[_Iterable[_Union[AnswerCheck, _Mapping[str, object]]]] = ..., uncertain_nano_usd: _Optional[int] = ...) -> None: ...
 
 class AnswerCheck(_message.Message):
     __slots__ = ("attempt_id", "checked_by", "passed", "score", "failure")

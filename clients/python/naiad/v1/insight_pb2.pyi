@@ -288,7 +288,7 @@ class DecisionSummary(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ..., task_class: _Optional[str] = ..., workflow: _Optional[str] = ..., model: _Optional[str] = ..., propensity: _Optional[float] = ..., policy_version: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., answered_by: _Optional[str] = ..., attempt_count: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., effective_score: _Optional[float] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class CostRow(_message.Message):
-    __slots__ = ("workflow", "task_class", "model", "period_start_time", "decisions", "attempts", "input_tokens", "output_tokens", "cost_nano_usd", "mean_score", "scores", "failed_attempts", "unpriced_attempts", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "input_nano_usd", "cached_input_nano_usd", "cache_write_nano_usd", "output_nano_usd", "request_nano_usd", "adjustment_nano_usd", "reasoning_nano_usd", "failed_nano_usd", "estimate_nano_usd", "estimated_nano_usd", "judge_nano_usd", "other_members_nano_usd", "doubted_attempts")
+    __slots__ = ("workflow", "task_class", "model", "period_start_time", "decisions", "attempts", "input_tokens", "output_tokens", "cost_nano_usd", "mean_score", "scores", "failed_attempts", "unpriced_attempts", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "input_nano_usd", "cached_input_nano_usd", "cache_write_nano_usd", "output_nano_usd", "request_nano_usd", "adjustment_nano_usd", "reasoning_nano_usd", "failed_nano_usd", "estimate_nano_usd", "estimated_nano_usd", "judge_nano_usd", "other_members_nano_usd", "doubted_attempts", "uncertain_attempts", "uncertain_nano_usd")
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     TASK_CLASS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -318,6 +318,8 @@ class CostRow(_message.Message):
     JUDGE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     OTHER_MEMBERS_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     DOUBTED_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    UNCERTAIN_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    UNCERTAIN_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     workflow: str
     task_class: str
     model: str
@@ -347,7 +349,9 @@ class CostRow(_message.Message):
     judge_nano_usd: int
     other_members_nano_usd: int
     doubted_attempts: int
-    def __init__(self, workflow: _Optional[str] = ..., task_class: _Optional[str] = ..., model: _Optional[str] = ..., period_start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decisions: _Optional[int] = ..., attempts: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., mean_score: _Optional[float] = ..., scores: _Optional[int] = ..., failed_attempts: _Optional[int] = ..., unpriced_attempts: _Optional[int] = ..., cached_input_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., input_nano_usd: _Optional[int] = ..., cached_input_nano_usd: _Optional[int] = ..., cache_write_nano_usd: _Optional[int] = ..., output_nano_usd: _Optional[int] = ..., request_nano_usd: _Optional[int] = ..., adjustment_nano_usd: _Optional[int] = ..., reasoning_nano_usd: _Optional[int] = ..., failed_nano_usd: _Optional[int] = ..., estimate_nano_usd: _Optional[int] = ..., estimated_nano_usd: _Optional[int] = ..., judge_nano_usd: _Optional[int] = ..., other_members_nano_usd: _Optional[int] = ..., doubted_attempts: _Optional[int] = ...) -> None: ...
+    uncertain_attempts: int
+    uncertain_nano_usd: int
+    def __init__(self, workflow: _Optional[str] = ..., task_class: _Optional[str] = ..., model: _Optional[str] = ..., period_start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., decisions: _Optional[int] = ..., attempts: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., mean_score: _Optional[float] = ..., scores: _Optional[int] = ..., failed_attempts: _Optional[int] = ..., unpriced_attempts: _Optional[int] = ..., cached_input_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., input_nano_usd: _Optional[int] = ..., cached_input_nano_usd: _Optional[int] = ..., cache_write_nano_usd: _Optional[int] = ..., output_nano_usd: _Optional[int] = ..., request_nano_usd: _Optional[int] = ..., adjustment_nano_usd: _Optional[int] = ..., reasoning_nano_usd: _Optional[int] = ..., failed_nano_usd: _Optional[int] = ..., estimate_nano_usd: _Optional[int] = ..., estimated_nano_usd: _Optional[int] = ..., judge_nano_usd: _Optional[int] = ..., other_members_nano_usd: _Optional[int] = ..., doubted_attempts: _Optional[int] = ..., uncertain_attempts: _Optional[int] = ..., uncertain_nano_usd: _Optional[int] = ...) -> None: ...
 
 class Saving(_message.Message):
     __slots__ = ("baseline_model", "baseline_cost_nano_usd", "saving_nano_usd", "lower_nano_usd", "upper_nano_usd", "quality_difference", "confidence", "cost_nano_usd", "decisions", "left_out")
