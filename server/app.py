@@ -197,7 +197,6 @@ class Server:
             self.keys.writers[tenant] = domain.journal
             servicers[tenant] = await domain.prepare(self.keys)
         limits = self.config.limits
-        wakeups.take_all_at_once()
         server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", max(limits.large_message_mib, limits.message_mib) * MEBIBYTE),
@@ -282,6 +281,7 @@ async def run(config: Config, ready: Callable[[str], None], ending: Ending) -> i
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     ending.watch(lambda: loop.call_soon_threadsafe(stopping.set))
+    wakeups.take_all_at_once()
     try:
         asked = asyncio.ensure_future(stopping.wait())
         server = await _started(config, asked)

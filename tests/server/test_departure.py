@@ -184,7 +184,9 @@ async def test_a_completion_goes_on_to_the_next_model_and_holds_nothing_for_the_
             adapter.complete = slowly
         await budget(now, 1_000_000)
         call = asyncio.ensure_future(now.complete(max_output_tokens=100))
-        await asyncio.wait_for(waits.wait(), PATIENCE_S)
+        waiting = asyncio.ensure_future(waits.wait())
+        await asyncio.wait({call, waiting}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+        assert waits.is_set(), await call  # whose error says why
         await CatalogServiceStub(now.channel).UpdateModel(
             catalog_service_pb2.UpdateModelRequest(model=catalog_pb2.Model(name=f"{first[0]}/m", disabled=True))
         )
