@@ -116,8 +116,9 @@ def test_it_follows_a_server(running: Running) -> None:
         running.address,
     ]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # tests run in the background, too
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")

@@ -14,6 +14,8 @@ _WATCH = """
 import os, signal, sys, threading, time
 from naiad.server import process
 
+for number in process.ENDING:
+    signal.signal(number, signal.SIG_DFL)  # tests run in the background, too, where Ctrl-C is ignored
 process.take_signals()
 ended = threading.Event()
 
