@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from naiad.adapters.base import Delta, FinishReason, Message, TextDelta, TextPart, ToolCallDelta, ToolCallPart
+from naiad.adapters.base import Delta, Message, TextDelta, TextPart, ToolCallDelta, ToolCallPart
 from naiad.server import render
 from naiad.server.completion import Completion
 from naiad.server.convert import enum_value
@@ -17,6 +17,7 @@ from naiad.server.engine import Decision, Query
 from naiad.server.generation import task_from_proto
 from naiad.server.journal import Request
 from naiad.server.notices import Notice, estimated
+from naiad.server.outcomes import FINISH
 from naiad.server.pii import Detector
 from naiad.server.query import query_from_proto
 from naiad.server.records import Outcome
@@ -26,14 +27,6 @@ from naiad.server.streaming import Began
 from naiad.server.walk import Task
 from naiad.server.walk_notices import walk_notices
 from naiad.v1 import content_pb2, decision_pb2, router_service_pb2, router_service_pb2_grpc
-
-_FINISH = {
-    FinishReason.STOP: content_pb2.FINISH_REASON_STOP,
-    FinishReason.LENGTH: content_pb2.FINISH_REASON_LENGTH,
-    FinishReason.TOOL_CALLS: content_pb2.FINISH_REASON_TOOL_CALLS,
-    FinishReason.CONTENT_FILTER: content_pb2.FINISH_REASON_CONTENT_FILTER,
-    FinishReason.REFUSAL: content_pb2.FINISH_REASON_REFUSAL,
-}
 
 
 class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
@@ -166,7 +159,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             attempt_id=completion.attempt,
             model=completion.model.name,
             answer=_answer(completion),
-            finish_reason=_FINISH.get(completion.answer.finish, content_pb2.FINISH_REASON_UNSPECIFIED),
+            finish_reason=FINISH.get(completion.answer.finish, 0),  # type: ignore[arg-type]
             usage=render.usage(answered),
             cost=render.cost(completion.cost),
             total_cost_nano_usd=sum(o.cost.total for _, o in completion.attempts if o.cost),
